@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * server.h - HTTP/1.1 server of one worker.
+ *
+ * Requests are parsed (http-parser), bodies gathered up to a bound, routed by method and path, and
+ * answered at once or later. One request is in work a connection; pipelined ones wait.
+ * Thread: the worker's. Source: RFC 9110, RFC 9112; problem documents RFC 9457. */
+#pragma once
+
+#include "base/compiler.h"
+#include "io/addr.h"
+#include "io/tcp.h"
+#include "io/worker.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_server;
+struct http_exchange; /* one request and its reply */
+struct tls_ctx;       /* secure/tls.h */
+
+enum http_method { HTTP_M_GET, HTTP_M_HEAD, HTTP_M_POST, HTTP_M_PUT, HTTP_M_PATCH, HTTP_M_DELETE, HTTP_M_OPTIONS, HTTP_M_OTHER };
+
+struct http_server_cfg {
+    struct addr listen;
+    struct tls_ctx *tls; /* NULL: plain */
+    size_t body_cap_bytes; /* larger bodies get 413; 0 means 64 KiB */
+    bool reuse_port;
+};
+
+MUST_USE int http_server_open(struct http_server **out, struct worker *w, const struct http_server_cfg *cfg);
+/* Open exchanges are ended (on_gone is called for those that asked for it). */
+void http_server_close(struct http_server **s);
+void http_server_local(const struct http_server *s, struct addr *out);
+
+/* Patterns: "/whip/ *" without the space: a trailing '*' matches the rest; a pattern may also
+ * start with '*' ("*.flv"). The longest literal match wins. HEAD falls back to GET's route with the body left out.
+ * Methods not routed on a path that is get 405 with Allow; unknown paths 404. Patterns are borrowed for the server's life. */
+void http_route(struct http_server *s, enum http_method method, const char *pattern,
+                void (*handler)(struct http_exchange *x, void *arg), void *arg);
+
+/* ---- The request: valid until the reply ends ------------------------------------------------- */
+enum http_method http_method(const struct http_exchange *x);
+const char *http_path(const struct http_exchange *x);       /* percent-decoded, normalised, no query; starts with '/' */
+/* Value of the query parameter, decoded, or NULL. */
+const char *http_query(const struct http_exchange *x, const char *name);
+/* Value of the first header of that name (case-insensitive), or NULL. */
+const char *http_header(const struct http_exchange *x, const char *name);
+const uint8_t *http_body(const struct http_exchange *x, size_t *len);
+const struct addr *http_peer(const struct http_exchange *x);
+struct worker *http_worker(const struct http_exchange *x);
+/* "http://host:port" as the client addressed this server (Host header, scheme), for absolute URLs. cap bytes. */
+void http_base_url(const struct http_exchange *x, char *out, size_t cap);
+
+/* ---- The reply: now, or later (keep x; ask for on_gone) --------------------------------------- */
+/* Called when the client goes away before the reply was finished; x is dead after it. At most once;
+ * never after http_reply. */
+void http_on_gone(struct http_exchange *x, void (*on_gone)(struct http_exchange *x, void *arg), void *arg);
+void http_reply_header(struct http_exchange *x, const char *name, const char *value); /* copied; CR/LF in value are refused */
+/* Ends the exchange. content_type may be NULL with len 0. Body copied. Content-Length, Date set here. */
+void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t len);
+/* RFC 9457 problem JSON: {"type":"about:blank","title","status","detail"}; detail printf-like. */
+void http_problem(struct http_exchange *x, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* ---- A reply without end: FLV, server-sent events ---------------------------------------------- */
+/* Sends status and headers. chunked: Transfer-Encoding chunked (HTTP/1.1 clients), else until close. The stream
+ * then lives until http_stream_end or on_gone. on_drain may be NULL. */
+void http_stream_begin(struct http_exchange *x, int status, const char *content_type, bool chunked,
+                       void (*on_drain)(struct http_exchange *x, void *arg), void *arg);
+void http_stream_write(struct http_exchange *x, const void *bytes, size_t len);      /* copied */
+void http_stream_write_buf(struct http_exchange *x, struct buf *b, size_t from);     /* shared, not copied */
+size_t http_stream_queued_bytes(const struct http_exchange *x);
+void http_stream_end(struct http_exchange *x); /* sends what is queued, then ends; x is dead */
+void http_stream_abort(struct http_exchange *x); /* drops the connection; x is dead; no on_gone */

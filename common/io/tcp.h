@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tcp.h - TCP connections: gathered writes, shared buffers, no copy for what many send.
+ *
+ * Writes are gathered and leave in one writev at the end of the loop turn.
+ * Life of a connection:
+ *   1. made by tcp_listen's on_accept or by tcp_connect;
+ *   2. on_open once (connect only), then on_data, on_drain as they come;
+ *   3. it ends by the peer, by an error, or by tcp_close; on_close is called exactly once, always
+ *      from the loop and never from within the caller's own call, and is the last call; the struct tcp
+ *      is freed after it returns. After tcp_close no other callback comes.
+ * Thread: the worker's. */
+#pragma once
+
+#include "base/compiler.h"
+#include "io/addr.h"
+#include "io/worker.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- Shared bytes ---------------------------------------------------------------------------- */
+
+/* Immutable once shared; counted, atomically, so that any thread may drop the last reference. */
+struct buf {
+    _Atomic uint32_t refs;
+    size_t len; /* bytes used; cap is what was asked for at buf_create */
+    uint8_t bytes[];
+};
+
+/* One reference, len 0; NULL when memory is short. */
+struct buf *buf_create(size_t cap_bytes);
+struct buf *buf_ref(struct buf *b);
+void buf_unref(struct buf **b); /* clears the pointer; NULL inside is fine */
+
+/* ---- Connections ----------------------------------------------------------------------------- */
+
+struct tcp;
+struct tcp_listener;
+
+struct tcp_ops {
+    void (*on_open)(void *arg);                                  /* connected; may be NULL for accepted ones */
+    void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* borrowed; len > 0 */
+    void (*on_drain)(void *arg);                                 /* queue fell to zero after it was not; may be NULL */
+    void (*on_close)(void *arg, int err); /* 0: closed by the peer in order; negative errno else; -ECANCELED after tcp_close */
+};
+
+/* Opens a listening socket. reuse_port: several workers listen on the same port and the kernel spreads
+ * connections over them; see tcp_probe for how a port in use by someone else is then noticed.
+ * on_accept is given each connection; it must call tcp_set_ops (or tcp_close) before it returns.
+ * Returns 0 or a negative errno. */
+MUST_USE int tcp_listen(struct tcp_listener **out, struct worker *w, const struct addr *bind, bool reuse_port,
+                        void (*on_accept)(void *arg, struct tcp *t), void *arg);
+void tcp_listener_close(struct tcp_listener **l);
+void tcp_listener_local(const struct tcp_listener *l, struct addr *out);
+/* Binds and listens without SO_REUSEPORT, and closes again: -EADDRINUSE when anyone has the port. */
+MUST_USE int tcp_probe(const struct addr *bind);
+
+/* Starts connecting; the result comes by on_open or on_close. Returns 0 or a negative errno. */
+MUST_USE int tcp_connect(struct tcp **out, struct worker *w, const struct addr *to, const struct tcp_ops *ops, void *arg);
+void tcp_set_ops(struct tcp *t, const struct tcp_ops *ops, void *arg);
+/* Drops what is queued and closes. */
+void tcp_close(struct tcp *t);
+/* Sends what is queued (bounded by linger_us), then closes as tcp_close does. */
+void tcp_shutdown(struct tcp *t, uint64_t linger_us);
+
+/* Copies. A write after the end is ignored. -ENOMEM closes the connection. */
+void tcp_write(struct tcp *t, const void *bytes, size_t len);
+/* Takes a reference of its own; bytes [from, b->len) are sent without copy. */
+void tcp_write_buf(struct tcp *t, struct buf *b, size_t from);
+/* Not yet taken by the kernel. */
+size_t tcp_queued_bytes(const struct tcp *t);
+/* Stops reading (back-pressure) and goes on. */
+void tcp_pause(struct tcp *t);
+void tcp_resume(struct tcp *t);
+const struct addr *tcp_peer(const struct tcp *t);

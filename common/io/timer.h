@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * timer.h - a timer on a worker, in microseconds of its monotonic clock.
+ *
+ * Embedded in its owner; no close to wait for: timers live in the worker's own heap, not in libuv,
+ * so a viewer may have several and stop them in its destructor. Resolution 1 ms.
+ * Thread: the worker's. */
+#pragma once
+
+#include "io/worker.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct timer {
+    void (*on_due)(struct timer *t, uint64_t now_us);
+    struct worker *worker;
+    uint64_t due_us;
+    size_t slot; /* place in the heap + 1; 0 when stopped */
+};
+
+void timer_init(struct timer *t, struct worker *w, void (*on_due)(struct timer *, uint64_t now_us));
+/* (Re)starts it: due once, delay_us from now. Repeat by starting again in on_due. */
+void timer_start(struct timer *t, uint64_t delay_us);
+void timer_stop(struct timer *t);
+static inline bool timer_running(const struct timer *t)
+{
+    return t->slot != 0;
+}

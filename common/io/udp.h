@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * udp.h - a UDP socket that receives and sends in batches.
+ *
+ * In: recvmmsg with UDP_GRO into buffers of the socket; each datagram is handed out split. Out:
+ * datagrams are written straight into the socket's arena; consecutive ones of the same size to the
+ * same address leave as one GSO message (UDP_SEGMENT), many messages by one sendmmsg at the end of
+ * the loop turn (or earlier when the arena is full). Without GSO (old kernel, device without
+ * checksum offload) it falls back to plain sendmmsg.
+ *
+ * Thread: the worker's. Source: udp(7), Linux Documentation/networking/segmentation-offloads. */
+#pragma once
+
+#include "base/compiler.h"
+#include "io/addr.h"
+#include "io/worker.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    UDP_DATAGRAM_MAX = 1500, /* bytes; what udp_reserve gives at most */
+    UDP_BATCH_MAX = 64,      /* datagrams a callback: one fan-out batch, and recvmmsg beyond 64 gains nothing measurable */
+};
+
+struct udp_datagram {
+    uint8_t *bytes; /* borrowed until the callback returns; may be changed in place (decryption) */
+    size_t len;
+    struct addr from;
+};
+
+struct udp_socket;
+
+struct udp_cfg {
+    struct addr bind;
+    int recv_bytes, send_bytes; /* socket buffers asked for (SO_RCVBUFFORCE when allowed); 0: the system's */
+    void (*on_datagrams)(void *arg, struct udp_datagram *v, size_t n); /* n is 1 .. UDP_BATCH_MAX */
+    void *arg;
+};
+
+struct udp_counters {
+    uint64_t received, received_bytes, sent, sent_bytes; /* datagrams; payload bytes */
+    uint64_t send_calls, send_messages;                  /* sendmmsg calls; messages given to them */
+    uint64_t dropped_full;   /* not sent: the socket stayed full and the arena too */
+    uint64_t dropped_error;  /* not sent: refused by the system (unreachable, ...) */
+    uint64_t dropped_kernel; /* received by the kernel, lost before us (SO_RXQ_OVFL) */
+};
+
+/* Returns 0 or a negative errno (-EADDRINUSE, ...). */
+MUST_USE int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cfg);
+/* Sends what is gathered as far as it goes, closes, clears the pointer. May be called from on_datagrams. */
+void udp_close(struct udp_socket **s);
+/* The bound address (port filled in when 0 was asked for). */
+void udp_local(const struct udp_socket *s, struct addr *out);
+const struct udp_counters *udp_counters(const struct udp_socket *s);
+
+/* Space for a datagram of up to cap_bytes (<= UDP_DATAGRAM_MAX) to `to`; never fails to give space:
+ * when all is full the datagram is dropped and counted at udp_commit. Follow with exactly one
+ * udp_commit (len 0: changed my mind) before the next udp_reserve. */
+uint8_t *udp_reserve(struct udp_socket *s, const struct addr *to, size_t cap_bytes);
+void udp_commit(struct udp_socket *s, size_t len);
+/* Both in one, by copy. */
+void udp_send(struct udp_socket *s, const struct addr *to, const void *bytes, size_t len);
