@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cache.h - the last groups of pictures of one stream: for instant start and for retransmission.
+ *
+ * Two indexes over the same packets: by arrival (a viewer that joins is given everything since the
+ * newest keyframe, audio and video interleaved as it came) and by identity (track, layer, seq),
+ * which answers a NACK or a child that goes on where its old parent stopped.
+ * Bounded by bytes, time and packets a stream and by a budget a node; the oldest go first.
+ * Thread: the worker's; the node's budget is atomic. Ownership: holds a reference a packet. */
+#pragma once
+
+#include "base/compiler.h"
+#include "media/packet.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* Shared by all caches of a process. */
+struct cache_budget {
+    _Atomic size_t used_bytes;
+    size_t cap_bytes;
+};
+
+struct cache_cfg {
+    size_t cap_bytes, cap_packets;
+    uint64_t cap_us;             /* span between the oldest and newest packet's capture */
+    struct cache_budget *budget; /* NULL: none (a copy whose packets are counted elsewhere) */
+};
+
+struct cache;
+
+MUST_USE int cache_create(struct cache **out, const struct cache_cfg *cfg);
+void cache_destroy(struct cache **c);
+/* Forgets all packets (a new epoch). */
+void cache_clear(struct cache *c);
+
+/* Adds p (takes a reference of its own). Returns false when its (track, layer, seq) is here already
+ * or is older than all that is kept: the caller drops it as a duplicate or too late. */
+MUST_USE bool cache_push(struct cache *c, struct packet *p);
+
+/* The packet, borrowed until the next push, or NULL when it is not (or no longer) here. */
+struct packet *cache_find(const struct cache *c, unsigned track, unsigned layer, uint64_t seq);
+/* Lowest and highest + 1 of what is kept of a layer; false when nothing is. */
+bool cache_range(const struct cache *c, unsigned track, unsigned layer, uint64_t *first, uint64_t *end);
+
+/* Arrival positions grow by one a packet and are never reused. */
+uint64_t cache_begin(const struct cache *c); /* oldest kept */
+uint64_t cache_end(const struct cache *c);   /* one past the newest */
+/* The packet at an arrival position, borrowed; NULL when it has gone. */
+struct packet *cache_at(const struct cache *c, uint64_t position);
+/* Position of the first packet of the newest keyframe of (track, layer) whose packets up to now
+ * are all here; false when there is none. */
+bool cache_keyframe(const struct cache *c, unsigned track, unsigned layer, uint64_t *position);
+
+size_t cache_bytes(const struct cache *c);
