@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * srtp_in.h - SRTP of publishers, through libsrtp2: any SSRC, roll-over guessed, replay refused.
+ *
+ * One session each way. The sending side serves the RTCP that the origin sends to a publisher, and tests.
+ * libsrtp2 keeps state for each SSRC that authenticated, so only who has the keys can make it grow; the
+ * caller closes a session that sends on absurdly many.
+ * Thread: the worker's. Source: RFC 3711 s3.3. */
+#pragma once
+
+#include "base/compiler.h"
+#include "secure/srtp.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct srtp_in;
+
+enum srtp_in_direction { SRTP_IN_RECEIVE, SRTP_IN_SEND };
+
+/* 0, SRTP_ERR_MEMORY or SRTP_ERR_PROFILE. */
+MUST_USE int srtp_in_create(struct srtp_in **out, enum srtp_in_direction direction, const struct srtp_master *master);
+void srtp_in_destroy(struct srtp_in **in);
+
+/* In place. SRTP_OK with the shorter length, or an srtp_err (the bytes are then undefined). */
+MUST_USE int srtp_in_unprotect(struct srtp_in *in, uint8_t *pkt, size_t len, size_t *plain_len);
+MUST_USE int srtp_in_unprotect_rtcp(struct srtp_in *in, uint8_t *pkt, size_t len, size_t *plain_len);
+/* In place, in a buffer of cap bytes. The longer length or an srtp_err. */
+MUST_USE int srtp_in_protect(struct srtp_in *in, uint8_t *pkt, size_t len, size_t cap);
+MUST_USE int srtp_in_protect_rtcp(struct srtp_in *in, uint8_t *pkt, size_t len, size_t cap);
