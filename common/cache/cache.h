@@ -47,8 +47,8 @@ uint64_t cache_begin(const struct cache *c); /* oldest kept */
 uint64_t cache_end(const struct cache *c);   /* one past the newest */
 /* The packet at an arrival position, borrowed; NULL when it has gone. */
 struct packet *cache_at(const struct cache *c, uint64_t position);
-/* Position of the first packet of the newest keyframe of (track, layer) whose packets up to now
- * are all here; false when there is none. */
+/* Position of the first packet (by arrival) of the newest keyframe of (track, layer), when that
+ * frame's start is here; false when there is none. What is missing after it may still come. */
 bool cache_keyframe(const struct cache *c, unsigned track, unsigned layer, uint64_t *position);
 
 size_t cache_bytes(const struct cache *c);

@@ -49,6 +49,7 @@ struct consumer {
     uint64_t want;                  /* mask of want_bit(); change by consumer_want */
     const char *kind;               /* "whep", "flv", "pipe", "link", "transcode": for the stream's statistics */
     struct list link;
+    uint64_t joined; /* the router's: which fan-out it must not be part of yet */
 };
 
 /* Attaches; when the stream is live on_tracks is called before it returns. The first consumer of a router

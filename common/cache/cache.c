@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cache/cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RING_MIN = 256,
+    LAYER_SPAN_MAX = 1 << 16, /* seqs between the oldest and newest of a layer; a longer jump starts it anew */
+};
+
+/* The packets of one layer by sequence number: a ring that grows, with holes for what is missing. */
+struct layer_index {
+    struct packet **ring; /* not counted: the arrival ring holds the references */
+    size_t cap;           /* a power of two */
+    uint64_t first, end;  /* kept numbers are in [first, end); equal when empty */
+    uint64_t floor;       /* below it all has been evicted */
+    uint64_t key_ts, key_seq, key_position; /* newest keyframe: time, lowest seq and lowest arrival position */
+    bool key_started;     /* its FRAME_START packet is among them */
+    bool has_key;
+};
+
+struct cache {
+    struct cache_cfg cfg;
+    struct packet **ring; /* by arrival */
+    size_t cap;           /* a power of two */
+    uint64_t begin, end;  /* arrival positions */
+    size_t bytes;
+    struct layer_index *layers[TRACKS_MAX][LAYERS_MAX];
+};
+
+int cache_create(struct cache **out, const struct cache_cfg *cfg)
+{
+    struct cache *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -1;
+    c->cfg = *cfg;
+    c->cap = RING_MIN;
+    c->ring = calloc(c->cap, sizeof(*c->ring));
+    if (!c->ring) {
+        free(c);
+        return -1;
+    }
+    *out = c;
+    return 0;
+}
+
+/* ---- By identity ------------------------------------------------------------------------------- */
+
+static struct packet **layer_slot(const struct layer_index *x, uint64_t seq)
+{
+    return &x->ring[seq & (x->cap - 1)];
+}
+
+static struct layer_index *layer_open(struct cache *c, unsigned track, unsigned layer)
+{
+    struct layer_index **at = &c->layers[track][layer];
+
+    if (*at)
+        return *at;
+    struct layer_index *x = calloc(1, sizeof(*x));
+    if (!x)
+        return NULL;
+    x->cap = RING_MIN;
+    x->ring = calloc(x->cap, sizeof(*x->ring));
+    if (!x->ring) {
+        free(x);
+        return NULL;
+    }
+    return *at = x;
+}
+
+static void layer_destroy(struct layer_index **x)
+{
+    if (*x)
+        free((*x)->ring);
+    free(*x);
+    *x = NULL;
+}
+
+static bool layer_grow(struct layer_index *x, size_t span)
+{
+    size_t cap = x->cap;
+    while (cap < span)
+        cap *= 2;
+    if (cap == x->cap)
+        return true;
+    struct packet **ring = calloc(cap, sizeof(*ring));
+    if (!ring)
+        return false;
+    for (uint64_t s = x->first; s < x->end; s++)
+        ring[s & (cap - 1)] = *layer_slot(x, s);
+    free(x->ring);
+    x->ring = ring;
+    x->cap = cap;
+    return true;
+}
+
+/* Makes [first, end) reach over seq. False: too old, or no memory. */
+static bool layer_reach(struct layer_index *x, uint64_t seq)
+{
+    if (seq < x->floor)
+        return false;
+    if (x->first == x->end) {
+        x->first = seq;
+        x->end = seq + 1;
+        *layer_slot(x, seq) = NULL;
+        return true;
+    }
+    uint64_t first = seq < x->first ? seq : x->first;
+    uint64_t end = seq >= x->end ? seq + 1 : x->end;
+    if (end - first > LAYER_SPAN_MAX || !layer_grow(x, end - first))
+        return false;
+    for (uint64_t s = first; s < x->first; s++)
+        *layer_slot(x, s) = NULL;
+    for (uint64_t s = x->end; s < end; s++)
+        *layer_slot(x, s) = NULL;
+    x->first = first;
+    x->end = end;
+    return true;
+}
+
+static void layer_note_key(struct layer_index *x, const struct packet *p, uint64_t position)
+{
+    if (!(p->flags & PACKET_KEYFRAME) || (x->has_key && p->ts_ticks < x->key_ts))
+        return;
+    if (!x->has_key || p->ts_ticks > x->key_ts) {
+        x->has_key = true;
+        x->key_ts = p->ts_ticks;
+        x->key_seq = p->seq;
+        x->key_position = position;
+        x->key_started = false;
+    }
+    if (p->seq < x->key_seq)
+        x->key_seq = p->seq;
+    if (p->flags & PACKET_FRAME_START)
+        x->key_started = true;
+}
+
+static void layer_remove(struct layer_index *x, const struct packet *p)
+{
+    *layer_slot(x, p->seq) = NULL;
+    if (p->seq >= x->floor)
+        x->floor = p->seq + 1;
+    while (x->first < x->end && !*layer_slot(x, x->first)) /* what arrived late goes when its turn comes */
+        x->first++;
+}
+
+/* ---- By arrival ---------------------------------------------------------------------------------- */
+
+static void evict_oldest(struct cache *c)
+{
+    struct packet **slot = &c->ring[c->begin & (c->cap - 1)];
+    struct packet *p = *slot;
+    struct layer_index *x = c->layers[p->track][p->layer];
+    size_t cost = packet_cost_bytes(p);
+
+    *slot = NULL;
+    c->begin++;
+    c->bytes -= cost;
+    if (c->cfg.budget)
+        atomic_fetch_sub_explicit(&c->cfg.budget->used_bytes, cost, memory_order_relaxed);
+    if (x)
+        layer_remove(x, p);
+    packet_unref(&p);
+}
+
+static bool over_budget(const struct cache *c, uint64_t newest_capture_us)
+{
+    const struct packet *oldest = c->ring[c->begin & (c->cap - 1)];
+    const struct cache_budget *b = c->cfg.budget;
+
+    return c->bytes > c->cfg.cap_bytes || c->end - c->begin > c->cfg.cap_packets ||
+           newest_capture_us > oldest->capture_us + c->cfg.cap_us ||
+           (b && atomic_load_explicit(&b->used_bytes, memory_order_relaxed) > b->cap_bytes);
+}
+
+static bool arrival_grow(struct cache *c)
+{
+    size_t cap = c->cap * 2;
+    struct packet **ring = calloc(cap, sizeof(*ring));
+    if (!ring)
+        return false;
+    for (uint64_t i = c->begin; i < c->end; i++)
+        ring[i & (cap - 1)] = c->ring[i & (c->cap - 1)];
+    free(c->ring);
+    c->ring = ring;
+    c->cap = cap;
+    return true;
+}
+
+/* A jump beyond any reordering: what is kept of the layer is of no use to anyone. */
+static void layer_restart(struct cache *c, struct layer_index *x, uint64_t seq)
+{
+    if (x->first == x->end || seq < x->end || seq - x->first < LAYER_SPAN_MAX)
+        return;
+    while (x->first != x->end && c->begin != c->end)
+        evict_oldest(c);
+    x->has_key = false;
+}
+
+bool cache_push(struct cache *c, struct packet *p)
+{
+    struct layer_index *x = layer_open(c, p->track, p->layer);
+
+    if (!x)
+        return false;
+    layer_restart(c, x, p->seq);
+    if (!layer_reach(x, p->seq) || *layer_slot(x, p->seq))
+        return false;
+    if (c->end - c->begin == c->cap && !arrival_grow(c))
+        evict_oldest(c);
+    *layer_slot(x, p->seq) = p;
+    layer_note_key(x, p, c->end);
+    c->ring[c->end++ & (c->cap - 1)] = packet_ref(p);
+    size_t cost = packet_cost_bytes(p);
+    c->bytes += cost;
+    if (c->cfg.budget)
+        atomic_fetch_add_explicit(&c->cfg.budget->used_bytes, cost, memory_order_relaxed);
+    while (c->end - c->begin > 1 && over_budget(c, p->capture_us))
+        evict_oldest(c);
+    return true;
+}
+
+void cache_clear(struct cache *c)
+{
+    while (c->begin != c->end)
+        evict_oldest(c);
+    for (unsigned t = 0; t < TRACKS_MAX; t++)
+        for (unsigned l = 0; l < LAYERS_MAX; l++)
+            layer_destroy(&c->layers[t][l]);
+}
+
+void cache_destroy(struct cache **cache)
+{
+    struct cache *c = *cache;
+    if (!c)
+        return;
+    cache_clear(c);
+    free(c->ring);
+    free(c);
+    *cache = NULL;
+}
+
+/* ---- Looking up ------------------------------------------------------------------------------------ */
+
+struct packet *cache_find(const struct cache *c, unsigned track, unsigned layer, uint64_t seq)
+{
+    const struct layer_index *x = track < TRACKS_MAX && layer < LAYERS_MAX ? c->layers[track][layer] : NULL;
+
+    return x && seq >= x->first && seq < x->end ? *layer_slot(x, seq) : NULL;
+}
+
+bool cache_range(const struct cache *c, unsigned track, unsigned layer, uint64_t *first, uint64_t *end)
+{
+    const struct layer_index *x = c->layers[track][layer];
+
+    if (!x || x->first == x->end)
+        return false;
+    *first = x->first;
+    *end = x->end;
+    return true;
+}
+
+uint64_t cache_begin(const struct cache *c)
+{
+    return c->begin;
+}
+
+uint64_t cache_end(const struct cache *c)
+{
+    return c->end;
+}
+
+struct packet *cache_at(const struct cache *c, uint64_t position)
+{
+    return position >= c->begin && position < c->end ? c->ring[position & (c->cap - 1)] : NULL;
+}
+
+bool cache_keyframe(const struct cache *c, unsigned track, unsigned layer, uint64_t *position)
+{
+    const struct layer_index *x = c->layers[track][layer];
+
+    if (!x || !x->has_key || !x->key_started || x->key_position < c->begin)
+        return false;
+    *position = x->key_position;
+    return true;
+}
+
+size_t cache_bytes(const struct cache *c)
+{
+    return c->bytes;
+}
