@@ -26,6 +26,7 @@ struct nack_cfg {
     uint64_t max_age_us;      /* since it was found missing: later it is of no use. 0: 500 ms */
     uint64_t reorder_us;      /* ask no earlier than this after it was found missing ... 0: 5 ms */
     unsigned reorder_packets; /* ... unless so many higher numbers have come. 0: 16 */
+    bool count_only;          /* never ask (feedback not negotiated): what does not come by itself is given up by age */
     /* n numbers between first and last were given up (age, tries, or too many): the medium has a hole there,
      * video wants a keyframe. Called from within on_packet, on_highest or poll. May be NULL. */
     void (*on_give_up)(void *arg, uint64_t first, uint64_t last, size_t n);
@@ -52,7 +53,8 @@ struct nack_gen {
     struct nack_cfg cfg;
     uint64_t highest;      /* seen or told; valid when started */
     bool started;
-    uint64_t rtt_us;       /* smoothed: measured at first tries that succeed, or set */
+    uint64_t rtt_us;       /* smoothed: measured at the requests themselves, or told */
+    bool rtt_told;
     size_t n;              /* of missing[], ascending */
     struct nack_counters counters;
     uint64_t seen[NACK_HISTORY / 64]; /* ring of bits: came at least once */
@@ -77,7 +79,7 @@ enum nack_seen nack_gen_on_packet(struct nack_gen *g, uint64_t seq, uint64_t now
 void nack_gen_on_highest(struct nack_gen *g, uint64_t seq, uint64_t now_us);
 /* The other side does not have it: no more requests. */
 void nack_gen_forget(struct nack_gen *g, uint64_t seq);
-/* A measured round trip (smoothed here). */
+/* The round trip as the owner measures it (by pings, say); from then on it is no longer guessed from the answers. */
 void nack_gen_set_rtt(struct nack_gen *g, uint64_t rtt_us);
 
 /* The numbers to ask for now, ascending, at most cap; they count as asked. What is too old is given up. */

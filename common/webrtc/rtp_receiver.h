@@ -26,7 +26,7 @@
  * the quickest of which tell most. One a publisher, so that its tracks stay in step with each other. */
 struct rtp_clock {
     bool known;
-    int64_t offset_us; /* our unix time minus the publisher's (NTP as unix time) */
+    int64_t offset_us; /* our unix time minus the publisher's NTP time, whatever epoch that has */
 };
 
 /* ---- The receiver -------------------------------------------------------------------------------- */
@@ -47,7 +47,7 @@ struct rtp_receiver_cfg {
 struct rtp_receiver {
     uint32_t ssrc, clock_hz;
     struct rtp_clock *clock;
-    bool started, has_sr, no_nack;
+    bool started, has_sr;
     bool resync;             /* a packet far off came: if the next number follows it, the source restarted */
     uint16_t resync_seq;
     uint64_t first_seq, highest_seq;
@@ -56,8 +56,9 @@ struct rtp_receiver {
     uint64_t expected_prior, received_prior; /* at the last report */
     int64_t transit_ticks;   /* A.8 */
     uint64_t jitter_x16;     /* A.8: scaled by 16 */
-    uint64_t anchor_ts;      /* capture time is a line through (anchor_ts, anchor_us) */
+    uint64_t anchor_ts;      /* capture time is a line through (anchor_ts, anchor_us) ... */
     int64_t anchor_us;
+    int64_t slew_us;         /* ... that moves by this, 1 us in 20, from there on */
     uint64_t sr_ntp, sr_now_us; /* the last sender report, and when it came */
     struct nack_gen nack;
 };
