@@ -2,6 +2,7 @@
  * tcp.h - TCP connections: gathered writes, shared buffers, no copy for what many send.
  *
  * Writes are gathered and leave in one writev at the end of the loop turn.
+ * When the peer ends its direction, what is queued by then is still sent (for 5 s at most).
  * Life of a connection:
  *   1. made by tcp_listen's on_accept or by tcp_connect;
  *   2. on_open once (connect only), then on_data, on_drain as they come;
@@ -42,7 +43,8 @@ struct tcp_ops {
     void (*on_open)(void *arg);                                  /* connected; may be NULL for accepted ones */
     void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* borrowed; len > 0 */
     void (*on_drain)(void *arg);                                 /* queue fell to zero after it was not; may be NULL */
-    void (*on_close)(void *arg, int err); /* 0: closed by the peer in order; negative errno else; -ECANCELED after tcp_close */
+    /* 0: closed by the peer in order; negative errno else; -ECANCELED after tcp_close or tcp_shutdown */
+    void (*on_close)(void *arg, int err);
 };
 
 /* Opens a listening socket. reuse_port: several workers listen on the same port and the kernel spreads
@@ -52,6 +54,7 @@ struct tcp_ops {
 MUST_USE int tcp_listen(struct tcp_listener **out, struct worker *w, const struct addr *bind, bool reuse_port,
                         void (*on_accept)(void *arg, struct tcp *t), void *arg);
 void tcp_listener_close(struct tcp_listener **l);
+/* The bound address (port filled in when 0 was asked for). */
 void tcp_listener_local(const struct tcp_listener *l, struct addr *out);
 /* Binds and listens without SO_REUSEPORT, and closes again: -EADDRINUSE when anyone has the port. */
 MUST_USE int tcp_probe(const struct addr *bind);
@@ -61,16 +64,28 @@ MUST_USE int tcp_connect(struct tcp **out, struct worker *w, const struct addr *
 void tcp_set_ops(struct tcp *t, const struct tcp_ops *ops, void *arg);
 /* Drops what is queued and closes. */
 void tcp_close(struct tcp *t);
-/* Sends what is queued (bounded by linger_us), then closes as tcp_close does. */
+/* Sends what is queued, ends our direction, and waits for the peer to end its own (what it still sends
+ * is thrown away: to close with unread bytes would make the kernel reset the connection and take our
+ * last words with it). All within linger_us; then closes as tcp_close does. No callback but on_close. */
 void tcp_shutdown(struct tcp *t, uint64_t linger_us);
 
 /* Copies. A write after the end is ignored. -ENOMEM closes the connection. */
 void tcp_write(struct tcp *t, const void *bytes, size_t len);
 /* Takes a reference of its own; bytes [from, b->len) are sent without copy. */
 void tcp_write_buf(struct tcp *t, struct buf *b, size_t from);
-/* Not yet taken by the kernel. */
+/* Not yet taken by the kernel, which is given at most 128 KiB ahead of what it has sent
+ * (TCP_NOTSENT_LOWAT): how far a slow reader is behind is seen here. */
 size_t tcp_queued_bytes(const struct tcp *t);
 /* Stops reading (back-pressure) and goes on. */
 void tcp_pause(struct tcp *t);
 void tcp_resume(struct tcp *t);
 const struct addr *tcp_peer(const struct tcp *t);
+
+struct tcp_counters {
+    uint64_t accepted, connected, closed;
+    uint64_t refused; /* accepted only to be closed: no file descriptors left */
+    uint64_t received_bytes, sent_bytes, send_calls;
+};
+
+/* Of all connections of the worker. */
+const struct tcp_counters *tcp_counters(const struct worker *w);

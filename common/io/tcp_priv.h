@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tcp_priv.h - the inside of a connection, and its queue of bytes to send. */
+#pragma once
+
+#include "io/tcp.h"
+#include "io/timer.h"
+
+#include <stdbool.h>
+#include <sys/uio.h>
+#include <uv.h>
+
+/* ---- Queue: pieces of shared buffers, and of a chunk that takes in what is copied ------------------- */
+
+struct tcp_piece {
+    struct buf *b; /* one reference */
+    size_t from, to;
+};
+
+struct tcp_queue {
+    struct tcp_piece *pieces; /* a ring */
+    size_t head, count;
+    size_t cap; /* 0 or a power of two */
+    size_t bytes;
+    struct buf *chunk; /* not shared: it grows */
+    size_t chunk_cap;
+};
+
+/* 0, or -ENOMEM with the queue as it was, or in part longer. */
+MUST_USE int tcp_queue_copy(struct tcp_queue *q, const void *bytes, size_t len);
+MUST_USE int tcp_queue_share(struct tcp_queue *q, struct buf *b, size_t from);
+/* Fills iov with the first bytes; returns how many entries. */
+size_t tcp_queue_gather(const struct tcp_queue *q, struct iovec *iov, size_t cap);
+/* The first n bytes are sent. */
+void tcp_queue_consume(struct tcp_queue *q, size_t n);
+void tcp_queue_fini(struct tcp_queue *q);
+
+/* ---- Connection --------------------------------------------------------------------------------------- */
+
+enum tcp_state { TCP_CONNECTING, TCP_OPEN, TCP_ENDED };
+
+struct tcp {
+    struct worker *worker;
+    uv_poll_t poll;
+    int fd;
+    enum tcp_state state;
+    bool paused;
+    bool blocked;  /* the socket is full: waiting for it to be writable */
+    bool eof;      /* the peer has ended its direction */
+    bool shutting; /* tcp_shutdown was called */
+    bool fin_sent;
+    int err; /* for on_close */
+    uint64_t flush_turn;
+    unsigned flushes; /* in that turn */
+    struct tcp_queue queue;
+    struct turn_hook hook;
+    struct timer linger;
+    struct addr peer;
+    const struct tcp_ops *ops;
+    void *arg;
+};
+
+/* Takes the fd over, also when it fails (then it is closed). state is CONNECTING or OPEN. */
+MUST_USE int tcp_create(struct tcp **out, struct worker *w, int fd, enum tcp_state state, const struct addr *peer);

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "udp_priv.h"
+
+#include "worker_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RECV_CALLS_A_TURN = 8 /* 256 messages; what is left is read in the next turn, after the hooks */ };
+
+/* ---- Receiving -------------------------------------------------------------------------------------- */
+
+struct recv_call {
+    struct mmsghdr headers[RECV_MESSAGES];
+    struct iovec iov[RECV_MESSAGES];
+    struct addr from[RECV_MESSAGES];
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))];
+    } control[RECV_MESSAGES];
+};
+
+static void deliver(struct udp_socket *s)
+{
+    size_t n = s->in.batched;
+
+    s->in.batched = 0;
+    if (n > 0 && !s->closed)
+        s->cfg.on_datagrams(s->cfg.arg, s->in.batch, n);
+}
+
+static void push_datagram(struct udp_socket *s, uint8_t *bytes, size_t len, const struct addr *from)
+{
+    s->counters.received++;
+    s->counters.received_bytes += len;
+    s->in.batch[s->in.batched++] = (struct udp_datagram){.bytes = bytes, .len = len, .from = *from};
+    if (s->in.batched == UDP_BATCH_MAX)
+        deliver(s);
+}
+
+/* Returns the size of the datagrams that were merged into this message; 0 when it is one. */
+static size_t read_control(struct udp_socket *s, struct msghdr *h)
+{
+    int segment_bytes = 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            memcpy(&segment_bytes, CMSG_DATA(c), sizeof(segment_bytes));
+        } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+            uint32_t overflows;
+
+            memcpy(&overflows, CMSG_DATA(c), sizeof(overflows));
+            s->counters.dropped_kernel += overflows - s->in.overflows; /* modulo 2^32 */
+            s->in.overflows = overflows;
+        }
+    }
+    return segment_bytes > 0 ? (size_t)segment_bytes : 0;
+}
+
+static void take_message(struct udp_socket *s, struct recv_call *c, size_t i)
+{
+    uint8_t *bytes = c->iov[i].iov_base;
+    size_t left = c->headers[i].msg_len;
+    size_t step = read_control(s, &c->headers[i].msg_hdr);
+
+    addr_unmap(&c->from[i]);
+    while (left > 0) {
+        size_t len = step && step < left ? step : left;
+
+        push_datagram(s, bytes, len, &c->from[i]);
+        bytes += len;
+        left -= len;
+    }
+}
+
+static void recv_prepare(const struct udp_socket *s, struct recv_call *c)
+{
+    for (size_t i = 0; i < RECV_MESSAGES; i++) {
+        c->iov[i] = (struct iovec){.iov_base = s->in.bytes + i * RECV_MESSAGE_BYTES, .iov_len = RECV_MESSAGE_BYTES};
+        c->headers[i].msg_hdr = (struct msghdr){.msg_name = &c->from[i], .msg_namelen = sizeof(c->from[i]),
+                                                .msg_iov = &c->iov[i], .msg_iovlen = 1,
+                                                .msg_control = &c->control[i], .msg_controllen = sizeof(c->control[i].bytes)};
+    }
+}
+
+static void receive(struct udp_socket *s)
+{
+    struct recv_call c;
+
+    for (int call = 0; call < RECV_CALLS_A_TURN && !s->closed; call++) {
+        recv_prepare(s, &c);
+        int n = recvmmsg(s->fd, c.headers, RECV_MESSAGES, MSG_DONTWAIT, NULL);
+        if (n <= 0) {
+            if (errno == EAGAIN)
+                return;
+            continue; /* an ICMP error of one peer, reported once: what comes behind it is read */
+        }
+        for (int i = 0; i < n; i++)
+            take_message(s, &c, (size_t)i);
+        deliver(s);
+        if (n < RECV_MESSAGES)
+            return;
+    }
+}
+
+static void on_ready(uv_poll_t *handle, int status, int events)
+{
+    struct udp_socket *s = container_of(handle, struct udp_socket, poll);
+
+    if (events & UV_READABLE || status < 0)
+        receive(s);
+    if (events & UV_WRITABLE && !s->closed)
+        udp_out_on_writable(s);
+    if (status < 0 && !s->closed)
+        udp_want(s); /* libuv stopped watching at the error, which receive has fetched */
+}
+
+void udp_want(struct udp_socket *s)
+{
+    if (!s->closed)
+        (void)uv_poll_start(&s->poll, UV_READABLE | (s->out.blocked ? UV_WRITABLE : 0), on_ready);
+}
+
+/* ---- Life ----------------------------------------------------------------------------------------------- */
+
+/* SO_RCVBUFFORCE goes over the system's limit and wants CAP_NET_ADMIN. */
+static void set_buffer(int fd, int force, int plain, int bytes)
+{
+    if (bytes > 0 && setsockopt(fd, SOL_SOCKET, force, &bytes, sizeof(bytes)) < 0)
+        (void)setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof(bytes));
+}
+
+static void set_flag(int fd, int level, int name, int value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof(value)); /* the socket works without each of them */
+}
+
+/* Path MTU discovery is off: a forged ICMP message must not shrink it, and a datagram too long for
+ * the path is better cut in fragments than lost. */
+static void set_options(int fd, bool v6, const struct udp_cfg *cfg)
+{
+    set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, cfg->recv_bytes);
+    set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, cfg->send_bytes);
+    set_flag(fd, IPPROTO_UDP, UDP_GRO, 1);
+    set_flag(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    set_flag(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
+    if (v6) {
+        set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+        set_flag(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
+    }
+}
+
+static int open_fd(const struct udp_cfg *cfg, int *out)
+{
+    bool v6 = cfg->bind.sa.sa_family == AF_INET6;
+    int fd = socket(cfg->bind.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    set_options(fd, v6, cfg);
+    if (bind(fd, &cfg->bind.sa, addr_len(&cfg->bind)) < 0) {
+        int err = -errno;
+
+        close(fd);
+        return err;
+    }
+    *out = fd;
+    return 0;
+}
+
+static void free_socket(struct udp_socket *s)
+{
+    udp_out_fini(s);
+    free(s->in.bytes);
+    free(s);
+}
+
+int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cfg)
+{
+    struct udp_socket *s = calloc(1, sizeof(*s));
+    int err;
+
+    if (!s)
+        return -ENOMEM;
+    s->worker = w;
+    s->cfg = *cfg;
+    s->v6 = cfg->bind.sa.sa_family == AF_INET6;
+    s->in.bytes = malloc((size_t)RECV_MESSAGES * RECV_MESSAGE_BYTES); /* only what arrives is ever touched */
+    err = s->in.bytes ? udp_out_init(s) : -ENOMEM;
+    if (!err)
+        err = open_fd(cfg, &s->fd);
+    if (err) {
+        free_socket(s);
+        return err;
+    }
+    err = uv_poll_init(&w->loop, &s->poll, s->fd);
+    if (err) {
+        close(s->fd);
+        free_socket(s);
+        return err;
+    }
+    udp_want(s);
+    *out = s;
+    return 0;
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    free_socket(container_of((uv_poll_t *)handle, struct udp_socket, poll));
+}
+
+void udp_close(struct udp_socket **ps)
+{
+    struct udp_socket *s = *ps;
+
+    if (!s)
+        return;
+    *ps = NULL;
+    udp_out_flush(s);
+    s->closed = true;
+    worker_disarm(&s->out.hook);
+    uv_close((uv_handle_t *)&s->poll, on_poll_closed);
+    close(s->fd);
+}
+
+void udp_local(const struct udp_socket *s, struct addr *out)
+{
+    socklen_t len = sizeof(*out);
+
+    memset(out, 0, sizeof(*out));
+    (void)getsockname(s->fd, &out->sa, &len);
+}
+
+const struct udp_counters *udp_counters(const struct udp_socket *s)
+{
+    return &s->counters;
+}

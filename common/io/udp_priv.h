@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * udp_priv.h - the two halves of a UDP socket: udp.c opens and receives, udp_out.c sends. */
+#pragma once
+
+#include "io/udp.h"
+
+#include <netinet/udp.h>
+#include <stdbool.h>
+#include <uv.h>
+
+enum {
+    SEGMENTS_MAX = 64,         /* UDP_MAX_SEGMENTS of kernels before 6.9 */
+    MESSAGE_BYTES_MAX = 64000, /* an IPv4 datagram's 65507 bytes of payload, rounded down */
+    CALL_MESSAGES = 64,        /* a sendmmsg; more gains nothing measurable */
+    RECV_MESSAGES = 32,        /* a recvmmsg */
+    RECV_MESSAGE_BYTES = 65536 /* what UDP_GRO may merge into one message */
+};
+
+/* Datagrams to one address that lie one after the other in the arena, equally long but for the last. */
+struct out_message {
+    struct addr to;         /* as the socket's family wants it */
+    uint32_t at, len, sent; /* bytes in the arena; sent counts from at */
+    uint16_t segment_bytes;
+    uint16_t count;
+    bool ended; /* a shorter datagram ended it */
+    bool plain; /* GSO was refused for it */
+};
+
+struct udp_out {
+    uint8_t *arena;
+    struct out_message *messages;
+    size_t head, tail;    /* messages [head, tail) wait */
+    size_t used_bytes;    /* of the arena */
+    struct turn_hook hook;
+    bool gso;
+    bool blocked;         /* the socket is full: waiting for it to be writable */
+    struct addr to;       /* of the datagram reserved */
+    uint8_t *reserved;    /* NULL: none; else in the arena, or scratch */
+    size_t reserved_cap;
+    uint8_t scratch[UDP_DATAGRAM_MAX]; /* where datagrams are written that will be dropped */
+};
+
+struct udp_in {
+    uint8_t *bytes; /* RECV_MESSAGES of RECV_MESSAGE_BYTES */
+    struct udp_datagram batch[UDP_BATCH_MAX];
+    size_t batched;
+    uint32_t overflows; /* SO_RXQ_OVFL's count when last seen */
+};
+
+struct udp_socket {
+    struct worker *worker;
+    struct udp_cfg cfg;
+    uv_poll_t poll;
+    int fd;
+    bool v6;
+    bool closed;
+    struct udp_counters counters;
+    struct udp_in in;
+    struct udp_out out;
+};
+
+/* 0 or -ENOMEM. */
+MUST_USE int udp_out_init(struct udp_socket *s);
+void udp_out_fini(struct udp_socket *s);
+/* Sends as far as the socket takes it. */
+void udp_out_flush(struct udp_socket *s);
+/* The socket takes more again. */
+void udp_out_on_writable(struct udp_socket *s);
+/* Asks for readiness: always to read, to write when out.blocked. */
+void udp_want(struct udp_socket *s);

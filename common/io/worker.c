@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker_priv.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum {
+    HOOKS_A_TURN_MAX = 100000, /* hooks that arm each other without end must not stop the loop */
+    CLOSE_ROUNDS = 64,         /* loop turns given at destroy to handles that are closing */
+};
+
+/* ---- Mail: a stack that senders push on and the receiver takes whole ------------------------------ */
+
+void worker_post(struct worker *to, struct mail *m)
+{
+    struct mail *top = atomic_load_explicit(&to->mailbox, memory_order_relaxed);
+
+    do {
+        m->next = top;
+    } while (!atomic_compare_exchange_weak_explicit(&to->mailbox, &top, m, memory_order_release,
+                                                    memory_order_relaxed));
+    if (!top) /* who finds it empty wakes the receiver; the others know it is awake */
+        uv_async_send(&to->mail_wake);
+}
+
+static struct mail *oldest_first(struct mail *newest)
+{
+    struct mail *reversed = NULL;
+
+    while (newest) {
+        struct mail *older = newest->next;
+
+        newest->next = reversed;
+        reversed = newest;
+        newest = older;
+    }
+    return reversed;
+}
+
+static void run_mails(struct worker *w)
+{
+    struct mail *m = oldest_first(atomic_exchange_explicit(&w->mailbox, NULL, memory_order_acquire));
+
+    while (m) {
+        struct mail *next = m->next; /* run() owns m from then on */
+
+        m->run(m, w);
+        m = next;
+    }
+}
+
+/* ---- The end of a turn ----------------------------------------------------------------------------- */
+
+void worker_arm(struct worker *w, struct turn_hook *hook)
+{
+    if (hook->link.next && !list_empty(&hook->link))
+        return;
+    list_push_back(&w->hooks[hook->stage], &hook->link);
+}
+
+void worker_disarm(struct turn_hook *hook)
+{
+    if (hook->link.next)
+        list_remove(&hook->link);
+}
+
+static struct turn_hook *first_armed(struct worker *w)
+{
+    for (int stage = 0; stage < TURN_STAGES; stage++)
+        if (!list_empty(&w->hooks[stage]))
+            return container_of(w->hooks[stage].next, struct turn_hook, link);
+    return NULL;
+}
+
+static void run_hooks(struct worker *w)
+{
+    struct turn_hook *hook;
+
+    for (int n = 0; (hook = first_armed(w)); n++) {
+        if (n == HOOKS_A_TURN_MAX) {
+            uv_async_send(&w->mail_wake); /* the rest in the next turn, which comes at once */
+            return;
+        }
+        list_remove(&hook->link);
+        hook->run(hook, worker_now_us(w));
+    }
+}
+
+static void on_due_wake(uv_timer_t *unused)
+{
+    (void)unused;
+}
+
+/* libuv counts in ms: rounded up, so that the first timer is due when the loop wakes. */
+static void set_due_wake(struct worker *w)
+{
+    uint64_t next_us = timer_heap_next_us(&w->timers);
+
+    if (next_us == UINT64_MAX) {
+        uv_timer_stop(&w->due_wake);
+        return;
+    }
+    uv_update_time(&w->loop);
+    uint64_t due_ms = (next_us + 999) / 1000, now_ms = uv_now(&w->loop);
+    (void)uv_timer_start(&w->due_wake, on_due_wake, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+}
+
+/* Sockets were read in the poll before this; what follows it is the wait. */
+static void on_turn_end(uv_prepare_t *handle)
+{
+    struct worker *w = container_of(handle, struct worker, turn_end);
+
+    run_mails(w);
+    timer_heap_run(&w->timers, worker_now_us(w));
+    run_hooks(w);
+    set_due_wake(w);
+    w->turn++;
+    clock_expire(w->clock);
+    if (w->stopping)
+        uv_stop(&w->loop);
+}
+
+static void on_mail_wake(uv_async_t *unused)
+{
+    (void)unused; /* the turn's end runs the mails */
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------- */
+
+/* The three handles of the worker itself. libuv's init calls on an initialised loop do not fail,
+ * except uv_async_init, which is first. */
+static int open_handles(struct worker *w)
+{
+    int err = uv_loop_init(&w->loop);
+
+    if (err)
+        return err;
+    err = uv_async_init(&w->loop, &w->mail_wake, on_mail_wake);
+    if (err) {
+        (void)uv_loop_close(&w->loop);
+        return err;
+    }
+    (void)uv_prepare_init(&w->loop, &w->turn_end);
+    (void)uv_prepare_start(&w->turn_end, on_turn_end);
+    (void)uv_timer_init(&w->loop, &w->due_wake);
+    return 0;
+}
+
+int worker_create(struct worker **out, const struct worker_cfg *cfg)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return -ENOMEM;
+    w->cfg = *cfg;
+    w->clock = &w->clock_store;
+    for (int stage = 0; stage < TURN_STAGES; stage++)
+        list_init(&w->hooks[stage]);
+    signal(SIGPIPE, SIG_IGN); /* libraries may write to a socket that the peer has closed */
+    int err = open_handles(w);
+    if (err) {
+        free(w);
+        return err;
+    }
+    *out = w;
+    return 0;
+}
+
+/* Jobs are waited for, as their memory is in use; handles that are closing get their turns. */
+static void finish_closing(struct worker *w)
+{
+    while (w->jobs > 0)
+        uv_run(&w->loop, UV_RUN_ONCE);
+    for (int i = 0; i < CLOSE_ROUNDS && uv_run(&w->loop, UV_RUN_NOWAIT); i++)
+        ;
+}
+
+void worker_destroy(struct worker **pw)
+{
+    struct worker *w = *pw;
+
+    if (!w)
+        return;
+    *pw = NULL;
+    uv_prepare_stop(&w->turn_end); /* nothing of the owner's runs any more but on_close */
+    finish_closing(w);
+    uv_close((uv_handle_t *)&w->mail_wake, NULL);
+    uv_close((uv_handle_t *)&w->turn_end, NULL);
+    uv_close((uv_handle_t *)&w->due_wake, NULL);
+    finish_closing(w);
+    if (uv_loop_close(&w->loop) == UV_EBUSY) {
+        log_error("worker", "%s destroyed with sockets still open", w->cfg.name);
+        return; /* their memory points here: better lost than used after free */
+    }
+    free(w);
+}
+
+void worker_run(struct worker *w)
+{
+    log_set_thread(w->cfg.name);
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    w->stopping = false;
+    log_set_thread(NULL);
+}
+
+static void *thread_main(void *arg)
+{
+    worker_run(arg);
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+int worker_start(struct worker *w)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = pthread_create(&w->thread, NULL, thread_main, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -err;
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+}
+
+void worker_stop(struct worker *w)
+{
+    w->stopping = true;
+}
+
+unsigned worker_index(const struct worker *w)
+{
+    return w->cfg.index;
+}
+
+const char *worker_name(const struct worker *w)
+{
+    return w->cfg.name;
+}
+
+uv_loop_t *worker_loop(struct worker *w)
+{
+    return &w->loop;
+}
+
+uint64_t worker_now_us(const struct worker *w)
+{
+    return clock_now(w->clock);
+}
+
+uint64_t worker_unix_us(const struct worker *w)
+{
+    return clock_unix(w->clock);
+}
