@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-_Static_assert(RTP_MISORDER_MAX == NACK_HISTORY, "what is accepted is known to be new or duplicate");
+_Static_assert((int)RTP_MISORDER_MAX == (int)NACK_HISTORY, "what is accepted is known to be new or duplicate");
 
 enum {
     CLOCK_STEP_US = 2000000,  /* the publisher set its clock: take the new one over at once */
