@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pipe_client.h - the child's end of pipes on one worker: subscribes to streams at parent nodes.
  *
- *   pipe_subscribe -> on_subscribed -> on_packet ... -> pipe_subscription_close
+ *   pipe_subscribe -> on_subscribed -> on_packet ... on_caught_up -> on_packet ... -> pipe_subscription_close
  *                  -> on_refused | on_lost: over; only pipe_subscription_close is left to call
  *
  * The connection to a parent node is opened with the first subscription to it, shared by all of this worker,
@@ -65,6 +65,9 @@ struct pipe_subscription_ops {
     void (*on_subscribed)(void *arg, const struct track_set *tracks, const struct pipe_path *source);
     /* Takes over the reference. Never twice the same one; out of order when it had been lost. */
     void (*on_packet)(void *arg, struct packet *p);
+    /* All that the parent's cache held of the wanted layers is here (or given up): live packets follow, so this is the
+     * time for router_ready. Once after each on_subscribed; not while nothing is wanted. */
+    void (*on_caught_up)(void *arg);
     /* The stream ended at the parent. The subscription stays: on_subscribed comes if it returns there. */
     void (*on_end)(void *arg, enum stream_end why);
     void (*on_refused)(void *arg, enum pipe_refusal reason);
