@@ -5,6 +5,7 @@
 #pragma once
 
 #include "secure/srtp.h"
+#include "secure/srtp_rx.h"
 #include "secure/srtp_tx.h"
 
 #include <stdbool.h>
@@ -140,4 +141,18 @@ struct srtp_tx {
     struct srtp_key rtp, rtcp;
     struct srtp_engine *engine; /* for destroy */
     uint32_t rtcp_next;         /* index of the next RTCP packet, 31 bits */
+};
+
+/* An RTCP sender: indexes of SRTCP are explicit, so a mask below the highest is enough. */
+struct srtcp_source {
+    uint32_t ssrc;
+    uint32_t top;  /* highest index so far */
+    uint64_t seen; /* bit i: top - i */
+};
+
+struct srtp_rx {
+    struct srtp_key rtp, rtcp;
+    struct srtp_engine *engine; /* for destroy */
+    struct srtcp_source source[SRTCP_SOURCES];
+    unsigned sources;
 };

@@ -8,20 +8,6 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
-/* An RTCP sender: indexes of SRTCP are explicit, so a mask below the highest is enough. */
-struct rtcp_source {
-    uint32_t ssrc;
-    uint32_t top;  /* highest index so far */
-    uint64_t seen; /* bit i: top - i */
-};
-
-struct srtp_rx {
-    struct srtp_key rtp, rtcp;
-    struct srtp_engine *engine; /* for destroy */
-    struct rtcp_source source[SRTCP_SOURCES];
-    unsigned sources;
-};
-
 int srtp_rx_create(struct srtp_rx **out, struct srtp_engine *e, const struct srtp_master *master)
 {
     struct srtp_rx *rx = aligned_alloc(_Alignof(struct srtp_rx), sizeof(*rx));
@@ -175,7 +161,7 @@ int srtp_rx_unprotect(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_win
 
 /* ---- RTCP ------------------------------------------------------------------------------------ */
 
-static struct rtcp_source *source_find(struct srtp_rx *rx, uint32_t ssrc)
+static struct srtcp_source *source_find(struct srtp_rx *rx, uint32_t ssrc)
 {
     for (unsigned i = 0; i < rx->sources; i++) {
         if (rx->source[i].ssrc == ssrc)
@@ -184,7 +170,7 @@ static struct rtcp_source *source_find(struct srtp_rx *rx, uint32_t ssrc)
     return NULL;
 }
 
-static int source_check(const struct srtp_rx *rx, const struct rtcp_source *s, uint32_t index)
+static int source_check(const struct srtp_rx *rx, const struct srtcp_source *s, uint32_t index)
 {
     if (!s)
         return rx->sources < SRTCP_SOURCES ? SRTP_OK : SRTP_ERR_FULL;
@@ -195,10 +181,10 @@ static int source_check(const struct srtp_rx *rx, const struct rtcp_source *s, u
     return s->seen >> (s->top - index) & 1 ? SRTP_ERR_REPLAY : SRTP_OK;
 }
 
-static void source_mark(struct srtp_rx *rx, struct rtcp_source *s, uint32_t ssrc, uint32_t index)
+static void source_mark(struct srtp_rx *rx, struct srtcp_source *s, uint32_t ssrc, uint32_t index)
 {
     if (!s) {
-        rx->source[rx->sources++] = (struct rtcp_source){ssrc, index, 1};
+        rx->source[rx->sources++] = (struct srtcp_source){ssrc, index, 1};
     } else if (index > s->top) {
         s->seen = index - s->top >= 64 ? 1 : s->seen << (index - s->top) | 1;
         s->top = index;
@@ -251,7 +237,7 @@ int srtp_rx_unprotect_rtcp(struct srtp_engine *e, struct srtp_rx *rx, uint8_t *p
     if (!(word & SRTCP_E))
         return SRTP_ERR_PLAIN;
     uint32_t ssrc = get32(pkt + 4);
-    struct rtcp_source *s = source_find(rx, ssrc);
+    struct srtcp_source *s = source_find(rx, ssrc);
     int err = source_check(rx, s, index);
     if (err)
         return err;
