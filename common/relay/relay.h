@@ -21,3 +21,50 @@ struct worker *relay_worker(struct relay *r);
 struct pool *relay_pool(struct relay *r);
 /* The worker index that is home of a stream. */
 unsigned relay_home(const struct relay *r, const char *name);
+
+/* ---- Making one (common/node) -------------------------------------------------------------------- */
+
+struct hub;
+struct pipe_client;
+struct pipe_path;
+
+struct relay_cfg {
+    struct hub *hub;
+    unsigned index, workers;    /* this worker's, and how many there are */
+    struct cache_cfg cache;     /* of the home's routers; the copies on other workers count no budget */
+    uint64_t linger_us;         /* a pull is kept so long after its last consumer */
+    size_t packets;             /* cap of the worker's packet pool */
+    bool takeover;              /* a second publisher of a name on this node replaces the first */
+    bool pulls;                 /* backbone and edge: from parents; an origin does not */
+    struct pipe_client *client; /* NULL where pulls is false; borrowed */
+    /* Fills in the nodes down the line that take the stream through us (pipe_server_path). May be NULL. */
+    void (*path)(void *arg, struct router *router, struct pipe_path *out);
+    void *arg;
+};
+
+MUST_USE int relay_create(struct relay **out, struct worker *w, const struct relay_cfg *cfg);
+/* All relays of the process by worker index, this one too; before any worker runs. Borrowed. */
+void relay_set_peers(struct relay *r, struct relay *const *peers);
+/* On the worker's thread, before its loop ends: closes pulls and links. */
+void relay_close(struct relay *r);
+/* After all workers have ended. */
+void relay_destroy(struct relay **r);
+/* All routers of this worker. */
+struct router_set *relay_routers(struct relay *r);
+
+struct relay_counters {
+    uint64_t pulls;         /* subscriptions begun at a parent */
+    uint64_t pulls_failed;  /* refused or lost */
+    uint64_t links;         /* routers fed from the home worker */
+    uint64_t unknown;       /* answered from the memory that nobody publishes it */
+    uint64_t dropped_pool;  /* packets dropped because the pool was exhausted */
+};
+const struct relay_counters *relay_counters(const struct relay *r);
+/* For statistics: where this router's packets come from: "publish", "link", "pull", "" ; parent node id or "". */
+const char *relay_source(struct relay *r, const struct router *router, const char **parent);
+/* The nodes that the router's stream comes through to us, origin first; none when it is published here. */
+void relay_source_path(const struct router *router, struct pipe_path *out);
+
+struct pipe_counters;
+/* Of the pull that feeds the router; NULL when none does. */
+const struct pipe_counters *relay_pipe_counters(const struct router *router);

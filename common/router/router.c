@@ -32,6 +32,8 @@ struct router {
     uint64_t fanouts; /* walks with packets so far; see consumer.joined */
 
     struct track_set tracks;
+    bool ended; /* consumers were told so; the next publish tells them the tracks anew */
+    bool ready; /* live packets are fanned out; before, they only fill the cache */
     uint64_t want; /* grows at once, shrinks linger_us later */
     struct cache *cache;
     struct packet *turn[PACKET_BATCH_MAX]; /* pushed in this loop turn; one reference each */
@@ -103,8 +105,8 @@ static void reconsider_want(struct router *r)
     uint64_t now = wanted_now(r);
 
     set_want(r, r->want | now);
-    if (now != r->want && !timer_running(&r->linger))
-        timer_start(&r->linger, r->set->cfg.linger_us);
+    if (now != r->want)
+        router_expire(r);
 }
 
 /* ---- Fan-out --------------------------------------------------------------------------------------------- */
@@ -173,6 +175,10 @@ void router_push(struct router *r, struct packet *p)
     r->counters.packets++;
     r->counters.bytes += p->payload_len;
     note_clock(r, p);
+    if (!r->ready) {
+        packet_unref(&p);
+        return;
+    }
     if (r->n_turn == PACKET_BATCH_MAX)
         deliver(r);
     r->turn[r->n_turn++] = p;
@@ -192,6 +198,8 @@ void router_attach(struct router *r, struct consumer *c, uint64_t want)
     r->n_consumers++;
     if (r->primary)
         c->ops->on_tracks(c, &r->tracks);
+    if (r->ready && c->router == r && c->ops->on_ready)
+        c->ops->on_ready(c);
     if (c->router != r)
         return; /* it did not like them */
     reconsider_want(r);
@@ -211,8 +219,7 @@ void router_detach(struct consumer *c)
     list_remove(&c->link);
     r->n_consumers--;
     c->router = NULL;
-    if (!timer_running(&r->linger))
-        timer_start(&r->linger, r->set->cfg.linger_us);
+    router_expire(r);
 }
 
 void consumer_want(struct consumer *c, uint64_t want)
@@ -235,6 +242,7 @@ void router_add_producer(struct router *r, struct producer *p)
 void router_publish(struct router *r, struct producer *p, const struct track_set *tracks)
 {
     bool new_epoch = tracks->epoch != r->tracks.epoch;
+    bool goes_on = !new_epoch && !r->ended;
 
     assert(!r->primary && tracks->epoch >= r->tracks.epoch && tracks->n <= TRACKS_MAX);
     r->tracks = *tracks;
@@ -245,10 +253,24 @@ void router_publish(struct router *r, struct producer *p, const struct track_set
         cache_clear(r->cache);
         memset(r->clocks, 0, sizeof(r->clocks));
         memset(r->keyframe_asked_us, 0, sizeof(r->keyframe_asked_us));
+    }
+    if (!goes_on) {
+        r->ended = r->ready = false;
         each_consumer(c, r) c->ops->on_tracks(c, &r->tracks);
     }
-    if (r->primary == p)
-        router_add_producer(r, p);
+    if (r->primary != p)
+        return; /* a consumer's answer ended it */
+    router_add_producer(r, p);
+}
+
+void router_ready(struct producer *p)
+{
+    struct router *r = p->router;
+
+    if (!r || r->primary != p || r->ready)
+        return;
+    r->ready = true;
+    each_consumer(c, r) if (c->ops->on_ready) c->ops->on_ready(c);
 }
 
 static void tell_end(struct router *r, enum stream_end why)
@@ -270,14 +292,20 @@ void router_unpublish(struct producer *p, enum stream_end why, bool keep_epoch)
         return;
     r->primary = NULL;
     p->primary = false;
-    if (!keep_epoch)
+    if (!keep_epoch) {
+        r->ready = false;
+        r->ended = true;
         tell_end(r, why);
-    if (!r->n_consumers && !timer_running(&r->linger))
-        timer_start(&r->linger, r->set->cfg.linger_us);
+    }
+    if (!r->n_consumers)
+        router_expire(r);
 }
 
 void router_refuse(struct router *r, enum stream_end why)
 {
+    assert(!r->primary);
+    r->ready = false;
+    r->ended = true;
     tell_end(r, why);
 }
 
@@ -325,6 +353,11 @@ bool router_live(const struct router *r)
 const struct track_set *router_tracks(const struct router *r)
 {
     return r->tracks.epoch ? &r->tracks : NULL;
+}
+
+bool router_is_ready(const struct router *r)
+{
+    return r->ready;
 }
 
 uint64_t router_epoch(const struct router *r)
@@ -405,8 +438,14 @@ static void on_linger(struct timer *t, uint64_t now_us)
     if (r->n_consumers)
         return;
     r->set->cfg.on_idle(r->set->cfg.arg, r);
-    if (list_empty(&r->producers) && !r->n_consumers)
+    if (list_empty(&r->producers) && !r->n_consumers && !r->user)
         router_destroy(r);
+}
+
+void router_expire(struct router *r)
+{
+    if (!timer_running(&r->linger))
+        timer_start(&r->linger, r->set->cfg.linger_us);
 }
 
 struct router *router_find(const struct router_set *s, const char *name)

@@ -37,6 +37,10 @@ enum stream_end {
 struct consumer_ops {
     /* A new epoch: these are its tracks (borrowed until the next on_tracks). Before any packet of it. */
     void (*on_tracks)(struct consumer *c, const struct track_set *tracks);
+    /* The cache now holds what came before live (nothing, when the publisher has only just begun): start from it here;
+     * on_packets follows with what comes after it. At once after on_tracks on a stream that plays here already; a little
+     * later when this node is still fetching the beginning from another. NULL: not interested. */
+    void (*on_ready)(struct consumer *c);
     /* The wanted packets of this turn. Everything is borrowed: take a packet_ref to keep one. What goes
      * wrong for one consumer is its own affair and counted there. The consumer may detach itself here. */
     void (*on_packets)(struct consumer *c, const struct packet_batch *b);
@@ -78,10 +82,12 @@ struct producer {
 
 enum { KEYFRAME_GATE_US = 500000 /* between two keyframe requests of a layer */ };
 
-/* The one primary producer: starts an epoch with these tracks (copied; epoch must be greater than any seen before
+/* The one primary producer, in two steps: router_publish, then (perhaps after packets of the past, which only fill the
+ * cache) router_ready, from which on packets are fanned out. Starts an epoch with these tracks (copied; epoch must be greater than any seen before
  * in this router: asserted by the caller having asked router_epoch). Consumers get on_tracks; the cache is cleared
  * when the epoch differs from the last one, and kept when a new producer continues the same epoch. */
 void router_publish(struct router *r, struct producer *p, const struct track_set *tracks);
+void router_ready(struct producer *p);
 /* A secondary producer. */
 void router_add_producer(struct router *r, struct producer *p);
 /* Takes over the caller's reference. The packet's fields must be complete and its track in the set. */
@@ -97,7 +103,8 @@ void router_refuse(struct router *r, enum stream_end why);
 const char *router_name(const struct router *r); /* "app/name" */
 struct worker *router_worker(const struct router *r);
 struct router_set *router_owner(const struct router *r);
-bool router_live(const struct router *r);
+bool router_live(const struct router *r);  /* has a producer: the tracks are known */
+bool router_is_ready(const struct router *r);
 /* The tracks of the current (or, when not live, last) epoch; NULL before the first. */
 const struct track_set *router_tracks(const struct router *r);
 uint64_t router_epoch(const struct router *r);
@@ -139,7 +146,9 @@ void router_set_destroy(struct router_set **s);
 struct router *router_open(struct router_set *s, const char *name);
 struct router *router_find(const struct router_set *s, const char *name);
 struct worker *router_set_worker(const struct router_set *s);
-/* Where the relay keeps what it knows of this router (one pointer, not owned). */
+/* Nothing holds the router any more on the relay's side: it goes after linger_us unless someone attaches. */
+void router_expire(struct router *r);
+/* Where the relay keeps what it knows of this router (one pointer, not owned). While it is set the router stays. */
 void *router_user(const struct router *r);
 void router_set_user(struct router *r, void *user);
 void router_set_each(struct router_set *s, void (*fn)(void *arg, struct router *r), void *arg);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A link has two ends in one allocation: `in` is a producer in the asking worker's router, `out` a
+ * consumer in the home's. Each end is touched by its own worker only; they talk by mail, which keeps the order.
+ *   1. link_open (asker) posts OPEN; the home attaches `out`.
+ *   2. The home sends TRACKS, packets (first the cache), READY, END; the asker sends WANT and KEYFRAME.
+ *   3. link_close (asker) posts CLOSE; the home detaches `out` and posts CLOSED as its last word; the asker frees.
+ */
+#include "relay/relay_priv.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct link {
+    /* The asker's end. */
+    struct supply *supply; /* NULL once closed */
+    struct producer in;
+    struct relay *asker;
+    /* The home's end. */
+    struct relay *home;
+    struct consumer out;
+    struct mail open_mail, close_mail; /* each is under way at most once */
+    char name[STREAM_NAME_MAX + 1];
+};
+
+/* Home to asker, beside parcels of packets. */
+struct news {
+    struct mail mail;
+    struct link *link;
+    enum { NEWS_TRACKS, NEWS_READY, NEWS_END } what;
+    enum stream_end why;
+    struct track_set tracks;
+};
+
+/* Asker to home. */
+struct wish {
+    struct mail mail;
+    struct link *link;
+    enum { WISH_WANT, WISH_KEYFRAME, WISH_DEMAND } what;
+    uint64_t want;
+    unsigned track, layer;
+};
+
+/* ---- The asker's end -------------------------------------------------------------------------------------- */
+
+static void run_wish(struct mail *m, struct worker *w)
+{
+    struct wish *wish = container_of(m, struct wish, mail);
+    struct link *l = wish->link;
+
+    (void)w;
+    switch (wish->what) {
+    case WISH_WANT:
+        consumer_want(&l->out, wish->want);
+        break;
+    case WISH_KEYFRAME:
+        if (l->out.router)
+            router_need_keyframe(l->out.router, wish->track, wish->layer);
+        break;
+    case WISH_DEMAND:
+        if (l->out.router && !router_live(l->out.router))
+            supply_demand(router_user(l->out.router));
+        break;
+    }
+    free(wish);
+}
+
+static void post_wish(struct link *l, struct wish value)
+{
+    struct wish *wish = malloc(sizeof(*wish));
+
+    if (!wish) {
+        log_error("relay", "out of memory: a wish for %s is lost", l->name);
+        return;
+    }
+    *wish = value;
+    wish->mail.run = run_wish;
+    wish->link = l;
+    worker_post(relay_worker(l->home), &wish->mail);
+}
+
+static void in_on_want(struct producer *p, uint64_t want)
+{
+    post_wish(container_of(p, struct link, in), (struct wish){.what = WISH_WANT, .want = want});
+}
+
+static void in_on_keyframe(struct producer *p, unsigned track, unsigned layer)
+{
+    post_wish(container_of(p, struct link, in), (struct wish){.what = WISH_KEYFRAME, .track = track, .layer = layer});
+}
+
+void link_demand(struct supply *s)
+{
+    post_wish(s->link, (struct wish){.what = WISH_DEMAND});
+}
+
+static const struct producer_ops in_ops = {.on_want = in_on_want, .on_keyframe = in_on_keyframe};
+
+static void run_parcel(struct mail *m, struct worker *w)
+{
+    struct parcel *parcel = container_of(m, struct parcel, mail);
+    struct link *l = parcel->to;
+
+    (void)w;
+    for (size_t i = 0; i < parcel->n && l->in.router; i++) {
+        router_push(l->in.router, parcel->v[i]);
+        parcel->v[i] = NULL;
+    }
+    parcel_give(parcel);
+}
+
+static void run_news(struct mail *m, struct worker *w)
+{
+    struct news *news = container_of(m, struct news, mail);
+    struct link *l = news->link;
+
+    (void)w;
+    if (!l->supply) {
+        free(news);
+        return;
+    }
+    switch (news->what) {
+    case NEWS_TRACKS:
+        router_unpublish(&l->in, STREAM_UNPUBLISHED, true);
+        router_publish(l->supply->router, &l->in, &news->tracks);
+        break;
+    case NEWS_READY:
+        router_ready(&l->in);
+        break;
+    case NEWS_END:
+        if (l->in.router)
+            router_unpublish(&l->in, news->why, false);
+        else
+            router_refuse(l->supply->router, news->why);
+        break;
+    }
+    free(news);
+}
+
+/* ---- The home's end ---------------------------------------------------------------------------------------- */
+
+static struct news *news_create(struct link *l, int what)
+{
+    struct news *news = calloc(1, sizeof(*news));
+
+    if (!news) {
+        log_error("relay", "out of memory: news of %s are lost", l->name);
+        return NULL;
+    }
+    news->mail.run = run_news;
+    news->link = l;
+    news->what = what;
+    return news;
+}
+
+static void post_news(struct link *l, struct news *news)
+{
+    if (news)
+        worker_post(relay_worker(l->asker), &news->mail);
+}
+
+static void out_on_tracks(struct consumer *c, const struct track_set *tracks)
+{
+    struct link *l = container_of(c, struct link, out);
+    struct news *news = news_create(l, NEWS_TRACKS);
+
+    if (news)
+        news->tracks = *tracks;
+    post_news(l, news);
+}
+
+static void post_packets(struct link *l, struct packet *const *v, size_t n)
+{
+    parcel_post(l->home, relay_worker(l->asker), run_parcel, l, v, n);
+}
+
+/* Everything the home still has goes over: the copy answers retransmissions from it too. */
+static void out_on_ready(struct consumer *c)
+{
+    struct link *l = container_of(c, struct link, out);
+    struct cache *cache = router_cache(c->router);
+
+    for (uint64_t at = cache_begin(cache); at < cache_end(cache); at++) {
+        struct packet *p = cache_at(cache, at);
+        post_packets(l, &p, 1);
+    }
+    post_news(l, news_create(l, NEWS_READY));
+}
+
+static void out_on_packets(struct consumer *c, const struct packet_batch *b)
+{
+    post_packets(container_of(c, struct link, out), b->v, b->n);
+}
+
+static void out_on_end(struct consumer *c, enum stream_end why)
+{
+    struct link *l = container_of(c, struct link, out);
+    struct news *news = news_create(l, NEWS_END);
+
+    if (news)
+        news->why = why;
+    post_news(l, news);
+}
+
+static const struct consumer_ops out_ops = {.on_tracks = out_on_tracks,
+                                            .on_ready = out_on_ready,
+                                            .on_packets = out_on_packets,
+                                            .on_end = out_on_end};
+
+static void run_open(struct mail *m, struct worker *w)
+{
+    struct link *l = container_of(m, struct link, open_mail);
+    struct router *router = relay_router(l->home, l->name);
+
+    (void)w;
+    if (router)
+        router_attach(router, &l->out, l->out.want);
+    else
+        out_on_end(&l->out, STREAM_UNREACHABLE);
+}
+
+/* ---- Opening and closing -------------------------------------------------------------------------------------- */
+
+int link_open(struct supply *s)
+{
+    struct link *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        return -1;
+    strcpy(l->name, router_name(s->router));
+    l->supply = s;
+    l->asker = s->relay;
+    l->home = relay_peer(s->relay, relay_home(s->relay, l->name));
+    l->in = (struct producer){.ops = &in_ops, .kind = "link"};
+    l->out = (struct consumer){.ops = &out_ops, .kind = "link", .want = router_want(s->router)};
+    l->open_mail.run = run_open;
+    s->link = l;
+    relay_count(s->relay)->links++;
+    worker_post(relay_worker(l->home), &l->open_mail);
+    return 0;
+}
+
+static void run_closed(struct mail *m, struct worker *w)
+{
+    (void)w;
+    free(container_of(m, struct link, close_mail));
+}
+
+static void run_close(struct mail *m, struct worker *w)
+{
+    struct link *l = container_of(m, struct link, close_mail);
+
+    (void)w;
+    router_detach(&l->out);
+    l->close_mail.run = run_closed;
+    worker_post(relay_worker(l->asker), &l->close_mail);
+}
+
+void link_close(struct supply *s)
+{
+    struct link *l = s->link;
+
+    s->link = NULL;
+    router_unpublish(&l->in, STREAM_UNPUBLISHED, false);
+    l->supply = NULL;
+    l->close_mail.run = run_close;
+    worker_post(relay_worker(l->home), &l->close_mail);
+}

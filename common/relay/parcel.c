@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/relay_priv.h"
+
+void parcel_post(struct relay *from, struct worker *receiver, void (*run)(struct mail *, struct worker *), void *to,
+                 struct packet *const *v, size_t n)
+{
+    while (n) {
+        struct parcel *p = pool_take(relay_parcels(from));
+        size_t some = n < PARCEL_MAX ? n : PARCEL_MAX;
+
+        if (!p) {
+            relay_count(from)->dropped_pool += n;
+            return;
+        }
+        p->mail.run = run;
+        p->to = to;
+        p->from = from;
+        p->n = some;
+        for (size_t i = 0; i < some; i++)
+            p->v[i] = packet_ref(v[i]);
+        worker_post(receiver, &p->mail);
+        v += some;
+        n -= some;
+    }
+}
+
+void parcel_give(struct parcel *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        packet_unref(&p->v[i]);
+    pool_give(relay_parcels(p->from), p);
+}

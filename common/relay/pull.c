@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A pull feeds the home's router from one parent at a time. What came before live only fills the cache
+ * (router_ready comes when the parent has caught up), so the first viewer starts as instantly as the second. A lost parent
+ * is followed by the next candidate, which is asked to go on at the packets that are missing; consumers are told nothing.
+ */
+#include "base/log.h"
+#include "relay/relay_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CATCH_UP_US = 2000000, /* live begins at the latest this long after the tracks are known */
+    HOLES_MAX = 512,       /* packets; how far back a new parent is asked for what is missing */
+};
+
+/* What is asked for before the tracks are known: the first two, as publishers have one video and one audio track. Saves
+ * the first viewer a round trip; what its consumers really want follows at once. */
+static uint64_t want_before_tracks(const struct supply *s)
+{
+    uint64_t want = router_want(s->router);
+
+    return want ? want : want_bit(0, 0) | want_bit(1, 0);
+}
+
+struct pull {
+    struct supply *supply;
+    struct parent_list parents;
+    size_t at; /* of the present one */
+    size_t unknown; /* parents of this round that said nobody publishes it */
+    struct pipe_subscription *sub;
+    struct producer in;
+    struct pipe_path source; /* the nodes that the stream comes through, origin first */
+    struct timer catch_up;
+    bool ended;
+};
+
+static const struct pipe_subscription_ops sub_ops;
+
+/* First number of a layer that is missing, at most HOLES_MAX back from the newest. */
+static uint64_t next_missing(const struct cache *c, unsigned track, unsigned layer, uint64_t first, uint64_t end)
+{
+    uint64_t seq = end - first > HOLES_MAX ? end - HOLES_MAX : first;
+
+    while (seq < end && cache_find(c, track, layer, seq))
+        seq++;
+    return seq;
+}
+
+static size_t positions(struct router *r, struct pipe_position *out)
+{
+    const struct track_set *tracks = router_tracks(r);
+    struct cache *c = router_cache(r);
+    uint64_t first, end;
+    size_t n = 0;
+
+    for (unsigned t = 0; tracks && t < tracks->n; t++)
+        for (unsigned l = 0; l < tracks->v[t].n_layers; l++)
+            if (cache_range(c, t, l, &first, &end))
+                out[n++] = (struct pipe_position){(uint8_t)t, (uint8_t)l, next_missing(c, t, l, first, end)};
+    return n;
+}
+
+static int subscribe(struct pull *p)
+{
+    struct relay *r = p->supply->relay;
+    const struct parent *parent = &p->parents.v[p->at];
+    struct pipe_position from[PIPE_STREAM_LAYERS];
+    bool goes_on = router_is_ready(p->supply->router);
+    struct pipe_path path = {0};
+
+    if (relay_config(r)->path)
+        relay_config(r)->path(relay_config(r)->arg, p->supply->router, &path);
+    struct pipe_subscribe_cfg cfg = {
+        .parent_id = parent->id,
+        .parent_address = parent->address,
+        .stream = router_name(p->supply->router),
+        .want = want_before_tracks(p->supply),
+        .epoch = goes_on ? router_epoch(p->supply->router) : 0,
+        .from = from,
+        .n_from = goes_on ? positions(p->supply->router, from) : 0,
+        .path = &path,
+        .ops = &sub_ops,
+        .arg = p,
+    };
+    relay_count(r)->pulls++;
+    log_info("relay", "%s: pulling from %s at %s%s", cfg.stream, parent->id, parent->address,
+             goes_on ? ", going on where it stopped" : "");
+    return pipe_subscribe(&p->sub, relay_config(r)->client, &cfg);
+}
+
+/* Leaves the present parent; consumers do not notice yet. */
+static void leave(struct pull *p)
+{
+    timer_stop(&p->catch_up);
+    pipe_subscription_close(&p->sub);
+    router_unpublish(&p->in, STREAM_UNREACHABLE, true);
+}
+
+/* The next candidate; when there is none left the supply begins a new round. */
+static void next_parent(struct pull *p)
+{
+    struct supply *s = p->supply;
+
+    relay_count(s->relay)->pulls_failed++;
+    leave(p);
+    while (++p->at < p->parents.n)
+        if (subscribe(p) == 0)
+            return;
+    bool unknown = p->unknown == p->parents.n;
+    pull_close(s);
+    if (unknown)
+        supply_unknown(s);
+    else
+        supply_unreachable(s);
+}
+
+/* ---- What the parent says ---------------------------------------------------------------------------------- */
+
+static void on_subscribed(void *arg, const struct track_set *tracks, const struct pipe_path *source)
+{
+    struct pull *p = arg;
+    struct supply *s = p->supply;
+
+    p->source = *source;
+    if (tracks->epoch < router_epoch(s->router)) {
+        log_info("relay", "%s: %s is behind, at epoch %llu", router_name(s->router), pull_parent(p),
+                 (unsigned long long)tracks->epoch);
+        next_parent(p);
+        return;
+    }
+    p->ended = false;
+    s->failing_since_us = 0;
+    router_unpublish(&p->in, STREAM_UNPUBLISHED, true);
+    router_publish(s->router, &p->in, tracks);
+    if (s->pull == p && !router_is_ready(s->router))
+        timer_start(&p->catch_up, CATCH_UP_US);
+}
+
+static void on_caught_up(void *arg)
+{
+    struct pull *p = arg;
+
+    timer_stop(&p->catch_up);
+    router_ready(&p->in);
+}
+
+static void on_catch_up_due(struct timer *t, uint64_t now_us)
+{
+    struct pull *p = container_of(t, struct pull, catch_up);
+
+    (void)now_us;
+    router_ready(&p->in);
+}
+
+static void on_packet(void *arg, struct packet *packet)
+{
+    struct pull *p = arg;
+
+    if (p->in.router)
+        router_push(p->in.router, packet);
+    else
+        packet_unref(&packet);
+}
+
+static void on_end(void *arg, enum stream_end why)
+{
+    struct pull *p = arg;
+
+    timer_stop(&p->catch_up);
+    p->ended = true;
+    if (p->in.router)
+        router_unpublish(&p->in, why, false);
+    else
+        router_refuse(p->supply->router, why);
+}
+
+static void on_refused(void *arg, enum pipe_refusal reason)
+{
+    struct pull *p = arg;
+
+    log_info("relay", "%s: refused by %s: %s", router_name(p->supply->router), pull_parent(p),
+             pipe_refusal_name(reason));
+    p->unknown += reason == PIPE_REFUSED_UNKNOWN;
+    next_parent(p);
+}
+
+static void on_lost(void *arg, enum pipe_lost why)
+{
+    struct pull *p = arg;
+
+    log_warn("relay", "%s: parent %s lost: %s", router_name(p->supply->router), pull_parent(p), pipe_lost_name(why));
+    next_parent(p);
+}
+
+static const struct pipe_subscription_ops sub_ops = {
+    .on_subscribed = on_subscribed,
+    .on_caught_up = on_caught_up,
+    .on_packet = on_packet,
+    .on_end = on_end,
+    .on_refused = on_refused,
+    .on_lost = on_lost,
+};
+
+/* ---- What the router wants ----------------------------------------------------------------------------------- */
+
+static void on_want(struct producer *pr, uint64_t want)
+{
+    struct pull *p = container_of(pr, struct pull, in);
+
+    pipe_subscription_want(p->sub, want);
+}
+
+static void on_keyframe(struct producer *pr, unsigned track, unsigned layer)
+{
+    struct pull *p = container_of(pr, struct pull, in);
+
+    pipe_subscription_keyframe(p->sub, track, layer);
+}
+
+static const struct producer_ops in_ops = {.on_want = on_want, .on_keyframe = on_keyframe};
+
+int pull_open(struct supply *s, const struct parent_list *parents)
+{
+    struct pull *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -1;
+    p->supply = s;
+    p->parents = *parents;
+    p->in = (struct producer){.ops = &in_ops, .kind = "pipe"};
+    timer_init(&p->catch_up, relay_worker(s->relay), on_catch_up_due);
+    if (subscribe(p) != 0) {
+        free(p);
+        return -1;
+    }
+    s->pull = p;
+    return 0;
+}
+
+void pull_close(struct supply *s)
+{
+    struct pull *p = s->pull;
+
+    s->pull = NULL;
+    leave(p);
+    free(p);
+}
+
+void pull_follow(struct supply *s, const struct parent_list *parents)
+{
+    struct pull *p = s->pull;
+    char present[NODE_ID_MAX + 1];
+
+    strcpy(present, pull_parent(p));
+    p->parents = *parents;
+    for (p->at = 0; p->at < parents->n; p->at++)
+        if (strcmp(parents->v[p->at].id, present) == 0)
+            return;
+    p->at = 0;
+    leave(p);
+    if (subscribe(p) != 0)
+        next_parent(p);
+}
+
+bool pull_ended(const struct pull *p)
+{
+    return p->ended;
+}
+
+const char *pull_parent(const struct pull *p)
+{
+    return p->parents.v[p->at].id;
+}
+
+const struct pipe_counters *pull_counters(const struct pull *p)
+{
+    return pipe_subscription_counters(p->sub);
+}
+
+const struct pipe_path *pull_source(const struct pull *p)
+{
+    return &p->source;
+}
