@@ -11,7 +11,7 @@ _Static_assert((int)RTP_MISORDER_MAX == (int)NACK_HISTORY, "what is accepted is 
 
 enum {
     CLOCK_STEP_US = 2000000,  /* the publisher set its clock: take the new one over at once */
-    CLOCK_DRIFT_SHIFT = 6,    /* a slower report moves the offset by 1/64 of the difference: drift, not delay */
+    CLOCK_DRIFT = 10000,      /* quartz drifts by less than 1 in 10,000 */
     CAPTURE_STEP_US = 1000000, /* a line so far off is not slewed but moved */
     CAPTURE_SLEW = 20,        /* else: 1 us in 20 */
 };
@@ -24,16 +24,18 @@ static int64_t ntp_us(uint64_t ntp)
     return (int64_t)((ntp >> 32) * 1000000 + ((ntp & 0xffffffff) * 1000000 >> 32));
 }
 
-/* A report took the offset plus its way here, so the smallest difference is the truest. */
-static void clock_learn(struct rtp_clock *c, int64_t sample_us)
+/* A report took the offset plus its way here, so the smallest difference is the truest; one that is larger is
+ * believed only as far as clocks drift. */
+static void clock_learn(struct rtp_clock *c, int64_t sample_us, uint64_t now_us)
 {
-    int64_t more = sample_us - c->offset_us;
+    int64_t more = sample_us - c->offset_us, drift = (int64_t)((now_us - c->learnt_us) / CLOCK_DRIFT);
 
     if (!c->known || more < 0 || more > CLOCK_STEP_US)
         c->offset_us = sample_us;
     else
-        c->offset_us += more >> CLOCK_DRIFT_SHIFT;
+        c->offset_us += more < drift ? more : drift;
     c->known = true;
+    c->learnt_us = now_us;
 }
 
 /* ---- capture time ------------------------------------------------------------------------------------- */
@@ -79,7 +81,7 @@ void rtp_receiver_on_sr(struct rtp_receiver *r, const struct rtcp_report *sr, ui
     r->has_sr = true;
     r->sr_ntp = sr->ntp;
     r->sr_now_us = now_us;
-    clock_learn(r->clock, (int64_t)unix_us - sent_us);
+    clock_learn(r->clock, (int64_t)unix_us - sent_us, now_us);
     if (!r->started)
         return;
     uint64_t ts = ts32_extend(r->last_ts, sr->ts_ticks);

@@ -27,6 +27,7 @@
 struct rtp_clock {
     bool known;
     int64_t offset_us; /* our unix time minus the publisher's NTP time, whatever epoch that has */
+    uint64_t learnt_us; /* monotonic: when it was last looked at */
 };
 
 /* ---- The receiver -------------------------------------------------------------------------------- */
