@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* After a hint of close_notify: without a check for longer than their greatest interval (RFC 7675 s5.1: 6 s)
+     * the viewer is gone; a publisher, who sends all the time, in half of it. */
+    LEAVING_US = 6500000,
+    LEAVING_PUBLISHER_US = 3000000,
+    LEAVING_GRACE_US = 500000, /* media that was under way when it left */
+    RTCP_MAX = UDP_DATAGRAM_MAX - SRTCP_OVERHEAD_MAX,
+};
+
+_Static_assert(RTC_RTP_MAX + SRTP_TAG_MAX <= UDP_DATAGRAM_MAX, "a protected packet fits a datagram");
+
+const char *rtc_close_name(enum rtc_close why)
+{
+    switch (why) {
+    case RTC_CLOSE_UNREACHED:
+        return "never reached";
+    case RTC_CLOSE_DTLS:
+        return "DTLS failed";
+    case RTC_CLOSE_CONSENT:
+        return "consent lost";
+    case RTC_CLOSE_PEER:
+        return "closed by the peer";
+    }
+    return "unknown";
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------------ */
+
+static void free_transport(struct rtc_transport *t)
+{
+    free(t->client);
+    free(t);
+}
+
+bool rtc_transport_leave(struct rtc_transport *t)
+{
+    bool alive = !t->destroyed;
+
+    if (--t->depth == 0 && !alive)
+        free_transport(t);
+    return alive;
+}
+
+/* Everything but the struct itself. */
+static void stop(struct rtc_transport *t)
+{
+    if (t->dtls)
+        dtls_close(t->dtls);
+    timer_stop(&t->dtls_timer);
+    timer_stop(&t->life_timer);
+    transport_ice_stop(t);
+    dtls_destroy(&t->dtls);
+    srtp_tx_destroy(&t->tx);
+    srtp_rx_destroy(&t->rx);
+    srtp_in_destroy(&t->in);
+}
+
+void rtc_transport_close(struct rtc_transport *t, enum rtc_close why, const char *detail)
+{
+    char text[256] = "";
+
+    if (t->closed)
+        return;
+    t->closed = true;
+    if (detail)
+        strncpy(text, detail, sizeof(text) - 1); /* it may be the DTLS session's own, which goes now */
+    stop(t);
+    t->cfg.ops->on_closed(t->cfg.arg, why, text);
+}
+
+static void on_dtls_due(struct timer *timer, uint64_t now_us);
+static void on_life_due(struct timer *timer, uint64_t now_us);
+
+int rtc_transport_create(struct rtc_transport **out, struct rtc_endpoint *e, const struct rtc_transport_cfg *cfg)
+{
+    struct rtc_transport *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return -1;
+    if (cfg->controlling && !(t->client = calloc(1, sizeof(*t->client)))) {
+        free(t);
+        return -1;
+    }
+    t->endpoint = e;
+    t->cfg = *cfg;
+    timer_init(&t->dtls_timer, e->worker, on_dtls_due);
+    timer_init(&t->life_timer, e->worker, on_life_due);
+    transport_ice_init(t);
+    e->alive++;
+    e->counters.transports++;
+    *out = t;
+    return 0;
+}
+
+int rtc_transport_start(struct rtc_transport *t, const struct rtc_remote *remote)
+{
+    uint64_t now_us = worker_now_us(t->endpoint->worker);
+
+    t->fingerprint = remote->fingerprint;
+    t->role = remote->role;
+    if (transport_ice_start(t, remote))
+        return -1;
+    t->started_us = now_us;
+    rtc_transport_schedule(t, now_us);
+    return 0;
+}
+
+void rtc_transport_destroy(struct rtc_transport **transport)
+{
+    struct rtc_transport *t = *transport;
+
+    *transport = NULL;
+    if (!t)
+        return;
+    stop(t);
+    t->closed = t->destroyed = true;
+    t->endpoint->alive--;
+    if (t->depth == 0)
+        free_transport(t);
+}
+
+/* ---- Is the peer still there? ----------------------------------------------------------------------------- */
+
+static uint64_t leaving_us(const struct rtc_transport *t)
+{
+    return t->leaving_us + (t->cfg.receive_media ? LEAVING_PUBLISHER_US : LEAVING_US);
+}
+
+static uint64_t life_deadline_us(const struct rtc_transport *t)
+{
+    if (!t->tx) /* both for the first check and for the handshake after it */
+        return t->started_us + RTC_CONSENT_US;
+    uint64_t consent_us = t->alive_us + RTC_CONSENT_US;
+    return t->leaving_us && leaving_us(t) < consent_us ? leaving_us(t) : consent_us;
+}
+
+void rtc_transport_schedule(struct rtc_transport *t, uint64_t now_us)
+{
+    uint64_t due_us = life_deadline_us(t);
+
+    timer_start(&t->life_timer, due_us > now_us ? due_us - now_us : 0);
+}
+
+static void on_life_due(struct timer *timer, uint64_t now_us)
+{
+    struct rtc_transport *t = container_of(timer, struct rtc_transport, life_timer);
+
+    rtc_transport_enter(t);
+    if (life_deadline_us(t) > now_us)
+        rtc_transport_schedule(t, now_us);
+    else if (!t->alive_us)
+        rtc_transport_close(t, RTC_CLOSE_UNREACHED, "no connectivity check came");
+    else if (!t->tx)
+        rtc_transport_close(t, RTC_CLOSE_DTLS, "the handshake took too long");
+    else if (t->leaving_us && leaving_us(t) <= now_us)
+        rtc_transport_close(t, RTC_CLOSE_PEER, "close_notify, and silence after it");
+    else
+        rtc_transport_close(t, RTC_CLOSE_CONSENT, "no connectivity check for 30 s");
+    rtc_transport_leave(t);
+}
+
+/* ---- DTLS ----------------------------------------------------------------------------------------------------- */
+
+static void send_dtls(void *arg, const uint8_t *datagram, size_t len)
+{
+    struct rtc_transport *t = arg;
+
+    if (t->path)
+        udp_send(t->endpoint->udp, &t->path->addr, datagram, len);
+}
+
+static int create_srtp(struct rtc_transport *t)
+{
+    struct srtp_master tx, rx;
+    int err;
+
+    dtls_keys(t->dtls, &tx, &rx);
+    if (t->cfg.receive_media)
+        err = srtp_in_create(&t->in, SRTP_IN_RECEIVE, &rx);
+    else
+        err = srtp_rx_create(&t->rx, t->endpoint->srtp, &rx);
+    if (err == SRTP_OK)
+        err = srtp_tx_create(&t->tx, t->endpoint->srtp, &tx);
+    explicit_bzero(&tx, sizeof(tx));
+    explicit_bzero(&rx, sizeof(rx));
+    return err;
+}
+
+static void go_live(struct rtc_transport *t, uint64_t now_us)
+{
+    if (create_srtp(t) != SRTP_OK) {
+        rtc_transport_close(t, RTC_CLOSE_DTLS, "no memory for SRTP");
+        return;
+    }
+    dtls_shrink(t->dtls);
+    timer_stop(&t->dtls_timer);
+    t->alive_us = now_us;
+    rtc_transport_schedule(t, now_us);
+    t->cfg.ops->on_connected(t->cfg.arg);
+}
+
+static void schedule_dtls(struct rtc_transport *t, uint64_t now_us)
+{
+    uint64_t due_us = dtls_deadline_us(t->dtls);
+
+    if (due_us == UINT64_MAX)
+        timer_stop(&t->dtls_timer);
+    else
+        timer_start(&t->dtls_timer, due_us > now_us ? due_us - now_us : 0);
+}
+
+static void on_dtls_state(struct rtc_transport *t, enum dtls_state state, uint64_t now_us)
+{
+    switch (state) {
+    case DTLS_HANDSHAKE:
+        schedule_dtls(t, now_us);
+        break;
+    case DTLS_LIVE:
+    case DTLS_LEAVING:
+        if (!t->tx)
+            go_live(t, now_us);
+        else if (state == DTLS_LEAVING && !t->leaving_us) {
+            t->leaving_us = now_us;
+            rtc_transport_schedule(t, now_us);
+        }
+        break;
+    case DTLS_CLOSED:
+        rtc_transport_close(t, RTC_CLOSE_PEER, "close_notify");
+        break;
+    case DTLS_FAILED:
+        rtc_transport_close(t, RTC_CLOSE_DTLS, dtls_error(t->dtls));
+        break;
+    }
+}
+
+static void start_dtls(struct rtc_transport *t, uint64_t now_us)
+{
+    struct dtls_cfg cfg = {.role = t->role, .peer = t->fingerprint, .send = send_dtls, .arg = t};
+
+    if (dtls_create(&t->dtls, t->endpoint->dtls, &cfg))
+        rtc_transport_close(t, RTC_CLOSE_DTLS, "no memory for DTLS");
+    else
+        on_dtls_state(t, dtls_start(t->dtls, now_us), now_us);
+}
+
+/* An active side begins as soon as it knows where to; a passive one keeps no state before a ClientHello. */
+void rtc_transport_on_path(struct rtc_transport *t, uint64_t now_us)
+{
+    if (t->closed || t->dtls || t->role != DTLS_ACTIVE)
+        return;
+    rtc_transport_enter(t);
+    start_dtls(t, now_us);
+    rtc_transport_leave(t);
+}
+
+void rtc_transport_on_dtls(struct rtc_transport *t, struct ice_path *p, struct udp_datagram *d, uint64_t now_us)
+{
+    rtc_transport_enter(t);
+    if (!t->nominated)
+        t->path = p; /* the client made its choice, its nomination is under way */
+    if (!t->dtls)
+        start_dtls(t, now_us);
+    if (t->dtls)
+        on_dtls_state(t, dtls_feed(t->dtls, d->bytes, d->len, now_us), now_us);
+    rtc_transport_leave(t);
+}
+
+static void on_dtls_due(struct timer *timer, uint64_t now_us)
+{
+    struct rtc_transport *t = container_of(timer, struct rtc_transport, dtls_timer);
+
+    rtc_transport_enter(t);
+    on_dtls_state(t, dtls_poll(t->dtls, now_us), now_us);
+    rtc_transport_leave(t);
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------------------------- */
+
+static void count_bad(struct rtc_transport *t, int err)
+{
+    t->counters.bad_auth += err == SRTP_ERR_AUTH;
+    t->counters.bad_replay += err == SRTP_ERR_REPLAY || err == SRTP_ERR_OLD;
+    t->counters.bad_other += err != SRTP_ERR_AUTH && err != SRTP_ERR_REPLAY && err != SRTP_ERR_OLD;
+}
+
+/* RFC 7675 counts checks only, since media says nothing about a wish to receive. We send a publisher nothing but
+ * feedback on what it sends, so its authentic media keeps it alive too. */
+static void publisher_alive(struct rtc_transport *t, uint64_t now_us)
+{
+    t->alive_us = now_us;
+    if (t->leaving_us && now_us - t->leaving_us > LEAVING_GRACE_US)
+        t->leaving_us = 0;
+}
+
+void rtc_transport_on_rtp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us)
+{
+    size_t len;
+
+    if (!t->in) {
+        if (t->tx)
+            t->counters.unwanted++;
+        else
+            t->counters.early++;
+        return;
+    }
+    int err = srtp_in_unprotect(t->in, d->bytes, d->len, &len);
+    if (err != SRTP_OK) {
+        count_bad(t, err);
+        return;
+    }
+    t->counters.rtp_in++;
+    t->counters.rtp_in_bytes += d->len;
+    publisher_alive(t, now_us);
+    rtc_transport_enter(t);
+    t->cfg.ops->on_rtp(t->cfg.arg, d->bytes, len, now_us);
+    rtc_transport_leave(t);
+}
+
+void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us)
+{
+    size_t len;
+    int err;
+
+    if (!t->tx) {
+        t->counters.early++;
+        return;
+    }
+    if (t->in)
+        err = srtp_in_unprotect_rtcp(t->in, d->bytes, d->len, &len);
+    else
+        err = srtp_rx_unprotect_rtcp(t->endpoint->srtp, t->rx, d->bytes, d->len, &len);
+    if (err != SRTP_OK) {
+        count_bad(t, err);
+        return;
+    }
+    t->counters.rtcp_in++;
+    if (t->in)
+        publisher_alive(t, now_us);
+    rtc_transport_enter(t);
+    t->cfg.ops->on_rtcp(t->cfg.arg, d->bytes, len, now_us);
+    rtc_transport_leave(t);
+}
+
+/* ---- Sending ----------------------------------------------------------------------------------------------------- */
+
+size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
+{
+    struct udp_socket *udp = t->endpoint->udp;
+    size_t plain_len = p->hdr_len + p->prefix_len + p->payload_len;
+
+    if (!t->tx || !t->path || plain_len > RTC_RTP_MAX) {
+        t->counters.send_refused++;
+        return 0;
+    }
+    struct srtp_tx_packet out = {
+        .tx = t->tx,
+        .index = p->index,
+        .hdr = p->hdr,
+        .prefix = p->prefix,
+        .payload = p->payload,
+        .dst = udp_reserve(udp, &t->path->addr, plain_len + srtp_tx_tag_len(t->tx)),
+        .hdr_len = (uint16_t)p->hdr_len,
+        .prefix_len = (uint16_t)p->prefix_len,
+        .payload_len = (uint16_t)p->payload_len,
+    };
+    size_t len = srtp_tx_protect(t->endpoint->srtp, &out);
+    udp_commit(udp, len);
+    t->counters.rtp_out++;
+    t->counters.rtp_out_bytes += len;
+    return len;
+}
+
+size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len)
+{
+    struct udp_socket *udp = t->endpoint->udp;
+
+    if (!t->tx || !t->path || len > RTCP_MAX) {
+        t->counters.send_refused++;
+        return 0;
+    }
+    uint8_t *dst = udp_reserve(udp, &t->path->addr, len + SRTCP_OVERHEAD_MAX);
+    memcpy(dst, pkt, len);
+    int protected_len = srtp_tx_protect_rtcp(t->endpoint->srtp, t->tx, dst, len, len + SRTCP_OVERHEAD_MAX);
+    udp_commit(udp, protected_len > 0 ? (size_t)protected_len : 0);
+    if (protected_len <= 0) {
+        t->counters.send_refused++;
+        return 0;
+    }
+    t->counters.rtcp_out++;
+    return (size_t)protected_len;
+}
+
+/* ---- What it is ---------------------------------------------------------------------------------------------------- */
+
+const char *rtc_transport_ufrag(const struct rtc_transport *t)
+{
+    return t->local.ufrag;
+}
+
+const char *rtc_transport_pwd(const struct rtc_transport *t)
+{
+    return t->local.pwd;
+}
+
+bool rtc_transport_connected(const struct rtc_transport *t)
+{
+    return t->tx != NULL;
+}
+
+bool rtc_transport_peer(const struct rtc_transport *t, struct addr *out)
+{
+    if (t->path)
+        *out = t->path->addr;
+    return t->path != NULL;
+}
+
+const char *rtc_transport_profile(const struct rtc_transport *t)
+{
+    return t->tx ? srtp_profile_name(srtp_tx_profile(t->tx)) : "";
+}
+
+struct rtc_endpoint *rtc_transport_endpoint(const struct rtc_transport *t)
+{
+    return t->endpoint;
+}
+
+const struct rtc_transport_counters *rtc_transport_counters(const struct rtc_transport *t)
+{
+    return &t->counters;
+}

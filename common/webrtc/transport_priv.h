@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * transport_priv.h - what endpoint.c (whose datagram), transport_ice.c (addresses, checks, consent) and transport.c
+ * (DTLS, SRTP, life) share.
+ *
+ * Thread: the worker's. Ownership: see endpoint.h and transport.h. */
+#pragma once
+
+#include "base/hash.h"
+#include "io/timer.h"
+#include "secure/dtls.h"
+#include "secure/srtp_in.h"
+#include "secure/srtp_rx.h"
+#include "secure/srtp_tx.h"
+#include "webrtc/ice.h"
+#include "webrtc/transport.h"
+
+enum {
+    ICE_PATHS_MAX = 4,     /* addresses of one client that passed a check; it nominates one of its few pairs */
+    ADDR_KEY_BYTES = 18,   /* IPv6 (or mapped IPv4) address and port */
+    ICE_PENDING_MAX = 4,   /* checks without answer (client); older ones are forgotten */
+    ICE_PATH_SILENT_US = 6000000, /* RFC 7675 s5.1: consent checks are at most 6 s apart. An address checked
+                                     since then is not given to another session, however valid its check */
+};
+
+struct rtc_endpoint {
+    struct worker *worker;
+    struct udp_socket *udp;
+    struct ice_agent *ice;
+    struct dtls_ctx *dtls;
+    struct srtp_engine *srtp; /* borrowed */
+    const struct cert *cert;  /* borrowed */
+    struct hash by_ufrag;     /* struct ice_local */
+    struct hash by_addr;      /* struct ice_path */
+    size_t alive, n_candidates;
+    struct addr candidates[RTC_CANDIDATES_MAX];
+    struct rtc_endpoint_counters counters;
+};
+
+/* An address of the peer. */
+struct ice_path {
+    struct hash_item item; /* in the endpoint's by_addr while .used */
+    struct rtc_transport *transport;
+    struct addr addr;
+    uint8_t key[ADDR_KEY_BYTES];
+    bool used;
+    bool valid;            /* a check passed; always so for a server, whose paths are made by checks */
+    uint64_t checked_us;   /* the last one */
+};
+
+/* Our credentials. */
+struct ice_local {
+    struct hash_item item; /* in the endpoint's by_ufrag while .used */
+    struct rtc_transport *transport;
+    bool used;
+    char ufrag[ICE_UFRAG_BYTES + 1], pwd[ICE_PWD_BYTES + 1];
+};
+
+/* What only a client has: it checks. */
+struct ice_client {
+    struct rtc_transport *transport;
+    char *username, *pwd;  /* "theirs:ours", theirs */
+    struct timer timer;
+    uint64_t tie_breaker;
+    unsigned next_path, sent;
+    size_t n_pending;
+    uint8_t pending[ICE_PENDING_MAX][ICE_ID_BYTES];
+};
+
+struct rtc_transport {
+    struct rtc_endpoint *endpoint;
+    struct rtc_transport_cfg cfg;
+    struct ice_path *path; /* where we send; NULL: nowhere yet */
+    struct srtp_tx *tx;    /* not NULL: connected */
+    struct srtp_rx *rx;    /* RTCP of a viewer */
+    struct srtp_in *in;    /* everything of a publisher */
+    struct dtls *dtls;
+    struct rtc_transport_counters counters;
+    struct ice_path paths[ICE_PATHS_MAX];
+    struct ice_local local, previous; /* previous: before an ICE restart, until a check with the new ones passes */
+    struct ice_client *client;        /* NULL for a server */
+    struct fingerprint fingerprint;
+    enum dtls_role role;
+    struct timer dtls_timer, life_timer;
+    uint64_t started_us; /* 0: not yet */
+    uint64_t alive_us;   /* last sign of the peer that nobody can forge; 0: none yet */
+    uint64_t leaving_us; /* a hint of close_notify came then; 0: none */
+    bool nominated, closed;
+    bool destroyed;      /* freed when the callback that is running (depth > 0) has returned */
+    unsigned depth;
+};
+
+/* ---- transport.c ---- */
+
+/* Around everything that may call the owner. leave returns false when the transport is gone. */
+static inline void rtc_transport_enter(struct rtc_transport *t)
+{
+    t->depth++;
+}
+bool rtc_transport_leave(struct rtc_transport *t);
+/* The end; the owner is told. */
+void rtc_transport_close(struct rtc_transport *t, enum rtc_close why, const char *detail);
+/* A path to the peer is there. */
+void rtc_transport_on_path(struct rtc_transport *t, uint64_t now_us);
+/* Datagrams by kind, from an address that passed a check. */
+void rtc_transport_on_dtls(struct rtc_transport *t, struct ice_path *p, struct udp_datagram *d, uint64_t now_us);
+void rtc_transport_on_rtp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us);
+void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us);
+/* When it ends unless something comes. */
+void rtc_transport_schedule(struct rtc_transport *t, uint64_t now_us);
+
+/* ---- transport_ice.c ---- */
+
+void addr_key(const struct addr *a, uint8_t key[ADDR_KEY_BYTES]);
+/* Draws our credentials; .client is set before. */
+void transport_ice_init(struct rtc_transport *t);
+MUST_USE int transport_ice_start(struct rtc_transport *t, const struct rtc_remote *remote);
+/* Forgets addresses, credentials and checks: no datagram finds the transport any more. */
+void transport_ice_stop(struct rtc_transport *t);
+/* A request with one of our ufrags. Returns an ice_err for the endpoint's counters. */
+int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct addr *from, uint64_t now_us);
+int transport_ice_on_response(struct ice_path *p, const struct ice_view *v, uint64_t now_us);
