@@ -134,7 +134,7 @@ static void on_connected(struct tcp *t)
     want(t);
     if (t->queue.bytes > 0 || t->shutting)
         worker_arm(t->worker, &t->hook);
-    if (t->ops->on_open)
+    if (t->ops->on_open && !t->shutting)
         t->ops->on_open(t->arg);
 }
 

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "count_alloc.h"
+#include "io/udp.h"
+#include "loop.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- The system's sendmmsg, with trouble on demand ------------------------------------------------------ */
+
+static struct {
+    int err;         /* given instead of sending */
+    unsigned times;  /* how often */
+    bool only_gso;   /* only to calls that begin with a segmented message */
+} trouble;
+
+int __real_sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags);
+int __wrap_sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags);
+
+int __wrap_sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
+{
+    if (trouble.times > 0 && (!trouble.only_gso || v[0].msg_hdr.msg_controllen > 0)) {
+        trouble.times--;
+        errno = trouble.err;
+        return -1;
+    }
+    return __real_sendmmsg(fd, v, n, flags);
+}
+
+/* ---- A pair of sockets ------------------------------------------------------------------------------------ */
+
+struct pair {
+    struct test_loop loop;
+    struct udp_socket *a, *b; /* a sends to b */
+    struct addr a_addr, b_addr;
+    struct timer step;
+    unsigned sent, received, total, turn_count;
+    unsigned wrong;
+    size_t allocs_before;
+    unsigned warm; /* allocations are counted from this datagram on */
+};
+
+/* Sizes that make runs, ends of runs and changes: 700 of one size, a short one, then many single ones. */
+static size_t size_of(unsigned i)
+{
+    return i % 1000 < 700 ? (i % 10 == 9 ? 333 : 1200) : 8 + i * 37 % (UDP_DATAGRAM_MAX - 8);
+}
+
+static void fill(uint8_t *p, unsigned i, size_t len)
+{
+    memcpy(p, &i, sizeof(i));
+    memset(p + sizeof(i), (int)(i & 0xff), len - sizeof(i));
+}
+
+static bool intact(const uint8_t *p, size_t len, unsigned want)
+{
+    unsigned i;
+
+    if (len < sizeof(i))
+        return false;
+    memcpy(&i, p, sizeof(i));
+    if (i != want || len != size_of(i))
+        return false;
+    for (size_t at = sizeof(i); at < len; at++)
+        if (p[at] != (uint8_t)i)
+            return false;
+    return true;
+}
+
+static void on_numbered(void *arg, struct udp_datagram *v, size_t n)
+{
+    struct pair *p = arg;
+
+    assert_in_range(n, 1, UDP_BATCH_MAX);
+    for (size_t i = 0; i < n; i++) {
+        p->wrong += !intact(v[i].bytes, v[i].len, p->received);
+        p->wrong += !addr_equal(&v[i].from, &p->a_addr);
+        p->received++;
+    }
+    if (p->received == p->total)
+        worker_stop(p->loop.w);
+}
+
+/* A fan-out's turn: some datagrams, then the receiver's turn. */
+static void send_some(struct timer *t, uint64_t now_us)
+{
+    struct pair *p = container_of(t, struct pair, step);
+
+    (void)now_us;
+    for (unsigned i = 0; i < p->turn_count && p->sent < p->total; i++, p->sent++) {
+        size_t len = size_of(p->sent);
+
+        if (p->sent == p->warm)
+            p->allocs_before = count_allocs();
+        fill(udp_reserve(p->a, &p->b_addr, UDP_DATAGRAM_MAX), p->sent, len);
+        udp_commit(p->a, len);
+    }
+    if (p->sent < p->total)
+        timer_start(t, 0);
+}
+
+static void nothing(void *arg, struct udp_datagram *v, size_t n)
+{
+    (void)arg;
+    (void)v;
+    (void)n;
+}
+
+static void pair_init(struct pair *p, const char *bind_a, const char *bind_b)
+{
+    struct udp_cfg a = {.on_datagrams = nothing, .recv_bytes = 1 << 20, .send_bytes = 1 << 20};
+    struct udp_cfg b = {.on_datagrams = on_numbered, .arg = p, .recv_bytes = 4 << 20, .send_bytes = 1 << 20};
+
+    *p = (struct pair){.turn_count = 200};
+    trouble.times = 0;
+    trouble.only_gso = false;
+    test_loop_init(&p->loop);
+    assert_int_equal(addr_parse(&a.bind, bind_a), 0);
+    assert_int_equal(addr_parse(&b.bind, bind_b), 0);
+    assert_int_equal(udp_open(&p->a, p->loop.w, &a), 0);
+    assert_int_equal(udp_open(&p->b, p->loop.w, &b), 0);
+    udp_local(p->a, &p->a_addr);
+    udp_local(p->b, &p->b_addr);
+    timer_init(&p->step, p->loop.w, send_some);
+}
+
+static void pair_run(struct pair *p, unsigned total)
+{
+    p->total = total;
+    timer_start(&p->step, 0);
+    test_loop_run(&p->loop);
+}
+
+static void pair_fini(struct pair *p)
+{
+    udp_close(&p->a);
+    udp_close(&p->b);
+    assert_null(p->a);
+    test_loop_fini(&p->loop);
+}
+
+static uint64_t bytes_of(unsigned total)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < total; i++)
+        sum += size_of(i);
+    return sum;
+}
+
+/* ---- What goes well ----------------------------------------------------------------------------------------- */
+
+static void ten_thousand_datagrams_of_mixed_sizes_arrive_intact_and_counted(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    pair_run(&p, 10000);
+    const struct udp_counters *out = udp_counters(p.a), *in = udp_counters(p.b);
+    assert_int_equal(p.wrong, 0);
+    assert_int_equal(out->sent, 10000);
+    assert_int_equal(out->sent_bytes, bytes_of(10000));
+    assert_int_equal(out->dropped_full + out->dropped_error, 0);
+    assert_int_equal(in->received, 10000);
+    assert_int_equal(in->received_bytes, bytes_of(10000));
+    assert_int_equal(in->dropped_kernel, 0);
+    print_message("%u calls, %u messages\n", (unsigned)out->send_calls, (unsigned)out->send_messages);
+    assert_true(out->send_messages < 5000); /* 7000 of the datagrams go by tens */
+    assert_true(out->send_calls < 200);     /* 50 turns of 200 */
+    pair_fini(&p);
+}
+
+static void ten_thousand_datagrams_allocate_nothing(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    p.warm = 400;
+    pair_run(&p, 10400);
+    assert_int_equal(count_allocs() - p.allocs_before, 0);
+    assert_int_equal(p.wrong, 0);
+    pair_fini(&p);
+}
+
+static void a_socket_of_both_families_talks_to_ipv4_by_its_ipv4_name(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "[::]:0");
+    uint16_t port = addr_port(&p.b_addr);
+    assert_int_equal(addr_parse(&p.b_addr, "127.0.0.1:0"), 0);
+    addr_set_port(&p.b_addr, port);
+    pair_run(&p, 100);
+    assert_int_equal(p.wrong, 0); /* from is compared with 127.0.0.1 */
+    udp_send(p.b, &p.a_addr, "reply", 5);
+    test_loop_run_for(&p.loop, 5000);
+    assert_int_equal(udp_counters(p.b)->sent, 1);
+    assert_int_equal(udp_counters(p.a)->received, 1);
+    pair_fini(&p);
+}
+
+static void ipv6_is_segmented_too(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "[::1]:0", "[::1]:0");
+    pair_run(&p, 1000);
+    assert_int_equal(p.wrong, 0);
+    assert_int_equal(udp_counters(p.a)->sent, 1000);
+    assert_true(udp_counters(p.a)->send_messages < 500);
+    pair_fini(&p);
+}
+
+static void runs_end_at_the_limits_of_the_system(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    for (int i = 0; i < 130; i++)
+        udp_send(p.a, &p.b_addr, "tiny", 4);
+    uint8_t big[UDP_DATAGRAM_MAX] = {0};
+    for (int i = 0; i < 43; i++) /* 42 make 63000 bytes */
+        udp_send(p.a, &p.b_addr, big, sizeof(big));
+    udp_reserve(p.a, &p.b_addr, 1000);
+    udp_commit(p.a, 0); /* changed my mind */
+    test_loop_run_for(&p.loop, 5000);
+    assert_int_equal(udp_counters(p.a)->send_calls, 1);
+    assert_int_equal(udp_counters(p.a)->send_messages, 3 + 2); /* 64 + 64 + 2; 42 + 1 */
+    assert_int_equal(udp_counters(p.b)->received, 173);
+    pair_fini(&p);
+}
+
+/* ---- Trouble -------------------------------------------------------------------------------------------------- */
+
+static void a_device_without_offload_gets_datagram_by_datagram(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    trouble.err = EIO;
+    trouble.times = 1;
+    trouble.only_gso = true;
+    pair_run(&p, 2000);
+    assert_int_equal(p.wrong, 0);
+    assert_int_equal(udp_counters(p.a)->sent, 2000);
+    assert_int_equal(udp_counters(p.a)->send_messages, 2000);
+    pair_fini(&p);
+}
+
+static void a_message_that_cannot_be_segmented_goes_plain_and_others_stay(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    trouble.err = EINVAL;
+    trouble.times = 1;
+    trouble.only_gso = true;
+    pair_run(&p, 700);
+    assert_int_equal(p.wrong, 0);
+    assert_int_equal(udp_counters(p.a)->sent, 700);
+    assert_int_equal(udp_counters(p.a)->send_messages, 10 + 69);
+    pair_fini(&p);
+}
+
+static void what_a_full_socket_refuses_is_sent_when_it_is_writable(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    trouble.err = EAGAIN;
+    trouble.times = 5;
+    pair_run(&p, 2000);
+    assert_int_equal(trouble.times, 0);
+    assert_int_equal(p.wrong, 0);
+    assert_int_equal(udp_counters(p.a)->sent, 2000);
+    assert_int_equal(udp_counters(p.a)->dropped_full, 0);
+    pair_fini(&p);
+}
+
+static void what_does_not_fit_behind_a_full_socket_is_dropped_and_counted(void **state)
+{
+    struct pair p;
+    uint8_t big[1200] = {0};
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    trouble.err = EAGAIN;
+    trouble.times = 1000000;
+    for (int i = 0; i < 2000; i++) /* 2.4 MB: twice the arena */
+        udp_send(p.a, &p.b_addr, big, sizeof(big));
+    uint64_t dropped = udp_counters(p.a)->dropped_full;
+    assert_in_range(dropped, 1000, 1200);
+    trouble.times = 0;
+    test_loop_run_for(&p.loop, 20000);
+    assert_int_equal(udp_counters(p.a)->sent, 2000 - dropped);
+    udp_send(p.a, &p.b_addr, big, sizeof(big)); /* and it goes on */
+    test_loop_run_for(&p.loop, 5000);
+    assert_int_equal(udp_counters(p.a)->sent, 2001 - dropped);
+    pair_fini(&p);
+}
+
+static void a_refused_message_is_dropped_alone(void **state)
+{
+    struct pair p;
+    struct addr unreachable;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    assert_int_equal(addr_parse(&unreachable, "[2001:db8::1]:9"), 0); /* an IPv4 socket cannot */
+    for (int i = 0; i < 10; i++) {
+        udp_send(p.a, &p.b_addr, "good", 4);
+        udp_send(p.a, &unreachable, "bad", 3);
+    }
+    test_loop_run_for(&p.loop, 5000);
+    assert_int_equal(udp_counters(p.a)->sent, 10);
+    assert_int_equal(udp_counters(p.a)->dropped_error, 10);
+    assert_int_equal(udp_counters(p.b)->received, 10);
+    pair_fini(&p);
+}
+
+static void icmp_errors_of_one_peer_do_not_touch_another(void **state)
+{
+    struct pair p;
+    struct addr closed;
+    struct udp_socket *c;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    assert_int_equal(udp_open(&c, p.loop.w, &(struct udp_cfg){.bind = p.a_addr, .on_datagrams = nothing}), -EADDRINUSE);
+    struct udp_cfg cfg = {.on_datagrams = nothing};
+    assert_int_equal(addr_parse(&cfg.bind, "127.0.0.1:0"), 0);
+    assert_int_equal(udp_open(&c, p.loop.w, &cfg), 0);
+    udp_local(c, &closed);
+    udp_close(&c);
+    for (int i = 0; i < 100; i++) {
+        udp_send(p.a, &closed, "gone", 4);
+        udp_send(p.a, &p.b_addr, "good", 4);
+        test_loop_run_for(&p.loop, 100);
+    }
+    assert_int_equal(udp_counters(p.b)->received, 100);
+    pair_fini(&p);
+}
+
+static void what_the_kernel_drops_is_counted(void **state)
+{
+    struct pair p;
+    uint8_t big[1200] = {0};
+    struct test_loop slow;
+    struct udp_socket *s;
+    struct udp_cfg cfg = {.on_datagrams = nothing, .recv_bytes = 16384};
+    struct addr slow_addr;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    test_loop_init(&slow);
+    assert_int_equal(addr_parse(&cfg.bind, "127.0.0.1:0"), 0);
+    assert_int_equal(udp_open(&s, slow.w, &cfg), 0);
+    udp_local(s, &slow_addr);
+    for (int i = 0; i < 500; i++) {
+        udp_send(p.a, &slow_addr, big, sizeof(big));
+        udp_send(p.a, &p.b_addr, big, 100); /* so that nothing is merged */
+    }
+    test_loop_run_for(&p.loop, 5000);
+    test_loop_run_for(&slow, 2000);
+    udp_send(p.a, &slow_addr, big, sizeof(big)); /* brings the count along */
+    test_loop_run_for(&p.loop, 2000);
+    test_loop_run_for(&slow, 2000);
+    assert_true(udp_counters(s)->dropped_kernel > 0);
+    assert_int_equal(udp_counters(s)->received + udp_counters(s)->dropped_kernel, 501);
+    udp_close(&s);
+    test_loop_fini(&slow);
+    pair_fini(&p);
+}
+
+static void close_in_callback(void *arg, struct udp_datagram *v, size_t n)
+{
+    struct pair *p = arg;
+
+    (void)v;
+    (void)n;
+    p->received++;
+    udp_send(p->b, &p->a_addr, "bye", 3); /* still leaves */
+    udp_close(&p->b);
+}
+
+static void a_socket_may_be_closed_in_its_callback(void **state)
+{
+    struct pair p;
+    struct udp_cfg cfg = {.on_datagrams = close_in_callback, .arg = &p};
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    udp_close(&p.b);
+    assert_int_equal(addr_parse(&cfg.bind, "127.0.0.1:0"), 0);
+    assert_int_equal(udp_open(&p.b, p.loop.w, &cfg), 0);
+    udp_local(p.b, &p.b_addr);
+    for (int i = 0; i < 300; i++)
+        udp_send(p.a, &p.b_addr, "hello", 5);
+    test_loop_run_for(&p.loop, 5000);
+    assert_int_equal(p.received, 1);
+    assert_null(p.b);
+    assert_int_equal(udp_counters(p.a)->received, 1);
+    udp_send(p.a, &p.b_addr, "hello?", 6);
+    pair_fini(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ten_thousand_datagrams_of_mixed_sizes_arrive_intact_and_counted),
+        cmocka_unit_test(ten_thousand_datagrams_allocate_nothing),
+        cmocka_unit_test(a_socket_of_both_families_talks_to_ipv4_by_its_ipv4_name),
+        cmocka_unit_test(ipv6_is_segmented_too),
+        cmocka_unit_test(runs_end_at_the_limits_of_the_system),
+        cmocka_unit_test(a_device_without_offload_gets_datagram_by_datagram),
+        cmocka_unit_test(a_message_that_cannot_be_segmented_goes_plain_and_others_stay),
+        cmocka_unit_test(what_a_full_socket_refuses_is_sent_when_it_is_writable),
+        cmocka_unit_test(what_does_not_fit_behind_a_full_socket_is_dropped_and_counted),
+        cmocka_unit_test(a_refused_message_is_dropped_alone),
+        cmocka_unit_test(icmp_errors_of_one_peer_do_not_touch_another),
+        cmocka_unit_test(what_the_kernel_drops_is_counted),
+        cmocka_unit_test(a_socket_may_be_closed_in_its_callback),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
