@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config.h - a node's configuration: YAML by a table of keys, every key with a working default.
+ *
+ * A wrong key or value stops the start with file, line, column and what was expected.
+ * Read with libyaml and a table of our own: libcyaml, which was tried first, knows neither defaults nor
+ * the place of a value whose meaning (an address, say) is wrong.
+ * Thread: at start only; the struct is plain and read-only afterwards. */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "directory/directory.h"
+#include "io/addr.h"
+#include "relay/hub.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CONFIG_TEXT_MAX = 255, CONFIG_LIST_MAX = 16 };
+
+typedef char config_text[CONFIG_TEXT_MAX + 1];
+
+struct config {
+    enum node_role role;
+    struct {
+        config_text id, region;
+        uint64_t workers; /* never 0 once loaded */
+        uint64_t log;     /* enum log_level */
+    } node;
+    struct {
+        struct addr listen;
+        config_text announce, tls_certificate, tls_key, web;
+    } http;
+    struct {
+        struct addr listen;
+        size_t n_announce;
+        config_text announce[CONFIG_LIST_MAX];
+    } rtc;
+    struct {
+        struct addr listen;
+    } rtmp;
+    struct {
+        struct addr listen;
+        config_text announce, ca, certificate, key;
+    } pipe;
+    struct {
+        config_text address, password, prefix;
+        uint64_t database;
+    } redis;
+    struct {
+        uint64_t lease_ms;
+    } directory;
+    struct {
+        uint64_t stream_bytes, node_bytes, duration_ms, packets;
+    } cache;
+    struct {
+        bool takeover, audio_transcode;
+    } publish;
+    struct {
+        uint64_t prefetch; /* enum prefetch */
+        uint64_t linger_ms, grace_ms;
+    } relay;
+};
+
+enum { CONFIG_ERROR_CAP = 768 /* bytes of an error text */ };
+
+/* Defaults of the role. */
+void config_init(struct config *c, enum node_role role);
+/* Defaults, then the file's keys. Returns 0, or -1 with a line in error: "FILE:LINE:COL: SECTION.KEY: expected ...". */
+MUST_USE int config_load(struct config *c, enum node_role role, const char *path, char error[CONFIG_ERROR_CAP]);
