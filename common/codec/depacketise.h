@@ -6,8 +6,8 @@
  * a following frame whose beginning cannot be told for certain from its payload.
  *
  * Thread: any, one at a time. Ownership: the depacketiser owns its frame buffer, which grows to the
- * largest frame seen (up to max_frame_bytes) and stays so; a frame given to on_frame is borrowed for the call.
- * Source: as packetise.h. */
+ * largest frame seen (up to max_frame_bytes) and stays so; a frame given to on_frame is borrowed for the
+ * call. Source: as packetise.h. */
 #pragma once
 
 #include "codec/codec.h"

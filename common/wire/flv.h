@@ -21,7 +21,8 @@ enum flv_err {
     FLV_ERR_MORE = -6,        /* a tag that is not whole yet: read more and try again */
 };
 
-#define FLV_FOURCC(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
+#define FLV_FOURCC(a, b, c, d)                                                                               \
+    ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
 
 enum flv_fourcc { /* legacy codec ids are mapped to these */
     FLV_AVC1 = FLV_FOURCC('a', 'v', 'c', '1'),

@@ -173,7 +173,8 @@ struct rtcp_twcc {
 };
 
 struct rtcp_twcc_arrival {
-    int64_t arrival_us; /* receiver's clock, 250 us steps; undefined when not received */
+    int64_t arrival_us; /* receiver's clock, 250 us steps, wraps at +-2^23 * 64 ms (6 days): look at
+                         * differences; undefined when not received */
     uint16_t seq;
     bool received;
 };

@@ -30,11 +30,11 @@ static uint16_t chunk_symbols(uint16_t chunk)
     return chunk & 0x4000 ? VECTOR_2BIT : VECTOR_1BIT;
 }
 
-static unsigned chunk_symbol(uint16_t chunk, unsigned i)
+static unsigned chunk_symbol(unsigned chunk, unsigned i)
 {
     if (!(chunk & 0x8000))
         return chunk >> 13 & 3;
-    return chunk & 0x4000 ? chunk >> (12 - 2 * i) & 3u : chunk >> (13 - i) & 1u;
+    return chunk & 0x4000 ? chunk >> (12 - 2 * i) & 3 : chunk >> (13 - i) & 1;
 }
 
 /* ---- parsing ---- */
@@ -175,7 +175,8 @@ static size_t run_length(const struct rtcp_twcc_arrival *a, size_t count, int64_
     return n;
 }
 
-static uint16_t vector_chunk(const struct rtcp_twcc_arrival *a, size_t symbols, int64_t at_ticks, unsigned bits)
+static uint16_t vector_chunk(const struct rtcp_twcc_arrival *a, size_t symbols, int64_t at_ticks,
+                             unsigned bits)
 {
     unsigned chunk = bits == 2 ? 0xc000 : 0x8000;
 
