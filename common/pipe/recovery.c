@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipe/recovery.h"
+
+#include <string.h>
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t clamp_u64(uint64_t v, uint64_t low, uint64_t high)
+{
+    return v < low ? low : v > high ? high : v;
+}
+
+void recovery_init(struct recovery *r, uint64_t give_up_us, struct pipe_counters *counters)
+{
+    *r = (struct recovery){
+        .give_up_us = give_up_us,
+        .reorder_us = RECOVERY_REORDER_START_US,
+        .counters = counters,
+    };
+}
+
+/* ---- The list of gaps ------------------------------------------------------------------------------ */
+
+static void remove_gap(struct recovery *r, size_t i)
+{
+    memmove(&r->gaps[i], &r->gaps[i + 1], (r->n - i - 1) * sizeof(r->gaps[0]));
+    r->n--;
+}
+
+static void give_up(struct recovery *r, size_t i)
+{
+    uint64_t count = r->gaps[i].end - r->gaps[i].first;
+
+    if (r->gaps[i].tries == 0)
+        r->counters->lost += count;
+    r->counters->given_up += count;
+    remove_gap(r, i);
+}
+
+/* Puts g at place i. When all places are taken the oldest gap is given up. */
+static void insert_gap(struct recovery *r, size_t i, struct recovery_gap g)
+{
+    if (r->n == RECOVERY_GAPS_MAX) {
+        give_up(r, 0);
+        i = i ? i - 1 : 0;
+    }
+    memmove(&r->gaps[i + 1], &r->gaps[i], (r->n - i) * sizeof(r->gaps[0]));
+    r->gaps[i] = g;
+    r->n++;
+}
+
+/* Most packets that were missing belong to one of the newest gaps. */
+static size_t find_gap(const struct recovery *r, uint64_t seq)
+{
+    size_t i = r->n;
+
+    while (i > 0 && r->gaps[i - 1].first > seq)
+        i--;
+    return i > 0 && seq < r->gaps[i - 1].end ? i - 1 : r->n;
+}
+
+static void take_from_gap(struct recovery *r, size_t i, uint64_t seq)
+{
+    struct recovery_gap *g = &r->gaps[i], rest = *g;
+
+    if (g->end - g->first == 1) {
+        remove_gap(r, i);
+    } else if (seq == g->first) {
+        g->first++;
+    } else if (seq == g->end - 1) {
+        g->end--;
+    } else {
+        g->end = seq;
+        rest.first = seq + 1;
+        insert_gap(r, i + 1, rest);
+    }
+}
+
+/* ---- Start, stop, arrivals -------------------------------------------------------------------------- */
+
+static void add_gap(struct recovery *r, size_t i, uint64_t first, uint64_t end, uint64_t now_us)
+{
+    if (end - first > RECOVERY_SPAN_MAX) {
+        uint64_t beyond = end - first - RECOVERY_SPAN_MAX;
+        r->counters->lost += beyond;
+        r->counters->given_up += beyond;
+        first += beyond;
+    }
+    insert_gap(r, i, (struct recovery_gap){
+        .first = first, .end = end, .found_us = now_us, .next_us = now_us + r->reorder_us});
+}
+
+void recovery_start(struct recovery *r, uint64_t first, uint64_t now_us)
+{
+    r->running = true;
+    while (r->n && r->gaps[0].end <= first)
+        remove_gap(r, 0);
+    if (r->n && r->gaps[0].first < first)
+        r->gaps[0].first = first;
+    if (!r->based || first >= r->end) {
+        r->based = true;
+        r->end = first;
+    } else if (first < r->begin) {
+        add_gap(r, 0, first, r->begin, now_us);
+    }
+    r->begin = first;
+}
+
+void recovery_stop(struct recovery *r)
+{
+    r->running = r->based = false;
+    r->n = 0;
+}
+
+/* It came without our asking: so late may packets be that are not lost. */
+static void learn_reordering(struct recovery *r, const struct recovery_gap *g, uint64_t now_us)
+{
+    bool unasked = g->tries == 0 || now_us - g->asked_us < r->rtt_us / 2;
+    uint64_t wanted_us = (now_us - g->found_us) * 5 / 4;
+
+    if (unasked && wanted_us > r->reorder_us)
+        r->reorder_us = clamp_u64(wanted_us, RECOVERY_REORDER_MIN_US, RECOVERY_REORDER_MAX_US);
+}
+
+static enum recovery_arrival push_missing(struct recovery *r, size_t i, uint64_t seq, uint64_t now_us)
+{
+    learn_reordering(r, &r->gaps[i], now_us);
+    if (r->gaps[i].tries)
+        r->counters->recovered++;
+    take_from_gap(r, i, seq);
+    return RECOVERY_RECOVERED;
+}
+
+enum recovery_arrival recovery_push(struct recovery *r, uint64_t seq, uint64_t now_us)
+{
+    if (!r->based) {
+        r->based = true;
+        r->begin = r->end = seq;
+    }
+    if (seq < r->end) {
+        size_t i = find_gap(r, seq);
+        if (i < r->n)
+            return push_missing(r, i, seq, now_us);
+        r->counters->late += r->running;
+        return RECOVERY_LATE;
+    }
+    if (seq > r->end) {
+        r->reorder_us -= (r->reorder_us - RECOVERY_REORDER_MIN_US) / 64;
+        add_gap(r, r->n, r->end, seq, now_us);
+    }
+    r->end = seq + 1;
+    return RECOVERY_NEW;
+}
+
+/* ---- Asking ------------------------------------------------------------------------------------------ */
+
+/* A little more than the round trip, so that an answer under way is not asked for twice; twice as much after
+ * four requests: then it is the path that is ill, and more requests make it worse. */
+static uint64_t retry_us(const struct recovery *r, uint32_t tries)
+{
+    uint64_t rtt_us = r->rtt_us ? r->rtt_us : RECOVERY_RTT_UNKNOWN_US;
+    uint64_t wait_us = rtt_us + rtt_us / 16 + 1000;
+
+    return tries < 4 ? wait_us : wait_us * 2;
+}
+
+static void ask(struct recovery *r, struct recovery_gap *g, uint64_t now_us)
+{
+    uint64_t count = g->end - g->first;
+
+    if (g->tries == 0)
+        r->counters->lost += count;
+    r->counters->requested += count;
+    g->tries++;
+    g->asked_us = now_us;
+    g->next_us = now_us + retry_us(r, g->tries);
+}
+
+size_t recovery_poll(struct recovery *r, uint64_t now_us, uint64_t rtt_us, struct recovery_ask *out, size_t cap)
+{
+    size_t n = 0, i = 0;
+
+    r->rtt_us = rtt_us;
+    if (!r->running)
+        return 0;
+    while (i < r->n) {
+        struct recovery_gap *g = &r->gaps[i];
+        uint64_t deadline_us = g->found_us + r->give_up_us;
+
+        if (now_us >= deadline_us) {
+            give_up(r, i);
+            continue;
+        }
+        if (g->next_us <= now_us && g->tries && now_us + rtt_us > deadline_us) {
+            g->next_us = deadline_us; /* an answer would come too late */
+        } else if (g->next_us <= now_us && n < cap) {
+            out[n++] = (struct recovery_ask){g->first, (uint32_t)(g->end - g->first)};
+            ask(r, g, now_us);
+        }
+        i++;
+    }
+    return n;
+}
+
+uint64_t recovery_deadline_us(const struct recovery *r)
+{
+    uint64_t due_us = UINT64_MAX;
+
+    for (size_t i = 0; r->running && i < r->n; i++) {
+        due_us = min_u64(due_us, r->gaps[i].next_us);
+        due_us = min_u64(due_us, r->gaps[i].found_us + r->give_up_us);
+    }
+    return due_us;
+}
+
+bool recovery_complete(const struct recovery *r, uint64_t end)
+{
+    return r->based && r->end >= end && (r->n == 0 || r->gaps[0].first >= end);
+}
