@@ -26,8 +26,8 @@ struct fingerprint {
     size_t len; /* bytes */
 };
 
-/* An ECDSA P-256 certificate signed by itself, valid from a day ago for a year (browsers refuse
- * longer ones nowhere, but clocks differ). Returns 0 or -1 when the system cannot make keys. */
+/* An ECDSA P-256 certificate signed by itself, valid from a day ago (clocks differ) for a year.
+ * Returns 0 or -1 when the system cannot make keys. */
 MUST_USE int cert_create_self_signed(struct cert **out, const char *common_name);
 /* Chain and key from PEM files. Returns 0, or -1 with the reason (which file, what is wrong) in err. */
 MUST_USE int cert_load(struct cert **out, const char *chain_path, const char *key_path, char err[CERT_ERROR_CAP]);
