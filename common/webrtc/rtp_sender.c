@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * rtp_sender.c - segments, headers, retransmissions and reports of one outgoing track; see rtp_sender.h. */
+#include "webrtc/rtp_sender.h"
+
+#include "base/seq.h"
+#include "webrtc/rtx.h"
+#include "wire/rtp_write.h"
+
+#include <string.h>
+
+_Static_assert((RTP_RESEND_SLOTS & (RTP_RESEND_SLOTS - 1)) == 0, "slot by mask");
+
+enum { BUDGET_FIRST_BYTES = 64 * 1024, RTT_MAX_US = 60000000 };
+
+/* ---- time lines ---------------------------------------------------------------------------------------- */
+
+static uint64_t us_to_ticks(uint64_t us, uint32_t hz)
+{
+    return us / 1000000 * hz + us % 1000000 * hz / 1000000;
+}
+
+static uint64_t ticks_to_us(uint64_t ticks, uint32_t hz)
+{
+    return ticks / hz * 1000000 + ticks % hz * 1000000 / hz;
+}
+
+uint64_t rtp_catch_up_us(uint64_t span_us, uint64_t bytes)
+{
+    uint64_t by_time = span_us / 4, by_rate = bytes * 8 * 1000000 / RTP_CATCH_UP_BPS;
+    uint64_t us = by_time > by_rate ? by_time : by_rate;
+
+    return us < RTP_CATCH_UP_MAX_US ? us : RTP_CATCH_UP_MAX_US;
+}
+
+uint64_t rtp_segment_ts(const struct rtp_segment *g, uint64_t ts_ticks)
+{
+    uint64_t meet = g->meet_ts + g->ts_offset;
+
+    if ((int64_t)(ts_ticks - g->meet_ts) >= 0)
+        return ts_ticks + g->ts_offset;
+    /* Rounded up, so that what is before the meeting never reaches it. */
+    return meet - ((g->meet_ts - ts_ticks) * g->run_ticks + g->span_ticks - 1) / g->span_ticks;
+}
+
+uint64_t rtp_segment_due_us(const struct rtp_segment *g, uint64_t ts_ticks)
+{
+    uint64_t first = g->meet_ts + g->ts_offset - g->run_ticks;
+    int64_t since = (int64_t)(rtp_segment_ts(g, ts_ticks) - first);
+
+    return since > 0 ? g->start_us + ticks_to_us((uint64_t)since, g->clock_hz) : g->start_us;
+}
+
+/* ---- segments --------------------------------------------------------------------------------------------- */
+
+void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
+{
+    memset(s, 0, sizeof(*s));
+    s->cfg = *cfg;
+    for (size_t i = 0; i < LEN(s->cfg.ext_id); i++)
+        if (s->cfg.ext_id[i] > 14 && (!cfg->two_byte_ext || i == RTP_EXT_ABS_CAPTURE_TIME))
+            s->cfg.ext_id[i] = 0; /* the one-byte form cannot carry it */
+    s->highest = (cfg->first_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST - 1;
+    s->rtx_next = (cfg->first_rtx_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST;
+    s->last_ts = (uint64_t)1 << 32 | cfg->first_ts;
+    s->budget_bytes = BUDGET_FIRST_BYTES;
+}
+
+void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint64_t now_us)
+{
+    uint32_t hz = start->clock_hz;
+    uint64_t elapsed = s->sent_any ? us_to_ticks(now_us - s->last_us, hz) : 0;
+    uint64_t first_out = s->last_ts + (s->sent_any && elapsed == 0 ? 1 : elapsed);
+    struct rtp_segment g = {
+        .epoch = start->epoch,
+        .first_seq = start->first_seq,
+        .seq_offset = s->highest + 1 - start->first_seq,
+        .start_us = now_us,
+        .clock_hz = hz,
+        .track = start->track,
+        .layer = start->layer,
+        .pt = start->pt,
+        .rtx_pt = start->rtx_pt,
+    };
+    int64_t behind = (int64_t)(start->live_ts - start->first_ts);
+
+    g.run_ticks = g.span_ticks = 1;
+    if (behind > 0 && us_to_ticks(start->run_us, hz) > 0) {
+        /* In run_us the past is sent, and what is new by then: live is met at live_ts + run. */
+        g.run_ticks = us_to_ticks(start->run_us, hz);
+        g.span_ticks = (uint64_t)behind + g.run_ticks;
+    }
+    g.meet_ts = start->first_ts + g.span_ticks;
+    g.ts_offset = first_out + g.run_ticks - g.meet_ts;
+
+    bool same_epoch = s->now.epoch == start->epoch;
+    s->before = same_epoch ? s->now : (struct rtp_segment){0};
+    s->now = g;
+    s->running = true;
+}
+
+void rtp_sender_stop(struct rtp_sender *s)
+{
+    s->running = false;
+}
+
+/* The cluster's numbers make a jump that would put the receiver's roll-over guess at risk (RFC 3711 s3.3.1): the
+ * viewer's go on without it. */
+static void close_jump(struct rtp_sender *s, uint64_t seq)
+{
+    s->before = s->now;
+    s->now.first_seq = seq;
+    s->now.seq_offset = s->highest + 1 - seq;
+}
+
+/* ---- headers ------------------------------------------------------------------------------------------------ */
+
+static enum rtp_ext_kind kind_of_canonical(uint8_t id)
+{
+    switch (id) {
+    case PACKET_EXT_AUDIO_LEVEL: return RTP_EXT_AUDIO_LEVEL;
+    case PACKET_EXT_VIDEO_ORIENTATION: return RTP_EXT_VIDEO_ORIENTATION;
+    case PACKET_EXT_PLAYOUT_DELAY: return RTP_EXT_PLAYOUT_DELAY;
+    case PACKET_EXT_DEPENDENCY: return RTP_EXT_DEPENDENCY_DESCRIPTOR;
+    default: return RTP_EXT_UNKNOWN;
+    }
+}
+
+/* The packet's canonical elements (id, length, data)*, one at a time. */
+static bool next_element(struct reader *r, struct rtp_ext *e)
+{
+    if (reader_left(r) == 0)
+        return false;
+    e->id = reader_u8(r);
+    e->len = reader_u8(r);
+    e->data = reader_take(r, e->len);
+    return !r->bad;
+}
+
+static bool fits_one_byte(const struct rtp_ext *e, uint8_t id)
+{
+    return e->len >= 1 && e->len <= 16 && id <= 14;
+}
+
+/* Whether an element needs the two-byte form, which is then used for all of the packet. */
+static bool needs_two_byte(const struct rtp_sender *s, const struct packet *p)
+{
+    struct reader r = reader_init(p->bytes, p->ext_len);
+    struct rtp_ext e;
+
+    while (s->cfg.two_byte_ext && next_element(&r, &e)) {
+        uint8_t id = s->cfg.ext_id[kind_of_canonical(e.id)];
+        if (id && e.len > 0 && !fits_one_byte(&e, id))
+            return true;
+    }
+    return false;
+}
+
+/* The extension block of p in the viewer's ids. Depends on the packet alone, so that a packet that is sent again is the
+ * same. Returns its bytes, 0 for none. */
+static size_t write_extensions(const struct rtp_sender *s, const struct packet *p, uint8_t *block, size_t cap,
+                               uint16_t *profile)
+{
+    uint8_t capture_id = p->flags & PACKET_FRAME_START ? s->cfg.ext_id[RTP_EXT_ABS_CAPTURE_TIME] : 0;
+
+    if (p->ext_len == 0 && capture_id == 0)
+        return 0;
+    struct rtp_ext_writer w = rtp_ext_writer_init(block, cap, needs_two_byte(s, p));
+    struct reader r = reader_init(p->bytes, p->ext_len);
+    struct rtp_ext e;
+    while (next_element(&r, &e)) {
+        uint8_t id = s->cfg.ext_id[kind_of_canonical(e.id)];
+        if (id && (w.two_byte || fits_one_byte(&e, id)))
+            rtp_ext_write(&w, id, e.data, e.len);
+    }
+    if (capture_id) {
+        uint8_t value[RTP_EXT_ABS_CAPTURE_TIME_LONG_BYTES];
+        struct rtp_abs_capture_time at = {.ntp = ntp_of_unix_us(p->capture_us)};
+        rtp_ext_write(&w, capture_id, value, rtp_ext_abs_capture_time_write(value, &at));
+    }
+    int len = rtp_ext_writer_finish(&w);
+    if (len <= 0 || (size_t)len + RTP_HEADER_BYTES + 4 + RTX_OSN_BYTES + p->payload_len > RTP_OUT_MAX)
+        return 0; /* the medium goes before what describes it */
+    *profile = rtp_ext_writer_profile(&w);
+    return (size_t)len;
+}
+
+/* Everything but number, SSRC and payload type, which an RTX packet has of its own. */
+static bool write_packet(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
+                         struct rtp_header *h, struct rtp_out *out)
+{
+    uint8_t block[PACKET_EXT_MAX + 16];
+
+    h->ts_ticks = (uint32_t)rtp_segment_ts(g, p->ts_ticks);
+    h->marker = (p->flags & PACKET_MARKER) != 0;
+    h->ext_len = write_extensions(s, p, block, sizeof(block), &h->ext_profile);
+    h->ext = h->ext_len ? block : NULL;
+    int len = rtp_header_write(out->hdr, sizeof(out->hdr), h);
+    if (len < 0)
+        return false;
+    out->hdr_len = (size_t)len;
+    out->prefix_len = 0;
+    out->payload = packet_payload(p);
+    out->payload_len = p->payload_len;
+    return true;
+}
+
+/* ---- packets ---------------------------------------------------------------------------------------------------- */
+
+static void fill_budget(struct rtp_sender *s, const struct packet *p)
+{
+    uint32_t more = s->budget_bytes + p->payload_len / 2u;
+
+    s->budget_bytes = more < RTP_RESEND_BUDGET_BYTES ? more : RTP_RESEND_BUDGET_BYTES;
+}
+
+bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out)
+{
+    const struct rtp_segment *g = &s->now;
+
+    if (!s->running || p->track != g->track || p->layer != g->layer || p->seq < g->first_seq)
+        return false;
+    if (p->seq + g->seq_offset > s->highest + RTP_JUMP_MAX)
+        close_jump(s, p->seq);
+    uint64_t number = p->seq + g->seq_offset;
+    struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = (uint16_t)number, .pt = g->pt};
+    if (!write_packet(s, g, p, &h, out))
+        return false;
+    out->index = number;
+    if (number > s->highest) {
+        s->highest = number;
+        s->last_ts = rtp_segment_ts(g, p->ts_ticks);
+        s->last_us = now_us;
+        s->last_capture_us = p->capture_us;
+        s->sent_any = true;
+    } else {
+        s->counters.late++;
+    }
+    s->counters.packets++;
+    s->counters.octets += p->payload_len;
+    fill_budget(s, p);
+    return true;
+}
+
+/* ---- retransmission ------------------------------------------------------------------------------------------------ */
+
+static const struct rtp_segment *segment_of(const struct rtp_sender *s, uint64_t number)
+{
+    if (s->now.epoch && number >= s->now.first_seq + s->now.seq_offset)
+        return &s->now;
+    if (s->before.epoch && number >= s->before.first_seq + s->before.seq_offset)
+        return &s->before;
+    return NULL;
+}
+
+/* Whether seq may be sent again now: not right after the last time, which is still on its way. */
+static bool resend_allowed(struct rtp_sender *s, uint16_t seq, const struct packet *p, uint64_t now_us)
+{
+    size_t slot = seq & (RTP_RESEND_SLOTS - 1);
+    uint32_t now_ms = (uint32_t)(now_us / 1000);
+    uint64_t gap_us = s->rtt_us / 2 > RTP_RESEND_GAP_US ? s->rtt_us / 2 : RTP_RESEND_GAP_US;
+
+    if (s->resent[slot].used && s->resent[slot].seq == seq && (now_ms - s->resent[slot].at_ms) * 1000ull < gap_us)
+        return false;
+    if (s->budget_bytes < p->payload_len)
+        return false;
+    s->budget_bytes -= p->payload_len;
+    s->resent[slot].used = true;
+    s->resent[slot].seq = seq;
+    s->resent[slot].at_ms = now_ms;
+    return true;
+}
+
+bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *cache, uint64_t epoch, uint64_t now_us,
+                       struct rtp_out *out)
+{
+    uint64_t number = seq16_extend(s->highest, seq);
+    const struct rtp_segment *g = number <= s->highest ? segment_of(s, number) : NULL;
+
+    s->counters.nacked++;
+    const struct packet *p =
+        g && g->epoch == epoch ? cache_find(cache, g->track, g->layer, number - g->seq_offset) : NULL;
+    if (!p) {
+        s->counters.resend_gone++;
+        return false;
+    }
+    if (!resend_allowed(s, seq, p, now_us)) {
+        s->counters.resend_refused++;
+        return false;
+    }
+    bool rtx = s->cfg.rtx_ssrc != 0 && g->rtx_pt != 0;
+    struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = seq, .pt = g->pt};
+    if (rtx)
+        h = (struct rtp_header){.ssrc = s->cfg.rtx_ssrc, .seq = (uint16_t)s->rtx_next, .pt = g->rtx_pt};
+    if (!write_packet(s, g, p, &h, out))
+        return false;
+    out->index = number;
+    if (rtx) {
+        out->index = s->rtx_next++;
+        out->prefix_len = RTX_OSN_BYTES;
+        out->prefix[0] = (uint8_t)(seq >> 8);
+        out->prefix[1] = (uint8_t)seq;
+    }
+    s->counters.resent++;
+    s->counters.resent_octets += p->payload_len;
+    return true;
+}
+
+/* ---- reports ---------------------------------------------------------------------------------------------------------- */
+
+bool rtp_sender_report(struct rtp_sender *s, uint64_t now_us, struct rtcp_report *out)
+{
+    const struct rtp_segment *g = &s->now;
+    uint64_t meet = g->meet_ts + g->ts_offset;
+
+    if (!s->running || !s->sent_any || (int64_t)(s->last_ts - meet) < 0 || s->last_us < g->start_us)
+        return false;
+    /* Both clocks go on from the last packet, so that capture time and timestamp stay a pair. */
+    uint64_t since_us = now_us - s->last_us;
+    *out = (struct rtcp_report){
+        .sender = true,
+        .ssrc = s->cfg.ssrc,
+        .ntp = ntp_of_unix_us(s->last_capture_us + since_us),
+        .ts_ticks = (uint32_t)(s->last_ts + us_to_ticks(since_us, g->clock_hz)),
+        .packets = (uint32_t)s->counters.packets,
+        .octets = (uint32_t)s->counters.octets,
+    };
+    s->reports[s->next_report].at_us = now_us;
+    s->reports[s->next_report].lsr = (uint32_t)(out->ntp >> 16);
+    s->next_report = (s->next_report + 1) % LEN(s->reports);
+    return true;
+}
+
+void rtp_sender_on_report(struct rtp_sender *s, const struct rtcp_report_block *b, uint64_t now_us)
+{
+    s->lost_total = b->lost_total > 0 ? (uint32_t)b->lost_total : 0;
+    s->lost_fraction = b->lost_fraction;
+    s->jitter_ticks = b->jitter_ticks;
+    for (size_t i = 0; i < LEN(s->reports); i++) {
+        if (b->lsr == 0 || s->reports[i].lsr != b->lsr)
+            continue;
+        uint64_t held_us = ((uint64_t)b->dlsr * 1000000) >> 16, total_us = now_us - s->reports[i].at_us;
+        uint64_t sample_us = total_us > held_us ? total_us - held_us : 0;
+        if (sample_us > RTT_MAX_US)
+            return;
+        s->rtt_us = s->rtt_us ? s->rtt_us - s->rtt_us / 8 + sample_us / 8 : sample_us;
+        return;
+    }
+}

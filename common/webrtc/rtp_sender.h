@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * rtp_sender.h - one outgoing track to one viewer: the cluster's packets become the viewer's RTP.
+ *
+ * The viewer sees one RTP stream whose numbers and timestamps run on, whatever happens behind it: a new epoch, another
+ * layer, another parent. What is sent is cut into segments, in which the viewer's number is the cluster's plus
+ * a constant; so no packet needs a memory of its own, a packet that comes late gets the number that was left free
+ * for it, and a NACK leads back to the cluster's number and thereby to the cache.
+ *
+ * Catching up: a viewer that joins begins with a keyframe of the past. The timestamps between that and the moment at
+ * which it has caught up are squeezed, linearly: the past is given as many ticks as it takes to send. So the
+ * receiver sees frames that come exactly as their timestamps say, has nothing to buffer for, and is at live.
+ * The squeeze is a function of the timestamp alone: a retransmission is the same bytes.
+ *
+ * Pure: time and random starts are arguments; nothing is sent here. Hot: no allocation, no lock, no log.
+ * Thread: the worker's. Ownership: embedded in its owner.
+ * Source: RFC 3550 s5.1, s6.4; RFC 4588 s4 (RTX); RFC 3711 s3.3.1 (index); RFC 8285 (extensions). */
+#pragma once
+
+#include "base/compiler.h"
+#include "cache/cache.h"
+#include "media/packet.h"
+#include "wire/rtcp.h"
+#include "wire/rtp_ext.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    RTP_OUT_HEADER_MAX = 12 + 4 + PACKET_EXT_MAX + 16, /* bytes: fixed header, and extensions with abs-capture-time */
+    RTP_OUT_MAX = 1484,              /* bytes of header and payload: 1,500 less the SRTP tag */
+    RTP_JUMP_MAX = 10000,            /* numbers; a hole in the cluster's beyond it is not passed on */
+    RTP_RESEND_SLOTS = 64,           /* numbers remembered as resent a moment ago */
+    RTP_RESEND_GAP_US = 5000,        /* the least time between two resends of one packet */
+    RTP_RESEND_BUDGET_BYTES = 256 * 1024, /* at most; half of what is sent fills it up */
+    RTP_CATCH_UP_MAX_US = 1500000,   /* live again after that, however old the keyframe */
+    RTP_CATCH_UP_BPS = 20000000,     /* bits a second of a catch-up, unless the time above forbids */
+};
+
+struct rtp_sender_cfg {
+    uint32_t ssrc, rtx_ssrc;   /* rtx_ssrc 0: no RTX, the same packet is sent again */
+    uint16_t first_seq, first_rtx_seq; /* random; the top bit is cleared (RFC 3711 s3.3.1: no early roll-over) */
+    uint32_t first_ts;                 /* random */
+    bool two_byte_ext;         /* a=extmap-allow-mixed was agreed on: long elements may be sent (RFC 8285 s4.1.2) */
+    uint8_t ext_id[RTP_EXT_KINDS]; /* negotiated id of each kind; 0: not negotiated */
+};
+
+/* A run of packets with constant offsets. */
+struct rtp_segment {
+    uint64_t epoch;               /* 0: none */
+    uint64_t first_seq;           /* cluster's; nothing before it is sent */
+    uint64_t seq_offset;          /* viewer's 64-bit number - cluster's, modulo 2^64 */
+    uint64_t ts_offset;           /* the same of timestamps, from meet_ts on */
+    uint64_t meet_ts;             /* cluster's: from here on nothing is squeezed */
+    uint64_t run_ticks, span_ticks; /* span_ticks before meet_ts take run_ticks; equal: no squeeze */
+    uint64_t start_us;            /* when it began */
+    uint32_t clock_hz;
+    uint8_t track, layer, pt, rtx_pt;
+};
+
+struct rtp_sender_counters {
+    uint64_t packets, octets;     /* first transmissions; payload, as sender reports count it */
+    uint64_t late;                /* of them behind the highest */
+    uint64_t nacked;              /* numbers asked for */
+    uint64_t resent, resent_octets;
+    uint64_t resend_gone;         /* not in the cache (yet or any more) */
+    uint64_t resend_refused;      /* over budget, or resent a moment ago */
+};
+
+struct rtp_sender {
+    struct rtp_sender_cfg cfg;
+    struct rtp_segment now, before; /* before: of the same epoch, for retransmissions */
+    uint64_t highest;             /* viewer's 64-bit number last given out; its SRTP index */
+    uint64_t rtx_next;
+    uint64_t last_ts, last_us, last_capture_us; /* the viewer's timestamp, sending and capture time of the highest */
+    bool sent_any, running;
+    uint32_t budget_bytes;
+    struct {
+        uint32_t at_ms;
+        uint16_t seq;
+        bool used;
+    } resent[RTP_RESEND_SLOTS];
+    struct {
+        uint64_t at_us;
+        uint32_t lsr; /* middle of the NTP time that went out */
+    } reports[2];
+    unsigned next_report;
+    uint64_t rtt_us;              /* 0: not known */
+    uint32_t lost_total, jitter_ticks; /* as the viewer last reported */
+    uint8_t lost_fraction;        /* of 256 */
+    struct rtp_sender_counters counters;
+};
+
+/* A packet ready for protection: header | prefix | payload under index. Borrows the packet's payload. */
+struct rtp_out {
+    uint64_t index;
+    const uint8_t *payload;
+    size_t hdr_len, prefix_len, payload_len; /* bytes */
+    uint8_t prefix[2];
+    uint8_t hdr[RTP_OUT_HEADER_MAX];
+};
+
+void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg);
+
+struct rtp_start {
+    uint64_t epoch;
+    uint8_t track, layer, pt, rtx_pt;
+    uint32_t clock_hz;
+    uint64_t first_seq, first_ts; /* of the first packet to be sent: a keyframe's first, or whatever audio is next */
+    uint64_t live_ts;             /* what is captured and on its way here at this moment; <= first_ts: no catching up */
+    uint64_t run_us;              /* how long the catching up shall take: rtp_catch_up_us() */
+};
+
+/* Begins a segment: the next number, and a timestamp that is as much later as time has passed since the last. */
+void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint64_t now_us);
+/* Nothing more is sent until the next start. */
+void rtp_sender_stop(struct rtp_sender *s);
+static inline bool rtp_sender_running(const struct rtp_sender *s)
+{
+    return s->running;
+}
+
+/* How long to take for span_us of media of so many bytes: a fourth of it, more when that is too many bits a second. */
+uint64_t rtp_catch_up_us(uint64_t span_us, uint64_t bytes);
+/* The viewer's (64-bit) timestamp of a cluster timestamp in this segment; never falls when ts grows. */
+uint64_t rtp_segment_ts(const struct rtp_segment *g, uint64_t ts_ticks);
+/* When a packet with this timestamp is to be sent; in the past from meet_ts on. */
+uint64_t rtp_segment_due_us(const struct rtp_segment *g, uint64_t ts_ticks);
+
+/* The packet in the viewer's terms, counted as sent at now_us. False when it is not of this segment (another track or
+ * layer, before the first). */
+bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out);
+
+/* What the viewer misses: number as in its NACK. True with the retransmission in *out; false when there is
+ * none to be had or allowed (counted). epoch: of the cache's packets. */
+bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *cache, uint64_t epoch, uint64_t now_us,
+                       struct rtp_out *out);
+
+/* The sender report for now, capture time as NTP time. False while there is nothing to report: nothing sent, or
+ * still catching up (timestamps do not yet run like a clock). */
+bool rtp_sender_report(struct rtp_sender *s, uint64_t now_us, struct rtcp_report *out);
+/* A report block about our SSRC. */
+void rtp_sender_on_report(struct rtp_sender *s, const struct rtcp_report_block *b, uint64_t now_us);

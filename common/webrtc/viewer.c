@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * viewer.c - what a viewer does with the router's packets; its RTCP is in viewer_rtcp.c. See viewer.h. */
+#include "webrtc/viewer_priv.h"
+
+#include "base/random.h"
+#include "media/track.h"
+#include "webrtc/endpoint.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LIVE_LEAD_MAX_US = 200000, /* live is believed to be this far ahead of the newest packet at most */
+    KEYFRAME_AGAIN_US = 1000000, /* a publisher that did not hear of it is asked again */
+    REPORT_SOON_US = 50000,    /* once live: two reports make a receiver's clock line */
+};
+
+static uint64_t now_us(const struct rtc_viewer *v)
+{
+    return worker_now_us(v->worker);
+}
+
+/* ---- which tracks ------------------------------------------------------------------------------------- */
+
+/* Main contains Constrained Baseline, High contains Main (H.264 A.2); everything else is equal or foreign. */
+static unsigned h264_rank(uint32_t profile_level_id)
+{
+    switch (profile_level_id >> 16) {
+    case 0x42: return 1;
+    case 0x4d: return 2;
+    case 0x64: return 3;
+    default: return 0;
+    }
+}
+
+static unsigned payload_score(const struct rtc_payload *p, const struct track *t)
+{
+    if (p->codec != t->codec)
+        return 0;
+    if (p->codec != CODEC_H264)
+        return 1;
+    unsigned score = 1 + (p->packetization == 1 ? 4 : 0);
+    unsigned has = h264_rank(p->h264_profile), wants = h264_rank(t->profile);
+    if (t->profile == 0 || (has == wants && p->h264_profile >> 16 == t->profile >> 16))
+        return score + 3;
+    return score + (has > wants && wants ? 2 : 0);
+}
+
+int rtc_payload_find(const struct rtc_viewer_media *m, const struct track *track)
+{
+    unsigned best = 0;
+    int at = -1;
+
+    for (size_t i = 0; i < m->n_payloads; i++) {
+        unsigned score = payload_score(&m->payloads[i], track);
+        if (score > best) {
+            best = score;
+            at = (int)i;
+        }
+    }
+    return at;
+}
+
+/* The layer of most pixels, or of most bits where those are not known. */
+static uint8_t best_layer(const struct track *t)
+{
+    uint8_t best = 0;
+
+    for (uint8_t i = 1; i < t->n_layers && i < LAYERS_MAX; i++) {
+        const struct layer *a = &t->layers[i], *b = &t->layers[best];
+        uint32_t pixels = (uint32_t)a->width * a->height, most = (uint32_t)b->width * b->height;
+        if (pixels > most || (pixels == most && a->max_bps > b->max_bps))
+            best = i;
+    }
+    return best;
+}
+
+/* The first track of this kind that the viewer can receive. */
+static void choose_track(struct viewer_track *out, enum codec_kind kind, const struct track_set *set)
+{
+    out->codec = CODEC_NONE;
+    for (uint8_t i = 0; i < set->n; i++) {
+        const struct track *t = &set->v[i];
+        int at = codec_kind(t->codec) == kind ? rtc_payload_find(&out->media, t) : -1;
+        if (at < 0)
+            continue;
+        out->codec = t->codec;
+        out->clock_hz = t->clock_hz;
+        out->track = i;
+        out->layer = best_layer(t);
+        out->payload = (uint8_t)at;
+        return;
+    }
+}
+
+static bool is_of(const struct viewer_track *t, const struct packet *p)
+{
+    return t->codec != CODEC_NONE && p->track == t->track && p->layer == t->layer;
+}
+
+static uint64_t want_of(const struct viewer_track *t)
+{
+    return t->codec != CODEC_NONE ? want_bit(t->track, t->layer) : 0;
+}
+
+static void start_sender(struct rtc_viewer *v, struct viewer_track *t, const struct packet *first, uint64_t live_ts,
+                         uint64_t run_us)
+{
+    const struct rtc_payload *payload = &t->media.payloads[t->payload];
+    struct rtp_start start = {
+        .epoch = v->epoch,
+        .track = t->track,
+        .layer = t->layer,
+        .pt = payload->pt,
+        .rtx_pt = payload->rtx_pt,
+        .clock_hz = t->clock_hz,
+        .first_seq = first->seq,
+        .first_ts = first->ts_ticks,
+        .live_ts = live_ts,
+        .run_us = run_us,
+    };
+
+    rtp_sender_start(&t->sender, &start, now_us(v));
+}
+
+/* ---- sending -------------------------------------------------------------------------------------------- */
+
+void viewer_send(struct rtc_viewer *v, const struct rtp_out *out)
+{
+    struct rtc_rtp rtp = {
+        .index = out->index,
+        .hdr = out->hdr,
+        .hdr_len = out->hdr_len,
+        .prefix = out->prefix_len ? out->prefix : NULL,
+        .prefix_len = out->prefix_len,
+        .payload = out->payload,
+        .payload_len = out->payload_len,
+    };
+
+    rtc_transport_send_rtp(v->transport, &rtp);
+}
+
+static void send_packet(struct rtc_viewer *v, struct viewer_track *t, const struct packet *p, uint64_t now)
+{
+    struct rtp_out out;
+
+    if (!rtp_sender_write(&t->sender, p, now, &out))
+        return;
+    viewer_send(v, &out);
+    if (v->first_packet_us == 0)
+        v->first_packet_us = now;
+}
+
+/* ---- live, and the way there ------------------------------------------------------------------------------- */
+
+/* Live runs along the line of the packets that came soonest after their time. */
+static void note_line(struct rtc_viewer *v, const struct packet *p, uint64_t now)
+{
+    uint32_t hz = v->video.clock_hz;
+    int64_t line = (int64_t)(p->ts_ticks / hz * 1000000 + p->ts_ticks % hz * 1000000 / hz) - (int64_t)now;
+
+    if (!v->has_line || line > v->line_us)
+        v->line_us = line;
+    v->has_line = true;
+}
+
+/* The timestamp of what is live now, newest being that of the newest packet here. */
+static uint64_t live_ts(const struct rtc_viewer *v, uint64_t newest, uint64_t now)
+{
+    uint32_t hz = v->video.clock_hz;
+    uint64_t live_us = (uint64_t)((int64_t)now + v->line_us);
+    uint64_t ts = live_us / 1000000 * hz + live_us % 1000000 * hz / 1000000;
+    uint64_t most = newest + (uint64_t)LIVE_LEAD_MAX_US * hz / 1000000;
+
+    if (!v->has_line || (int64_t)(ts - newest) < 0)
+        return newest;
+    return ts < most ? ts : most;
+}
+
+static void go_live(struct rtc_viewer *v)
+{
+    v->state = RTC_VIEWER_LIVE;
+    v->reports_sent = 0;
+    timer_start(&v->report, REPORT_SOON_US);
+}
+
+/* Sends what is due of the cache from the cursor on. True when nothing is left. */
+static bool pump(struct rtc_viewer *v, uint64_t now)
+{
+    const struct cache *cache = router_cache(v->consumer.router);
+
+    for (; v->cursor < cache_end(cache); v->cursor++) {
+        const struct packet *p = cache_at(cache, v->cursor);
+        if (!p || !is_of(&v->video, p))
+            continue;
+        uint64_t due = rtp_segment_due_us(&v->video.sender.now, p->ts_ticks);
+        if (due > now && due - now <= RTP_CATCH_UP_MAX_US) { /* beyond: timestamps that make a jump */
+            timer_start(&v->pace, due - now);
+            return false;
+        }
+        send_packet(v, &v->video, p, now);
+    }
+    return true;
+}
+
+/* Video begins with the newest keyframe in the cache; when there is none, one is asked for. */
+static void start_video(struct rtc_viewer *v)
+{
+    struct router *r = v->consumer.router;
+    const struct cache *cache = router_cache(r);
+    uint64_t position, now = now_us(v), bytes = 0;
+
+    if (!cache_keyframe(cache, v->video.track, v->video.layer, &position)) {
+        if (v->state != RTC_VIEWER_WAITING || now - v->asked_us >= KEYFRAME_AGAIN_US) {
+            router_need_keyframe(r, v->video.track, v->video.layer);
+            v->asked_us = now;
+        }
+        v->state = RTC_VIEWER_WAITING;
+        return;
+    }
+    const struct packet *first = cache_at(cache, position);
+    uint64_t newest = first->ts_ticks;
+    for (uint64_t at = position; at < cache_end(cache); at++) {
+        const struct packet *p = cache_at(cache, at);
+        if (!p || !is_of(&v->video, p))
+            continue;
+        bytes += p->payload_len;
+        newest = (int64_t)(p->ts_ticks - newest) > 0 ? p->ts_ticks : newest;
+    }
+    uint64_t live = live_ts(v, newest, now);
+    uint64_t span_us = (live - first->ts_ticks) * 1000000 / v->video.clock_hz;
+    v->catch_up_us = rtp_catch_up_us(span_us, bytes);
+    start_sender(v, &v->video, first, live, v->catch_up_us);
+    v->cursor = position;
+    v->state = RTC_VIEWER_CATCHING_UP;
+    pump(v, now);
+}
+
+/* Connected, and the router has its past: begin. */
+static void begin(struct rtc_viewer *v)
+{
+    if (!v->connected || !v->ready || !v->consumer.router)
+        return;
+    if (v->video.codec != CODEC_NONE)
+        start_video(v);
+    else if (v->audio.codec != CODEC_NONE)
+        go_live(v);
+}
+
+static void on_pace(struct timer *t, uint64_t now)
+{
+    struct rtc_viewer *v = container_of(t, struct rtc_viewer, pace);
+
+    if (v->state == RTC_VIEWER_CATCHING_UP && v->consumer.router)
+        pump(v, now);
+}
+
+/* ---- the router's callbacks ----------------------------------------------------------------------------------- */
+
+static void push_audio(struct rtc_viewer *v, const struct packet *p, uint64_t now)
+{
+    if (!rtp_sender_running(&v->audio.sender))
+        start_sender(v, &v->audio, p, p->ts_ticks, 0); /* audio has no past: it begins at live */
+    send_packet(v, &v->audio, p, now);
+}
+
+static void on_packets(struct consumer *c, const struct packet_batch *b)
+{
+    struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
+    uint64_t now = now_us(v);
+    bool live = v->state == RTC_VIEWER_LIVE, playing = v->connected && v->ready, video = false;
+
+    for (size_t i = 0; i < b->n; i++) {
+        const struct packet *p = b->v[i];
+        if (is_of(&v->video, p)) {
+            video = true;
+            if (live)
+                send_packet(v, &v->video, p, now);
+            else
+                note_line(v, p, now);
+        } else if (playing && is_of(&v->audio, p)) {
+            push_audio(v, p, now);
+        }
+    }
+    if (live || !playing || !video)
+        return;
+    if (v->state == RTC_VIEWER_WAITING)
+        start_video(v);
+    /* Only here: the cache ends with this batch, so from the next one on the batches are what is new. */
+    if (v->state == RTC_VIEWER_CATCHING_UP && pump(v, now))
+        go_live(v);
+}
+
+/* Nothing of the present epoch is sent any more; the senders keep their timelines. */
+static void pause_sending(struct rtc_viewer *v)
+{
+    rtp_sender_stop(&v->video.sender);
+    rtp_sender_stop(&v->audio.sender);
+    timer_stop(&v->pace);
+    timer_stop(&v->report);
+    v->state = RTC_VIEWER_IDLE;
+    v->ready = false;
+    v->has_line = false;
+}
+
+static void on_tracks(struct consumer *c, const struct track_set *tracks)
+{
+    struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
+
+    pause_sending(v);
+    v->epoch = tracks->epoch;
+    choose_track(&v->video, CODEC_KIND_VIDEO, tracks);
+    choose_track(&v->audio, CODEC_KIND_AUDIO, tracks);
+    consumer_want(c, want_of(&v->video) | want_of(&v->audio));
+    v->ops->on_tracks(v->arg, v->video.codec != CODEC_NONE || v->audio.codec != CODEC_NONE);
+}
+
+static void on_ready(struct consumer *c)
+{
+    struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
+
+    v->ready = true;
+    begin(v);
+}
+
+static void on_end(struct consumer *c, enum stream_end why)
+{
+    struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
+
+    pause_sending(v);
+    v->ops->on_end(v->arg, why);
+}
+
+static const struct consumer_ops consumer_ops = {
+    .on_tracks = on_tracks,
+    .on_ready = on_ready,
+    .on_packets = on_packets,
+    .on_end = on_end,
+};
+
+/* ---- the transport's callbacks ---------------------------------------------------------------------------------- */
+
+static void on_connected(void *arg)
+{
+    struct rtc_viewer *v = arg;
+
+    v->connected = true;
+    v->connected_us = now_us(v);
+    begin(v);
+}
+
+static void on_closed(void *arg, enum rtc_close why, const char *detail)
+{
+    struct rtc_viewer *v = arg;
+
+    router_detach(&v->consumer);
+    pause_sending(v);
+    v->connected = false;
+    v->ops->on_closed(v->arg, why, detail);
+}
+
+static const struct rtc_transport_ops transport_ops = {
+    .on_connected = on_connected,
+    .on_rtcp = viewer_on_rtcp,
+    .on_closed = on_closed,
+};
+
+/* ---- life ---------------------------------------------------------------------------------------------------------- */
+
+/* SSRCs of one association must differ (RFC 3550 s8.1): the low bits say which of the viewer's it is. */
+static void init_track(struct viewer_track *t, const struct rtc_viewer_media *media, uint32_t ssrc)
+{
+    struct rtp_sender_cfg cfg = {
+        .ssrc = ssrc,
+        .first_seq = (uint16_t)random_u32(),
+        .first_rtx_seq = (uint16_t)random_u32(),
+        .first_ts = random_u32(),
+        .two_byte_ext = media->two_byte_ext,
+    };
+
+    t->media = *media;
+    t->codec = CODEC_NONE;
+    for (size_t i = 0; i < media->n_payloads; i++)
+        if (media->payloads[i].rtx_pt)
+            cfg.rtx_ssrc = ssrc + 1;
+    memcpy(cfg.ext_id, media->ext_id, sizeof(cfg.ext_id));
+    rtp_sender_init(&t->sender, &cfg);
+}
+
+int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg)
+{
+    static const struct rtc_viewer_media none;
+    struct rtc_viewer *v = calloc(1, sizeof(*v));
+    uint32_t ssrc = (random_u32() & 0x7ffffff0) | 0x10;
+
+    if (!v)
+        return -1;
+    v->ops = cfg->ops;
+    v->arg = cfg->arg;
+    v->worker = rtc_endpoint_worker(cfg->endpoint);
+    v->consumer = (struct consumer){.ops = &consumer_ops, .kind = "whep"};
+    strncpy(v->cname, cfg->cname, sizeof(v->cname) - 1);
+    init_track(&v->video, cfg->video ? cfg->video : &none, ssrc);
+    init_track(&v->audio, cfg->audio ? cfg->audio : &none, ssrc + 2);
+    timer_init(&v->pace, v->worker, on_pace);
+    timer_init(&v->report, v->worker, viewer_on_report_due);
+    struct rtc_transport_cfg transport = {.ops = &transport_ops, .arg = v};
+    if (rtc_transport_create(&v->transport, cfg->endpoint, &transport) < 0) {
+        free(v);
+        return -1;
+    }
+    *out = v;
+    return 0;
+}
+
+void rtc_viewer_destroy(struct rtc_viewer **v)
+{
+    struct rtc_viewer *gone = *v;
+
+    *v = NULL;
+    if (!gone)
+        return;
+    router_detach(&gone->consumer);
+    timer_stop(&gone->pace);
+    timer_stop(&gone->report);
+    rtc_transport_destroy(&gone->transport);
+    free(gone);
+}
+
+void rtc_viewer_play(struct rtc_viewer *v, struct router *router)
+{
+    router_attach(router, &v->consumer, 0);
+}
+
+/* ---- what it is ------------------------------------------------------------------------------------------------------ */
+
+struct rtc_transport *rtc_viewer_transport(struct rtc_viewer *v)
+{
+    return v->transport;
+}
+
+static const struct viewer_track *track_of(const struct rtc_viewer *v, enum codec_kind kind)
+{
+    return kind == CODEC_KIND_AUDIO ? &v->audio : &v->video;
+}
+
+uint32_t rtc_viewer_ssrc(const struct rtc_viewer *v, enum codec_kind kind)
+{
+    return track_of(v, kind)->sender.cfg.ssrc;
+}
+
+uint32_t rtc_viewer_rtx_ssrc(const struct rtc_viewer *v, enum codec_kind kind)
+{
+    return track_of(v, kind)->sender.cfg.rtx_ssrc;
+}
+
+const char *rtc_viewer_state_name(enum rtc_viewer_state state)
+{
+    switch (state) {
+    case RTC_VIEWER_WAITING: return "waiting for a keyframe";
+    case RTC_VIEWER_CATCHING_UP: return "catching up";
+    case RTC_VIEWER_LIVE: return "live";
+    default: return "idle";
+    }
+}
+
+void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out)
+{
+    const struct rtp_sender *reported = v->video.codec != CODEC_NONE ? &v->video.sender : &v->audio.sender;
+
+    *out = (struct rtc_viewer_facts){
+        .state = v->state,
+        .connected = v->connected,
+        .epoch = v->consumer.router ? v->epoch : 0,
+        .video = v->video.codec,
+        .audio = v->audio.codec,
+        .first_packet_us = v->first_packet_us ? v->first_packet_us - v->connected_us : 0,
+        .catch_up_us = v->catch_up_us,
+        .sent = {v->video.sender.counters, v->audio.sender.counters},
+        .rtt_us = reported->rtt_us,
+        .lost_fraction = reported->lost_fraction,
+        .keyframes_asked = v->keyframes_asked,
+        .bad_rtcp = v->bad_rtcp,
+    };
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * viewer_rtcp.c - a viewer's reports and feedback, both ways; see viewer.h. */
+#include "webrtc/viewer_priv.h"
+
+#include "base/writer.h"
+#include "wire/rtcp.h"
+
+#include <string.h>
+
+enum {
+    REPORT_FIRST_US = 250000, /* the second report: receivers need two to draw the line from time to timestamps */
+    REPORT_US = 1000000,      /* as browsers do for video; RFC 3550 s6.2 would allow for more */
+    COMPOUND_MAX = 512,       /* bytes: two SR, two SDES */
+};
+
+/* ---- out: sender reports ------------------------------------------------------------------------------- */
+
+static void write_report(struct rtc_viewer *v, struct viewer_track *t, uint64_t now_us, struct writer *reports,
+                         struct writer *names)
+{
+    struct rtcp_report sr;
+    struct rtcp_cname name = {.name = v->cname, .name_len = strlen(v->cname), .ssrc = t->sender.cfg.ssrc};
+
+    if (t->codec == CODEC_NONE || !rtp_sender_report(&t->sender, now_us, &sr))
+        return;
+    rtcp_report_write(reports, &sr);
+    rtcp_sdes_write(names, &name);
+}
+
+/* One compound packet for both tracks: they are reported for the same moment. */
+void viewer_on_report_due(struct timer *timer, uint64_t now_us)
+{
+    struct rtc_viewer *v = container_of(timer, struct rtc_viewer, report);
+    uint8_t compound[COMPOUND_MAX], sdes[COMPOUND_MAX / 2];
+    struct writer reports = writer_init(compound, sizeof(compound)), names = writer_init(sdes, sizeof(sdes));
+
+    if (v->state != RTC_VIEWER_LIVE)
+        return;
+    timer_start(&v->report, v->reports_sent++ == 0 ? REPORT_FIRST_US : REPORT_US);
+    write_report(v, &v->video, now_us, &reports, &names);
+    write_report(v, &v->audio, now_us, &reports, &names);
+    writer_bytes(&reports, sdes, writer_len(&names));
+    if (!reports.bad && !names.bad && writer_len(&reports))
+        rtc_transport_send_rtcp(v->transport, compound, writer_len(&reports));
+}
+
+/* ---- in: what the viewer reports and asks for ------------------------------------------------------------- */
+
+static struct viewer_track *track_of_ssrc(struct rtc_viewer *v, uint32_t ssrc)
+{
+    if (ssrc == v->video.sender.cfg.ssrc)
+        return &v->video;
+    return ssrc == v->audio.sender.cfg.ssrc ? &v->audio : NULL;
+}
+
+static int on_report(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us)
+{
+    struct rtcp_report r;
+    int err = rtcp_report_parse(&r, p);
+
+    for (uint8_t i = 0; err == RTCP_OK && i < r.block_count; i++) {
+        struct viewer_track *t = track_of_ssrc(v, r.blocks[i].ssrc);
+        if (t)
+            rtp_sender_on_report(&t->sender, &r.blocks[i], now_us);
+    }
+    return err;
+}
+
+static int on_nack(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us)
+{
+    struct rtcp_nack nack;
+    int err = rtcp_nack_parse(&nack, p);
+    struct viewer_track *t = err == RTCP_OK ? track_of_ssrc(v, nack.media_ssrc) : NULL;
+    struct router *r = v->consumer.router;
+    uint16_t seq;
+
+    while (t && r && rtcp_nack_next(&nack, &seq)) {
+        struct rtp_out out;
+        if (rtp_sender_resend(&t->sender, seq, router_cache(r), router_epoch(r), now_us, &out))
+            viewer_send(v, &out);
+    }
+    return err;
+}
+
+static void need_keyframe(struct rtc_viewer *v, uint32_t media_ssrc)
+{
+    if (media_ssrc != v->video.sender.cfg.ssrc)
+        return;
+    v->keyframes_asked++;
+    if (v->consumer.router && v->video.codec != CODEC_NONE && v->state != RTC_VIEWER_IDLE)
+        router_need_keyframe(v->consumer.router, v->video.track, v->video.layer);
+}
+
+static int on_pli(struct rtc_viewer *v, const struct rtcp_packet *p)
+{
+    struct rtcp_pli pli;
+    int err = rtcp_pli_parse(&pli, p);
+
+    if (err == RTCP_OK)
+        need_keyframe(v, pli.media_ssrc);
+    return err;
+}
+
+static int on_fir(struct rtc_viewer *v, const struct rtcp_packet *p)
+{
+    struct rtcp_fir fir;
+    int err = rtcp_fir_parse(&fir, p);
+    uint32_t ssrc;
+    uint8_t command;
+
+    while (err == RTCP_OK && rtcp_fir_next(&fir, &ssrc, &command))
+        need_keyframe(v, ssrc);
+    return err;
+}
+
+static int on_packet(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us)
+{
+    switch (p->type) {
+    case RTCP_RR:
+    case RTCP_SR: return on_report(v, p, now_us);
+    case RTCP_RTPFB: return p->count == RTCP_RTPFB_NACK ? on_nack(v, p, now_us) : RTCP_OK;
+    case RTCP_PSFB:
+        if (p->count == RTCP_PSFB_PLI)
+            return on_pli(v, p);
+        return p->count == RTCP_PSFB_FIR ? on_fir(v, p) : RTCP_OK;
+    default: return RTCP_OK;
+    }
+}
+
+void viewer_on_rtcp(void *arg, const uint8_t *pkt, size_t len, uint64_t now_us)
+{
+    struct rtc_viewer *v = arg;
+    struct rtcp_walk walk = rtcp_walk_init(pkt, len);
+    struct rtcp_packet p;
+
+    if (rtcp_compound_check(pkt, len, true) != RTCP_OK) {
+        v->bad_rtcp++;
+        return;
+    }
+    while (rtcp_walk_next(&walk, &p) > 0)
+        if (on_packet(v, &p, now_us) != RTCP_OK)
+            v->bad_rtcp++;
+}
