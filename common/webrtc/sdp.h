@@ -41,11 +41,11 @@ enum sdp_err {
     SDP_ERR_TEXT = -2,        /* NUL or other control bytes inside */
     SDP_ERR_SYNTAX = -3,      /* not a session description: v=, o= or m= lines missing or out of form */
     SDP_ERR_MEDIA = -4,       /* more than SDP_MEDIA_MAX m-sections, or none */
-    SDP_ERR_RTPMAP = -5,      /* a payload type out of range, defined twice, or an rtpmap out of form */
+    SDP_ERR_RTPMAP = -5,      /* a payload type out of range or defined twice; an rtpmap or fmtp out of form */
     SDP_ERR_FINGERPRINT = -6, /* none, or out of form */
     SDP_ERR_SETUP = -7,       /* a=setup missing, unknown or not possible here */
     SDP_ERR_ICE = -8,         /* ice-ufrag or ice-pwd missing, too short or too long */
-    SDP_ERR_CANDIDATE = -9,   /* (trickle) a=candidate out of form */
+    SDP_ERR_CANDIDATE = -9,   /* a=candidate out of form */
     SDP_ERR_EXTMAP = -10,     /* an id out of range or used twice */
     SDP_ERR_RID = -11,        /* rid or simulcast out of form */
     SDP_ERR_MID = -12,        /* missing, too long, or used twice; or a BUNDLE group that names none of them */
@@ -139,8 +139,11 @@ struct sdp_offer {
 MUST_USE int sdp_offer_parse(struct sdp_offer *out, const char *text, size_t len);
 
 /* What a WHIP or WHEP endpoint demands of an offer beyond syntax: BUNDLE, rtcp-mux, the direction, at most one
- * audio and one video section that is not rejected. publisher: WHIP. */
+ * audio and one video section that is usable, and at least one of them. publisher: WHIP. */
 MUST_USE int sdp_offer_check(const struct sdp_offer *o, bool publisher);
+/* Audio or video, not rejected, and of the right direction (publisher: it sends; else it receives). The others
+ * are answered with port 0. */
+bool sdp_media_usable(const struct sdp_media *m, bool publisher);
 
 /* ---- Choosing ------------------------------------------------------------------------------------------- */
 
@@ -148,8 +151,9 @@ MUST_USE int sdp_offer_check(const struct sdp_offer *o, bool publisher);
  * 1, of one codec's several payload types mode 1 first); NULL when there is none. */
 const struct sdp_codec *sdp_choose_first(const struct sdp_media *m);
 /* The payload type that fits a track: the same codec and, for H.264, a profile that is equal by RFC 6184's
- * table 5 (level is not compared: level-asymmetry), else one that contains it; packetization-mode 1 before 0; for
- * VP9, AV1 and H.265 the same profile. h264_profile 0 and profile 0 fit any. NULL when none fits. */
+ * table 5 (level is not compared: level-asymmetry), else one that contains it, else any, since decoders in use take
+ * more than they say; packetization-mode 1 before 0. profile is that of VP9, AV1 or H.265: the same one, else any.
+ * NULL when the codec is not offered. */
 const struct sdp_codec *sdp_choose(const struct sdp_media *m, enum codec codec, uint32_t h264_profile, uint8_t profile);
 /* The id that the offer gave this extension in this section; 0: not offered. */
 uint8_t sdp_extmap_id(const struct sdp_media *m, enum rtp_ext_kind kind);
@@ -205,5 +209,6 @@ struct sdp_fragment {
 
 /* As sdp_offer_parse. Candidates that say nothing to us are ignored, not refused (RFC 9725 s4.3.2). */
 MUST_USE int sdp_fragment_parse(struct sdp_fragment *out, const char *text, size_t len);
-/* The body of the 200 to an ICE restart: our new credentials and all candidates. Bytes or SDP_ERR_ROOM. */
+/* The body of the 200 to an ICE restart: our new credentials and all candidates. Bytes, SDP_ERR_ROOM, or SDP_ERR_MEDIA
+ * when no section was accepted. */
 MUST_USE int sdp_fragment_write(char *dst, size_t cap, const struct sdp_answer *a);
