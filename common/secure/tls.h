@@ -56,14 +56,20 @@ MUST_USE int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_
 void tls_destroy(struct tls **t);
 /* A client speaks first; a server does nothing here. */
 void tls_start(struct tls *t);
-/* Ciphertext from the peer. A callback may call tls_write, tls_end and tls_stop; not tls_feed. */
+/* Ciphertext from the peer. A callback may call tls_write, tls_end, tls_stop and tls_pause; not tls_feed. */
 MUST_USE int tls_feed(struct tls *t, const uint8_t *bytes, size_t len);
-/* From within a callback: no further callback of this tls_feed. */
+/* From within a callback or not: no further callback, ever. */
 void tls_stop(struct tls *t);
+/* From within a callback or not: no on_data until tls_resume; what comes meanwhile is kept. */
+void tls_pause(struct tls *t);
+/* Not from within a callback. As tls_feed with what was kept. */
+MUST_USE int tls_resume(struct tls *t);
 /* Plaintext for the peer. Before on_open it is kept and sent then. TLS_OK or TLS_FAILED. */
 MUST_USE int tls_write(struct tls *t, const void *bytes, size_t len);
 /* Sends close_notify. */
 void tls_end(struct tls *t);
+/* The handshake is done. */
+bool tls_is_open(const struct tls *t);
 /* Plaintext that waits for the handshake. */
 size_t tls_waiting_bytes(const struct tls *t);
 const char *tls_error(const struct tls *t);
