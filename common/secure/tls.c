@@ -124,7 +124,7 @@ static int set_up(SSL_CTX *ssl, const struct tls_cfg *cfg, char err[CERT_ERROR_C
 
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     (void)SSL_CTX_set_num_tickets(ssl, mutual ? 0 : 1); /* pipes stay open; HTTPS clients come back */
     if (SSL_CTX_set_min_proto_version(ssl, mutual ? TLS1_3_VERSION : TLS1_2_VERSION) != 1) {
         snprintf(err, CERT_ERROR_CAP, "this OpenSSL does not do TLS 1.3");
