@@ -65,13 +65,14 @@ static size_t positions(struct router *r, struct pipe_position *out)
 static int subscribe(struct pull *p)
 {
     struct relay *r = p->supply->relay;
+    const struct relay_pipes *pipes = relay_pipes(r);
     const struct parent *parent = &p->parents.v[p->at];
     struct pipe_position from[PIPE_STREAM_LAYERS];
     bool goes_on = router_is_ready(p->supply->router);
     struct pipe_path path = {0};
 
-    if (relay_config(r)->path)
-        relay_config(r)->path(relay_config(r)->arg, p->supply->router, &path);
+    if (pipes->path)
+        pipes->path(pipes->arg, p->supply->router, &path);
     struct pipe_subscribe_cfg cfg = {
         .parent_id = parent->id,
         .parent_address = parent->address,
@@ -87,7 +88,7 @@ static int subscribe(struct pull *p)
     relay_count(r)->pulls++;
     log_info("relay", "%s: pulling from %s at %s%s", cfg.stream, parent->id, parent->address,
              goes_on ? ", going on where it stopped" : "");
-    return pipe_subscribe(&p->sub, relay_config(r)->client, &cfg);
+    return pipe_subscribe(&p->sub, pipes->client, &cfg);
 }
 
 /* Leaves the present parent; consumers do not notice yet. */

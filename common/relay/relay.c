@@ -20,6 +20,7 @@ struct relay {
     struct worker *worker;
     struct router_set *routers;
     struct pool *packets, *parcels;
+    struct relay_pipes pipes;
     struct relay *const *peers; /* by index, this one too */
     struct relay_counters counters;
 };
@@ -348,6 +349,17 @@ int relay_create(struct relay **out, struct worker *w, const struct relay_cfg *c
     return 0;
 }
 
+void relay_set_client(struct relay *r, struct pipe_client *client,
+                      void (*path)(void *arg, const struct router *router, struct pipe_path *out), void *arg)
+{
+    r->pipes = (struct relay_pipes){client, path, arg};
+}
+
+const struct relay_pipes *relay_pipes(const struct relay *r)
+{
+    return &r->pipes;
+}
+
 void relay_set_peers(struct relay *r, struct relay *const *peers)
 {
     r->peers = peers;
@@ -373,14 +385,19 @@ static void free_supply(void *arg, struct router *router)
     free(router_user(router));
 }
 
+void relay_clear(struct relay *r)
+{
+    if (r->routers)
+        router_set_each(r->routers, free_supply, NULL);
+    router_set_destroy(&r->routers);
+}
+
 void relay_destroy(struct relay **relay)
 {
     struct relay *r = *relay;
     if (!r)
         return;
-    if (r->routers)
-        router_set_each(r->routers, free_supply, NULL);
-    router_set_destroy(&r->routers);
+    relay_clear(r);
     pool_destroy(&r->parcels);
     pool_destroy(&r->packets);
     free(r);

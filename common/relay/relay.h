@@ -36,18 +36,20 @@ struct relay_cfg {
     size_t packets;             /* cap of the worker's packet pool */
     bool takeover;              /* a second publisher of a name on this node replaces the first */
     bool pulls;                 /* backbone and edge: from parents; an origin does not */
-    struct pipe_client *client; /* NULL where pulls is false; borrowed */
-    /* Fills in the nodes down the line that take the stream through us (pipe_server_path). May be NULL. */
-    void (*path)(void *arg, struct router *router, struct pipe_path *out);
-    void *arg;
 };
 
 MUST_USE int relay_create(struct relay **out, struct worker *w, const struct relay_cfg *cfg);
+/* What it pulls with, where cfg.pulls; before the worker runs. path fills in the nodes down the line that take the stream
+ * through us (pipe_server_path); NULL where there are none. Borrowed. */
+void relay_set_client(struct relay *r, struct pipe_client *client,
+                      void (*path)(void *arg, const struct router *router, struct pipe_path *out), void *arg);
 /* All relays of the process by worker index, this one too; before any worker runs. Borrowed. */
 void relay_set_peers(struct relay *r, struct relay *const *peers);
 /* On the worker's thread, before its loop ends: closes pulls and links. */
 void relay_close(struct relay *r);
-/* After all workers have ended. */
+/* After all workers have ended: drops all routers with their packets, which may be of any worker's pool. */
+void relay_clear(struct relay *r);
+/* After relay_clear on the relays of all workers. */
 void relay_destroy(struct relay **r);
 /* All routers of this worker. */
 struct router_set *relay_routers(struct relay *r);

@@ -100,6 +100,14 @@ void parcel_give(struct parcel *p);
 struct pool *relay_parcels(struct relay *r);
 struct relay_counters *relay_count(struct relay *r);
 
+/* What pulls are made with; see relay_set_client. */
+struct relay_pipes {
+    struct pipe_client *client;
+    void (*path)(void *arg, const struct router *router, struct pipe_path *out);
+    void *arg;
+};
+const struct relay_pipes *relay_pipes(const struct relay *r);
+
 struct hub *relay_hub(const struct relay *r);
 const struct relay_cfg *relay_config(const struct relay *r);
 struct relay *relay_peer(const struct relay *r, unsigned index);

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every node's own pages of facts: /healthz, /readyz, /metrics, /api/v1/{node,nodes,streams,sessions}, and the folder of web pages.
+ */
+#include "node/node_priv.h"
+
+#include "http/cors.h"
+#include "http/static.h"
+#include "pipe/pipe_client.h"
+#include "pipe/pipe_server.h"
+#include "webrtc/endpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- Small helpers ------------------------------------------------------------------------------------------ */
+
+static json_t *u64(uint64_t v)
+{
+    return json_integer((json_int_t)v);
+}
+
+static json_t *time_text(uint64_t unix_us)
+{
+    time_t s = (time_t)(unix_us / 1000000);
+    struct tm utc;
+    char text[32];
+
+    gmtime_r(&s, &utc);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return json_string(text);
+}
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+    json_object_set_new(object, key, value); /* NULL (no memory): the key is left out */
+}
+
+static void reply_json(struct http_exchange *x, json_t *body)
+{
+    char *text = body ? json_dumps(body, JSON_INDENT(2)) : NULL;
+
+    http_cors_open(x);
+    http_reply_header(x, "Cache-Control", "no-store");
+    if (text)
+        http_reply(x, 200, "application/json", text, strlen(text));
+    else
+        http_problem(x, 503, "out of memory");
+    free(text);
+}
+
+/* ---- /healthz, /readyz --------------------------------------------------------------------------------------- */
+
+static void get_healthz(struct http_exchange *x, void *arg)
+{
+    (void)arg;
+    http_reply(x, 200, "text/plain", "alive\n", 6);
+}
+
+static void ready_on_main(struct node *n, struct part *out)
+{
+    out->json = json_pack("{s:b, s:b, s:s}", "registered", n->ready_once || directory_state(n->directory) == DIRECTORY_UP,
+                          "draining", n->self.draining, "directory", directory_state_name(directory_state(n->directory)));
+}
+
+static void ready_answer(struct http_exchange *x, struct part *parts, size_t n)
+{
+    const json_t *main_part = parts[n].json;
+
+    if (!json_is_true(json_object_get(main_part, "registered")))
+        http_problem(x, 503, "the directory has not been reached yet");
+    else if (json_is_true(json_object_get(main_part, "draining")))
+        http_problem(x, 503, "draining");
+    else
+        http_reply(x, 200, "text/plain", "ready\n", 6);
+}
+
+static void get_readyz(struct http_exchange *x, void *arg)
+{
+    static const struct question q = {.on_main = ready_on_main, .answer = ready_answer};
+
+    gather(arg, x, &q);
+}
+
+/* ---- /api/v1/node, /api/v1/nodes ------------------------------------------------------------------------------- */
+
+static json_t *node_json(const struct node_record *r)
+{
+    json_t *o = json_object();
+
+    set(o, "id", json_string(r->id));
+    set(o, "role", json_string(node_role_name(r->role)));
+    set(o, "region", json_string(r->region));
+    set(o, "draining", json_boolean(r->draining));
+    set(o, "started_at", time_text(r->started_us));
+    set(o, "addresses", json_pack("{s:s, s:s}", "http", r->http, "pipe", r->pipe));
+    set(o, "load", json_pack("{s:I, s:I, s:I, s:I}", "cpu_permille", (json_int_t)r->load_permille, "viewers",
+                             (json_int_t)r->viewers, "streams", (json_int_t)r->streams, "egress_bps",
+                             (json_int_t)r->egress_bps));
+    return o;
+}
+
+static void node_on_main(struct node *n, struct part *out)
+{
+    const struct directory_counters *d = directory_counters(n->directory);
+    json_t *o = out->json = node_json(&n->self);
+
+    set(o, "version", json_string(MILLRACE_VERSION));
+    set(o, "workers", u64(n->n));
+    set(o, "uptime_s", u64((worker_unix_us(n->main) - n->started_us) / 1000000));
+    set(o, "directory",
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "state", directory_state_name(directory_state(n->directory)),
+                  "connects", (json_int_t)d->connects, "failures", (json_int_t)d->failures, "commands",
+                  (json_int_t)d->commands, "finds", (json_int_t)d->finds, "finds_cached", (json_int_t)d->finds_cached));
+}
+
+static void main_answer(struct http_exchange *x, struct part *parts, size_t n)
+{
+    reply_json(x, parts[n].json);
+}
+
+static void get_node(struct http_exchange *x, void *arg)
+{
+    static const struct question q = {.on_main = node_on_main, .answer = main_answer};
+
+    gather(arg, x, &q);
+}
+
+static bool add_stream_record(void *arg, const struct stream_record *s)
+{
+    json_array_append_new(arg, json_pack("{s:s, s:s, s:I}", "name", s->name, "owner", s->owner, "epoch",
+                                         (json_int_t)s->epoch));
+    return true;
+}
+
+static void nodes_on_main(struct node *n, struct part *out)
+{
+    const struct node_record *v;
+    size_t count = directory_nodes(n->directory, &v);
+    json_t *nodes = json_array(), *streams = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(nodes, node_json(&v[i]));
+    directory_each_stream(n->directory, add_stream_record, streams);
+    out->json = json_pack("{s:s, s:o, s:o}", "self", n->self.id, "nodes", nodes, "streams", streams);
+}
+
+static void get_nodes(struct http_exchange *x, void *arg)
+{
+    static const struct question q = {.on_main = nodes_on_main, .answer = main_answer};
+
+    gather(arg, x, &q);
+}
+
+/* ---- /api/v1/streams --------------------------------------------------------------------------------------------- */
+
+static json_t *track_json(const struct track *t)
+{
+    json_t *o = json_object();
+
+    set(o, "codec", json_string(codec_name(t->codec)));
+    set(o, "kind", json_string(codec_kind(t->codec) == CODEC_KIND_VIDEO ? "video" : "audio"));
+    set(o, "layers", u64(t->n_layers));
+    set(o, "derived", json_boolean(t->derived));
+    set(o, "b_frames", json_boolean(t->b_frames));
+    if (t->layers[0].width)
+        set(o, "size", json_pack("[i, i]", t->layers[0].width, t->layers[0].height));
+    return o;
+}
+
+static json_t *pipe_json(const struct pipe_counters *c)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "packets", (json_int_t)c->packets, "bytes",
+                     (json_int_t)c->bytes, "lost", (json_int_t)c->lost, "recovered", (json_int_t)c->recovered, "given_up",
+                     (json_int_t)c->given_up, "late", (json_int_t)c->late, "duplicates", (json_int_t)c->duplicates,
+                     "requested", (json_int_t)c->requested);
+}
+
+struct streams_walk {
+    struct node_worker *w;
+    json_t *array;
+};
+
+/* One worker's view of a stream; stream_merge makes one of all views. */
+static void add_stream(void *arg, struct router *r)
+{
+    struct streams_walk *walk = arg;
+    const struct track_set *tracks = router_tracks(r);
+    const struct router_counters *c = router_counters(r);
+    const struct pipe_counters *pipe = relay_pipe_counters(r);
+    const char *parent, *source = relay_source(walk->w->relay, r, &parent);
+    json_t *o = json_object(), *list = json_array();
+
+    for (size_t i = 0; tracks && i < tracks->n; i++)
+        json_array_append_new(list, track_json(&tracks->v[i]));
+    set(o, "name", json_string(router_name(r)));
+    set(o, "epoch", u64(router_epoch(r)));
+    set(o, "state", json_string(router_live(r) ? "live" : tracks ? "ended" : "waiting"));
+    set(o, "source", json_string(source));
+    set(o, "parent", json_string(parent));
+    set(o, "tracks", list);
+    set(o, "viewers", u64(router_consumers(r, "whep") + router_consumers(r, "flv-viewer")));
+    set(o, "children", u64(router_consumers(r, "pipe")));
+    set(o, "packets", u64(c->packets));
+    set(o, "bytes", u64(c->bytes));
+    set(o, "duplicates", u64(c->duplicates));
+    set(o, "keyframe_requests", u64(c->keyframe_requests));
+    set(o, "epochs", u64(c->epochs));
+    set(o, "cached_bytes", u64(cache_bytes(router_cache(r))));
+    if (pipe)
+        set(o, "pipe", pipe_json(pipe));
+    json_array_append_new(walk->array, o);
+}
+
+static void streams_on_worker(struct node_worker *w, struct part *out)
+{
+    struct streams_walk walk = {w, out->json = json_array()};
+
+    router_set_each(relay_routers(w->relay), add_stream, &walk);
+}
+
+static void add_count(json_t *into, const json_t *from, const char *key)
+{
+    set(into, key, u64((uint64_t)(json_integer_value(json_object_get(into, key)) +
+                                  json_integer_value(json_object_get(from, key)))));
+}
+
+/* The home's view is the stream's; other workers' copies only add those they serve. */
+static void stream_merge(json_t *streams, json_t *view)
+{
+    const char *name = json_string_value(json_object_get(view, "name"));
+    bool copy = strcmp(json_string_value(json_object_get(view, "source")), "link") == 0;
+    json_t *have = json_object_get(streams, name);
+
+    if (!have) {
+        json_object_set(streams, name, view);
+        return;
+    }
+    json_t *whole = copy ? have : view;
+    const json_t *other = copy ? view : have;
+    add_count(whole, other, "viewers");
+    add_count(whole, other, "children");
+    json_object_set(streams, name, whole);
+}
+
+static void streams_answer(struct http_exchange *x, struct part *parts, size_t n)
+{
+    const char *prefix = http_query(x, "prefix"), *name;
+    json_t *by_name = json_object(), *list = json_array(), *value;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t at;
+        json_array_foreach(parts[i].json, at, value) stream_merge(by_name, value);
+    }
+    json_object_foreach(by_name, name, value) {
+        if (!prefix || strncmp(name, prefix, strlen(prefix)) == 0)
+            json_array_append(list, value);
+    }
+    json_t *body = json_pack("{s:o}", "streams", list);
+    reply_json(x, body);
+    json_decref(body);
+    json_decref(by_name);
+}
+
+static void get_streams(struct http_exchange *x, void *arg)
+{
+    static const struct question q = {.on_worker = streams_on_worker, .answer = streams_answer};
+
+    gather(arg, x, &q);
+}
+
+/* ---- /api/v1/sessions ----------------------------------------------------------------------------------------------- */
+
+static void add_child(void *arg, const struct pipe_child_stats *c)
+{
+    char peer[ADDR_TEXT_CAP];
+    json_t *o = json_object();
+
+    set(o, "id", json_string(c->id));
+    set(o, "kind", json_string("pipe"));
+    set(o, "stream", json_string(c->stream));
+    set(o, "peer", json_string(addr_print(&c->address, peer)));
+    set(o, "started_at", time_text(c->started_at_us));
+    set(o, "rtt_us", u64(c->rtt_us));
+    set(o, "packets", u64(c->counters->packets));
+    set(o, "bytes", u64(c->counters->bytes));
+    set(o, "retransmitted", u64(c->counters->retransmitted));
+    json_array_append_new(arg, o);
+}
+
+static void sessions_on_worker(struct node_worker *w, struct part *out)
+{
+    out->json = json_array();
+    if (w->node->role->sessions)
+        w->node->role->sessions(w, out->json);
+    if (w->pipe_server)
+        pipe_server_each(w->pipe_server, add_child, out->json);
+}
+
+static void sessions_answer(struct http_exchange *x, struct part *parts, size_t n)
+{
+    const char *stream = http_query(x, "stream");
+    json_t *list = json_array(), *value;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t at;
+        json_array_foreach(parts[i].json, at, value) {
+            const char *of = json_string_value(json_object_get(value, "stream"));
+            if (!stream || (of && strcmp(of, stream) == 0))
+                json_array_append(list, value);
+        }
+    }
+    json_t *body = json_pack("{s:o}", "sessions", list);
+    reply_json(x, body);
+    json_decref(body);
+}
+
+static void get_sessions(struct http_exchange *x, void *arg)
+{
+    static const struct question q = {.on_worker = sessions_on_worker, .answer = sessions_answer};
+
+    gather(arg, x, &q);
+}
+
+/* ---- /metrics -------------------------------------------------------------------------------------------------------- */
+
+static const struct metric m_streams = {"millrace_streams", "Streams that play here now", METRIC_GAUGE};
+static const struct metric m_received = {"millrace_packets_received_total", "Media packets taken in", METRIC_COUNTER};
+static const struct metric m_received_bytes = {"millrace_bytes_received_total", "Their payload bytes", METRIC_COUNTER};
+static const struct metric m_sent = {"millrace_packets_sent_total", "Media packets sent", METRIC_COUNTER};
+static const struct metric m_sent_bytes = {"millrace_bytes_sent_total", "Their bytes", METRIC_COUNTER};
+static const struct metric m_lost = {"millrace_packets_lost_total", "Packets that never came", METRIC_COUNTER};
+static const struct metric m_recovered = {"millrace_packets_recovered_total", "Lost packets that came after all",
+                                          METRIC_COUNTER};
+static const struct metric m_retransmitted = {"millrace_packets_retransmitted_total", "Packets sent again",
+                                              METRIC_COUNTER};
+static const struct metric m_dropped = {"millrace_packets_dropped_total", "Packets dropped for want of room",
+                                        METRIC_COUNTER};
+static const struct metric m_pulls = {"millrace_pulls_total", "Subscriptions begun at a parent", METRIC_COUNTER};
+static const struct metric m_pulls_failed = {"millrace_pulls_failed_total", "Of them refused or lost", METRIC_COUNTER};
+static const struct metric m_children = {"millrace_children", "Subscriptions of other nodes to this one", METRIC_GAUGE};
+static const struct metric m_bad = {"millrace_bad_input_total", "Input that broke its protocol's rules", METRIC_COUNTER};
+static const struct metric m_http = {"millrace_http_requests_total", "HTTP requests", METRIC_COUNTER};
+static const struct metric m_cache = {"millrace_cache_bytes", "Memory of cached packets", METRIC_GAUGE};
+static const struct metric m_directory = {"millrace_directory_up", "1 while Redis answers", METRIC_GAUGE};
+static const struct metric m_nodes = {"millrace_nodes", "Nodes known to be alive", METRIC_GAUGE};
+static const struct metric m_cpu = {"millrace_cpu_permille", "CPU of the process against its workers", METRIC_GAUGE};
+
+static void count_live(void *arg, struct router *r)
+{
+    unsigned *n = arg;
+    const char *parent;
+
+    *n += router_live(r) && strcmp(relay_source(NULL, r, &parent), "link") != 0;
+}
+
+static void sum_parent(void *arg, const struct pipe_parent_stats *s)
+{
+    struct metrics *m = arg;
+
+    metrics_add(m, &m_received, "transport=\"pipe\"", (double)s->total.packets);
+    metrics_add(m, &m_received_bytes, "transport=\"pipe\"", (double)s->total.bytes);
+    metrics_add(m, &m_lost, "transport=\"pipe\"", (double)s->total.given_up);
+    metrics_add(m, &m_recovered, "transport=\"pipe\"", (double)s->total.recovered);
+}
+
+static void pipe_metrics(struct node_worker *w, struct metrics *m)
+{
+    if (w->pipe_client)
+        pipe_client_each_parent(w->pipe_client, sum_parent, m);
+    if (!w->pipe_server)
+        return;
+    const struct pipe_server_counters *c = pipe_server_counters(w->pipe_server);
+    metrics_add(m, &m_sent, "transport=\"pipe\"", (double)c->total.packets);
+    metrics_add(m, &m_sent_bytes, "transport=\"pipe\"", (double)c->total.bytes);
+    metrics_add(m, &m_retransmitted, "transport=\"pipe\"", (double)c->total.retransmitted);
+    metrics_add(m, &m_children, "", (double)c->subscriptions);
+    metrics_add(m, &m_bad, "protocol=\"pipe\"", (double)c->bad_input);
+}
+
+static void rtc_metrics(struct node_worker *w, struct metrics *m)
+{
+    const struct rtc_endpoint_counters *c = rtc_endpoint_counters(w->rtc);
+    const struct udp_counters *u = rtc_endpoint_udp_counters(w->rtc);
+
+    metrics_add(m, &m_bad, "protocol=\"stun\"", (double)(c->stun_malformed + c->stun_unauthorized));
+    metrics_add(m, &m_dropped, "where=\"webrtc_send\"", (double)(u->dropped_full + u->dropped_error));
+    metrics_add(m, &m_dropped, "where=\"webrtc_receive\"", (double)u->dropped_kernel);
+}
+
+static void metrics_on_worker(struct node_worker *w, struct part *out)
+{
+    const struct relay_counters *relay = relay_counters(w->relay);
+    const struct http_counters *http = http_counters(w->http);
+    unsigned live = 0;
+
+    if (metrics_create(&out->metrics) != 0)
+        return;
+    struct metrics *m = out->metrics;
+    router_set_each(relay_routers(w->relay), count_live, &live);
+    metrics_add(m, &m_streams, "", live);
+    metrics_add(m, &m_pulls, "", (double)relay->pulls);
+    metrics_add(m, &m_pulls_failed, "", (double)relay->pulls_failed);
+    metrics_add(m, &m_dropped, "where=\"pool\"", (double)relay->dropped_pool);
+    metrics_add(m, &m_http, "", (double)http->requests);
+    metrics_add(m, &m_bad, "protocol=\"http\"", (double)http->bad);
+    pipe_metrics(w, m);
+    if (w->rtc)
+        rtc_metrics(w, m);
+    if (w->node->role->metrics)
+        w->node->role->metrics(w, m);
+}
+
+static void metrics_on_main(struct node *n, struct part *out)
+{
+    const struct node_record *v;
+
+    if (metrics_create(&out->metrics) != 0)
+        return;
+    metrics_add(out->metrics, &m_cache, "", (double)atomic_load(&n->budget.used_bytes));
+    metrics_add(out->metrics, &m_directory, "", directory_state(n->directory) == DIRECTORY_UP);
+    metrics_add(out->metrics, &m_nodes, "", (double)directory_nodes(n->directory, &v));
+    metrics_add(out->metrics, &m_cpu, "", n->self.load_permille);
+}
+
+static void metrics_answer(struct http_exchange *x, struct part *parts, size_t n)
+{
+    struct metrics *sum = parts[n].metrics;
+    size_t len = 0;
+
+    for (size_t i = 0; sum && i < n; i++)
+        if (parts[i].metrics)
+            metrics_merge(sum, parts[i].metrics);
+    char *text = sum ? metrics_print(sum, &len) : NULL;
+    if (text)
+        http_reply(x, 200, "text/plain; version=0.0.4", text, len);
+    else
+        http_problem(x, 503, "out of memory");
+    free(text);
+}
+
+static void get_metrics(struct http_exchange *x, void *arg)
+{
+    static const struct question q = {
+        .on_worker = metrics_on_worker, .on_main = metrics_on_main, .answer = metrics_answer};
+
+    gather(arg, x, &q);
+}
+
+void api_open(struct node_worker *w)
+{
+    http_route(w->http, HTTP_M_GET, "/healthz", get_healthz, w);
+    http_route(w->http, HTTP_M_GET, "/readyz", get_readyz, w);
+    http_route(w->http, HTTP_M_GET, "/metrics", get_metrics, w);
+    http_route(w->http, HTTP_M_GET, "/api/v1/node", get_node, w);
+    http_route(w->http, HTTP_M_GET, "/api/v1/nodes", get_nodes, w);
+    http_route(w->http, HTTP_M_GET, "/api/v1/streams", get_streams, w);
+    http_route(w->http, HTTP_M_GET, "/api/v1/sessions", get_sessions, w);
+}

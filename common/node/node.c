@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Start: configuration, ports probed, certificates, workers with their parts, directory; then the loops run. End (SIGTERM, SIGINT):
+ * every worker closes its servers and sessions and reports back; what they said to each other by mail is given two more rounds to
+ * arrive; the directory releases what is ours; then the loops stop, and everything is freed.
+ */
+#include "node/node.h"
+
+#include "base/log.h"
+#include "io/signal.h"
+#include "io/tcp.h"
+#include "node/node_priv.h"
+#include "secure/cert.h"
+#include "secure/tls.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    BEAT_US = 1000000,
+    END_ROUNDS = 3,           /* a link's last word takes two mails after the closing */
+    END_DEADLINE_S = 5,       /* then the process ends as it is */
+    DIRECTORY_WAIT_US = 1000000,
+};
+
+struct worker *node_peer(const struct node_worker *w, unsigned index)
+{
+    return index < w->node->n ? w->node->seats[index].w.worker : NULL;
+}
+
+struct node_worker *node_worker_at(const struct node_worker *w, unsigned index)
+{
+    return index < w->node->n ? &w->node->seats[index].w : NULL;
+}
+
+/* ---- Who we are -------------------------------------------------------------------------------------------- */
+
+/* An address others may reach us at: the one listened on, or when that is any, the first of the machine that
+ * is not loopback. */
+static void reachable(const struct addr *listen, struct addr *out)
+{
+    struct addr v[16];
+    size_t n = addr_interfaces(v, LEN(v));
+
+    *out = *listen;
+    if (!addr_is_any(listen))
+        return;
+    size_t pick = 0;
+    while (pick < n && (addr_is_loopback(&v[pick]) || v[pick].sa.sa_family != AF_INET))
+        pick++;
+    if (pick < n)
+        *out = v[pick];
+    else if (addr_parse(out, "127.0.0.1:0") != 0)
+        return;
+    addr_set_port(out, addr_port(listen));
+}
+
+static void describe_self(struct node *n)
+{
+    const struct config *c = &n->config;
+    struct node_record *self = &n->self;
+    struct addr at;
+    char text[ADDR_TEXT_CAP];
+
+    self->role = c->role;
+    self->started_us = n->started_us;
+    strcpy(self->id, c->node.id); /* config.c has checked the lengths */
+    strcpy(self->region, c->node.region);
+    if (c->http.announce[0]) {
+        snprintf(self->http, sizeof(self->http), "%s", c->http.announce);
+    } else {
+        reachable(&c->http.listen, &at);
+        snprintf(self->http, sizeof(self->http), "http%s://%s", n->http_tls ? "s" : "", addr_print(&at, text));
+    }
+    if (!n->role->serves || !n->pipe_server_tls)
+        return;
+    if (c->pipe.announce[0]) {
+        snprintf(self->pipe, sizeof(self->pipe), "%s", c->pipe.announce);
+    } else {
+        reachable(&c->pipe.listen, &at);
+        snprintf(self->pipe, sizeof(self->pipe), "%s", addr_print(&at, text));
+    }
+}
+
+/* ---- Start ------------------------------------------------------------------------------------------------- */
+
+static int probe(const char *key, const struct addr *at, char *error)
+{
+    char text[ADDR_TEXT_CAP];
+    int err = tcp_probe(at);
+
+    if (err == 0)
+        return 0;
+    snprintf(error, CONFIG_ERROR_CAP, "%s: %s: %s", key, addr_print(at, text),
+             err == -EADDRINUSE ? "the port is in use" : strerror(-err));
+    return -1;
+}
+
+/* Workers share ports, so a port that another process has would go unnoticed. */
+static int probe_ports(const struct node *n, char *error)
+{
+    const struct config *c = &n->config;
+
+    if (probe("http.listen", &c->http.listen, error) != 0)
+        return -1;
+    if (c->role == NODE_ORIGIN && probe("rtmp.listen", &c->rtmp.listen, error) != 0)
+        return -1;
+    return n->role->serves ? probe("pipe.listen", &c->pipe.listen, error) : 0;
+}
+
+static int open_tls(struct node *n, struct tls_ctx **out, enum tls_use use, const char *section, char *error)
+{
+    const struct config *c = &n->config;
+    bool pipe = use != TLS_SERVER;
+    struct tls_cfg cfg = {.use = use,
+                          .certificate = pipe ? c->pipe.certificate : c->http.tls_certificate,
+                          .key = pipe ? c->pipe.key : c->http.tls_key,
+                          .ca = pipe ? c->pipe.ca : NULL};
+    char why[CERT_ERROR_CAP];
+
+    if (!cfg.certificate[0] && !cfg.key[0] && (!pipe || !cfg.ca[0]))
+        return 0;
+    if (!cfg.certificate[0] || !cfg.key[0] || (pipe && !cfg.ca[0])) {
+        snprintf(error, CONFIG_ERROR_CAP, "%s: certificate, key%s must be given together", section, pipe ? " and ca" : "");
+        return -1;
+    }
+    if (tls_ctx_create(out, &cfg, why) == 0)
+        return 0;
+    snprintf(error, CONFIG_ERROR_CAP, "%s: %s", section, why);
+    return -1;
+}
+
+static int open_secrets(struct node *n, char *error)
+{
+    if (n->role->webrtc && cert_create_self_signed(&n->cert, "millrace") != 0) {
+        snprintf(error, CONFIG_ERROR_CAP, "no certificate for WebRTC could be made");
+        return -1;
+    }
+    if (open_tls(n, &n->http_tls, TLS_SERVER, "http", error) != 0 ||
+        open_tls(n, &n->pipe_server_tls, TLS_MUTUAL_SERVER, "pipe", error) != 0 ||
+        open_tls(n, &n->pipe_client_tls, TLS_MUTUAL_CLIENT, "pipe", error) != 0)
+        return -1;
+    if (!n->pipe_server_tls)
+        log_warn("node", "pipe.ca, pipe.certificate and pipe.key are not set: this node neither pulls from others nor "
+                         "serves them (deploy/make-certs makes them)");
+    return 0;
+}
+
+static int open_workers(struct node *n, char *error)
+{
+    struct hub_cfg hub_cfg = {.self = n->self,
+                              .prefetch = (enum prefetch)n->config.relay.prefetch,
+                              .takeover = n->config.publish.takeover};
+
+    n->n = n->config.node.workers;
+    n->seats = calloc(n->n, sizeof(*n->seats));
+    if (!n->seats || hub_create(&n->hub, n->main, &hub_cfg) != 0) {
+        snprintf(error, CONFIG_ERROR_CAP, "out of memory");
+        return -1;
+    }
+    n->budget.cap_bytes = n->config.cache.node_bytes;
+    for (unsigned i = 0; i < n->n; i++)
+        if (seat_open(n, i, error) != 0)
+            return -1;
+    for (size_t i = 0; i < n->n; i++)
+        relay_set_peers(n->relays[i], n->relays);
+    hub_set_relays(n->hub, n->relays, n->n);
+    return 0;
+}
+
+static int open_directory(struct node *n, char *error)
+{
+    const struct config *c = &n->config;
+    struct directory_cfg cfg = {.address = c->redis.address,
+                                .password = c->redis.password,
+                                .database = (unsigned)c->redis.database,
+                                .prefix = c->redis.prefix,
+                                .lease_us = c->directory.lease_ms * 1000,
+                                .self = n->self,
+                                .ops = hub_directory_ops(),
+                                .arg = n->hub};
+    const char *why;
+
+    if (directory_open(&n->directory, n->main, &cfg, &why) != 0) {
+        snprintf(error, CONFIG_ERROR_CAP, "redis.address: %s: %s", c->redis.address, why);
+        return -1;
+    }
+    hub_set_directory(n->hub, n->directory);
+    return 0;
+}
+
+/* ---- While it runs ------------------------------------------------------------------------------------------- */
+
+static uint64_t cpu_used_us(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static void on_beat(struct timer *t, uint64_t now_us)
+{
+    struct node *n = container_of(t, struct node, beat);
+    uint64_t cpu_us = cpu_used_us(), passed_us = now_us - n->cpu_at_us, sent = 0;
+    struct node_record *self = &n->self;
+
+    self->viewers = self->streams = 0;
+    for (size_t i = 0; i < n->n; i++) {
+        struct worker_facts *f = &n->seats[i].facts;
+        self->viewers += atomic_load(&f->viewers);
+        self->streams += atomic_load(&f->streams);
+        sent += atomic_load(&f->sent_bytes);
+    }
+    if (passed_us) {
+        self->load_permille = (uint32_t)((cpu_us - n->cpu_us) * 1000 / (passed_us * n->n));
+        self->egress_bps = (sent - n->sent_bytes) * 8 * 1000000 / passed_us;
+    }
+    n->cpu_us = cpu_us;
+    n->cpu_at_us = now_us;
+    n->sent_bytes = sent;
+    if (directory_state(n->directory) == DIRECTORY_UP)
+        n->ready_once = true;
+    directory_set_self(n->directory, self);
+    timer_start(t, BEAT_US);
+}
+
+/* ---- The end ---------------------------------------------------------------------------------------------------- */
+
+static void run_stop(struct mail *m, struct worker *w)
+{
+    (void)m;
+    worker_stop(w);
+}
+
+static void end_if_done(struct node *n)
+{
+    if (n->rounds_left || !n->directory_closed)
+        return;
+    for (size_t i = 0; i < n->n; i++) {
+        n->seats[i].round.run = run_stop;
+        worker_post(n->seats[i].w.worker, &n->seats[i].round);
+    }
+    worker_stop(n->main);
+}
+
+static void start_round(struct node *n);
+
+static void run_answered(struct mail *m, struct worker *w)
+{
+    struct node *n = container_of(m, struct seat, round)->w.node;
+
+    (void)w;
+    if (--n->answers_left)
+        return;
+    if (--n->rounds_left)
+        start_round(n);
+    else
+        end_if_done(n);
+}
+
+static void run_round(struct mail *m, struct worker *w)
+{
+    struct seat *s = container_of(m, struct seat, round);
+
+    (void)w;
+    if (s->w.http) /* the first round */
+        seat_close(s);
+    m->run = run_answered;
+    worker_post(s->w.node->main, m);
+}
+
+static void start_round(struct node *n)
+{
+    n->answers_left = (unsigned)n->n;
+    for (size_t i = 0; i < n->n; i++) {
+        n->seats[i].round.run = run_round;
+        worker_post(n->seats[i].w.worker, &n->seats[i].round);
+    }
+}
+
+static void on_directory_closed(void *arg)
+{
+    struct node *n = arg;
+
+    n->directory_closed = true;
+    end_if_done(n);
+}
+
+static void on_signal(void *arg, int signum)
+{
+    struct node *n = arg;
+
+    if (n->ending) {
+        log_warn("node", "second signal: ending at once");
+        _exit(1);
+    }
+    log_info("node", "%s: ending", signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    n->ending = true;
+    alarm(END_DEADLINE_S); /* SIGALRM's default action ends the process */
+    timer_stop(&n->beat);
+    hub_set_directory(n->hub, NULL);
+    struct directory *d = n->directory;
+    n->directory = NULL;
+    directory_close(d, DIRECTORY_WAIT_US, on_directory_closed, n);
+    n->rounds_left = END_ROUNDS;
+    start_round(n);
+}
+
+static void node_fini(struct node *n)
+{
+    for (size_t i = 0; i < LEN(n->signals); i++)
+        if (n->signals[i])
+            signal_watch_close(&n->signals[i]);
+    for (size_t i = 0; n->seats && i < n->n; i++)
+        if (n->relays[i])
+            relay_clear(n->relays[i]);
+    for (size_t i = 0; n->seats && i < n->n; i++)
+        seat_destroy(&n->seats[i]);
+    free(n->seats);
+    hub_destroy(&n->hub);
+    if (n->main)
+        worker_destroy(&n->main);
+    cert_destroy(&n->cert);
+    tls_ctx_unref(&n->http_tls);
+    tls_ctx_unref(&n->pipe_server_tls);
+    tls_ctx_unref(&n->pipe_client_tls);
+}
+
+/* ---- main -------------------------------------------------------------------------------------------------------- */
+
+static int node_run(struct node *n, char *error)
+{
+    static const int signums[] = {SIGTERM, SIGINT};
+
+    struct worker_cfg cfg = {.name = "main", .index = WORKER_MAIN};
+
+    if (probe_ports(n, error) != 0 || open_secrets(n, error) != 0)
+        return -1;
+    if (worker_create(&n->main, &cfg) != 0) {
+        snprintf(error, CONFIG_ERROR_CAP, "the event loop cannot be made");
+        return -1;
+    }
+    n->started_us = worker_unix_us(n->main);
+    describe_self(n);
+    if (open_workers(n, error) != 0 || open_directory(n, error) != 0)
+        return -1;
+    for (size_t i = 0; i < LEN(signums); i++)
+        if (signal_watch_open(&n->signals[i], n->main, signums[i], on_signal, n) != 0) {
+            snprintf(error, CONFIG_ERROR_CAP, "signals cannot be watched");
+            return -1;
+        }
+    timer_init(&n->beat, n->main, on_beat);
+    timer_start(&n->beat, BEAT_US / 10);
+    for (size_t i = 0; i < n->n; i++)
+        if (worker_start(n->seats[i].w.worker) != 0) {
+            fprintf(stderr, "millrace-%s: threads cannot be started\n", node_role_name(n->config.role));
+            _exit(1); /* some run already: there is nothing yet to end in order */
+        }
+    log_info("node", "%s %s: %zu workers, %s", node_role_name(n->config.role), n->self.id, n->n, n->self.http);
+    worker_run(n->main);
+    for (size_t i = 0; i < n->n; i++)
+        worker_join(n->seats[i].w.worker);
+    return 0;
+}
+
+static void usage(const char *program, FILE *to)
+{
+    fprintf(to,
+            "usage: %s [--config FILE] [--check] [--version]\n"
+            "  --config FILE  YAML; every key has a default (see deploy/config/)\n"
+            "  --check        reads the configuration, says what is wrong with it, and ends\n",
+            program);
+}
+
+int node_main(int argc, char **argv, const struct role *role)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'k'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    static struct node node; /* large, and the process's only one */
+    char error[CONFIG_ERROR_CAP] = "";
+    const char *path = NULL;
+    bool check = false;
+
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (o) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'k':
+            check = true;
+            break;
+        case 'v':
+            printf("millrace-%s %s\n", node_role_name(role->role), MILLRACE_VERSION);
+            return 0;
+        case 'h':
+            usage(argv[0], stdout);
+            return 0;
+        default:
+            usage(argv[0], stderr);
+            return 1;
+        }
+    }
+    signal(SIGPIPE, SIG_IGN);
+    node.role = role;
+    int err = config_load(&node.config, role->role, path, error);
+    if (err == 0 && check)
+        return 0;
+    if (err == 0) {
+        log_set_level((enum log_level)node.config.node.log);
+        err = node_run(&node, error);
+    }
+    if (err != 0) {
+        fprintf(stderr, "millrace-%s: %s\n", node_role_name(role->role), error);
+        return 1;
+    }
+    node_fini(&node);
+    return 0;
+}

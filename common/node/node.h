@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * node.h - what the three roles have in common: a process with its workers, from the command line to the last byte.
+ *
+ * node_main reads the configuration, opens every worker's parts (relay, HTTP, WebRTC port, pipe ends) and the role's own, then
+ * runs. The role's code sees one struct node_worker a worker and nothing of the others.
+ * Thread: struct node_worker is its worker's; role.open is called for each on the main thread before any of them runs. */
+#pragma once
+
+#include "base/compiler.h"
+#include "http/server.h"
+#include "io/worker.h"
+#include "node/config.h"
+#include "node/metrics.h"
+#include "relay/relay.h"
+
+#include <jansson.h>
+
+struct node;
+struct cert;
+struct pipe_client;
+struct pipe_server;
+struct rtc_endpoint;
+struct srtp_engine;
+struct tls_ctx;
+
+struct node_worker {
+    struct node *node;
+    const struct config *config;
+    struct worker *worker;
+    unsigned index;
+    struct relay *relay;
+    struct http_server *http;
+    struct srtp_engine *srtp;
+    struct tls_ctx *tls;           /* of HTTP (and RTMPS); NULL: plain */
+    struct rtc_endpoint *rtc;      /* NULL for a role without WebRTC */
+    struct pipe_client *pipe_client; /* NULL for a role that does not pull */
+    struct pipe_server *pipe_server; /* NULL for a role without children */
+    void *role;                    /* the role's own, set by its open() */
+};
+
+/* What the role adds to the node's figures; filled in on the worker. */
+struct role_facts {
+    unsigned publishers, viewers;
+};
+
+struct role {
+    enum node_role role;
+    bool webrtc, pulls, serves; /* has a WebRTC port; pulls from parents; has children */
+    /* Opens the role's servers on w and sets w->role. 0, or -1 with one clear line in error. */
+    int (*open)(struct node_worker *w, char error[CONFIG_ERROR_CAP]);
+    /* On the worker's thread at the end: sessions end, servers close. */
+    void (*close)(struct node_worker *w);
+    /* Appends its sessions, as objects, to the JSON array. May be NULL. */
+    void (*sessions)(struct node_worker *w, json_t *array);
+    /* Adds its figures. May be NULL. */
+    void (*metrics)(struct node_worker *w, struct metrics *m);
+    void (*facts)(struct node_worker *w, struct role_facts *out);
+};
+
+/* The whole process: returns the exit code (0: stopped in order, 1: could not start, with one line on stderr that says why). */
+int node_main(int argc, char **argv, const struct role *role);
+/* The worker at index, for http_forward. */
+struct worker *node_peer(const struct node_worker *w, unsigned index);
+/* The same worker's parts, for a handler that has been forwarded to it. */
+struct node_worker *node_worker_at(const struct node_worker *w, unsigned index);

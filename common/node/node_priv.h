@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * node_priv.h - what the files of node/ share.
+ *
+ * node.c         command line, start, signals, orderly end
+ * node_worker.c  one worker's parts, opened and closed
+ * gather.c       a question to all workers and the main thread, answered once
+ * api.c          /healthz /readyz /metrics /api/v1/... and the pages
+ * metrics.c      figures as Prometheus text
+ * config.c       the YAML file */
+#pragma once
+
+#include "cache/cache.h"
+#include "directory/directory.h"
+#include "io/timer.h"
+#include "node/node.h"
+#include "relay/hub.h"
+
+#include <stdatomic.h>
+
+enum { WORKERS_MAX = 256 };
+
+/* What a worker tells the main thread once a second. */
+struct worker_facts {
+    _Atomic unsigned publishers, viewers, streams;
+    _Atomic uint64_t sent_bytes;
+};
+
+/* A worker with what only node/ touches. */
+struct seat {
+    struct node_worker w;
+    char name[8]; /* "w0" */
+    struct worker_facts facts;
+    struct timer beat;
+    struct mail round; /* of the orderly end */
+};
+
+struct node {
+    struct config config;
+    const struct role *role;
+    struct worker *main;
+    struct hub *hub;
+    struct directory *directory;
+    struct node_record self;
+    struct cache_budget budget;
+    struct cert *cert;
+    struct tls_ctx *http_tls, *pipe_server_tls, *pipe_client_tls;
+    struct seat *seats;
+    size_t n;
+    struct relay *relays[WORKERS_MAX];
+    uint64_t started_us; /* unix */
+    bool ready_once;     /* the directory was there: this node can be found */
+    struct timer beat;
+    struct signal_watch *signals[2];
+    uint64_t cpu_us, cpu_at_us, sent_bytes; /* as of the last beat */
+    unsigned rounds_left, answers_left;     /* of the orderly end */
+    bool ending, directory_closed;
+};
+
+/* ---- node_worker.c ---- */
+MUST_USE int seat_open(struct node *n, unsigned index, char error[CONFIG_ERROR_CAP]);
+/* On the worker's thread. */
+void seat_close(struct seat *s);
+/* After all workers have ended and relay_clear was called on each. */
+void seat_destroy(struct seat *s);
+
+/* ---- gather.c ---- */
+
+/* What one worker, or the main thread, adds. */
+struct part {
+    json_t *json;
+    struct metrics *metrics;
+};
+
+struct question {
+    void (*on_worker)(struct node_worker *w, struct part *out); /* NULL: the workers are not asked */
+    void (*on_main)(struct node *n, struct part *out);          /* NULL: the main thread is not asked */
+    /* Answers; parts[0..n) are the workers', parts[n] the main thread's; they are freed afterwards. */
+    void (*answer)(struct http_exchange *x, struct part *parts, size_t n);
+};
+
+/* Takes over x and replies to it when all have spoken; 503 when memory is short. */
+void gather(struct node_worker *w, struct http_exchange *x, const struct question *q);
+
+/* ---- api.c ---- */
+void api_open(struct node_worker *w);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/node_priv.h"
+
+#include "io/udp.h"
+#include "pipe/pipe_client.h"
+#include "pipe/pipe_server.h"
+#include "secure/srtp.h"
+#include "webrtc/endpoint.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    PACKETS_PER_WORKER = 1 << 19, /* cap of the pool, 800 MiB; it grows with use, the caches' budgets bound it first */
+    BEAT_US = 1000000,
+    RECV_BYTES = 4 << 20, /* of a media socket: 100 ms at 300 Mbit/s */
+    SEND_BYTES = 4 << 20,
+};
+
+static int fail(char *error, const char *what, const struct addr *at, int err)
+{
+    char text[ADDR_TEXT_CAP];
+
+    snprintf(error, CONFIG_ERROR_CAP, "%s %s: %s", what, at ? addr_print(at, text) : "", strerror(-err));
+    return -1;
+}
+
+static void set_identity(const struct config *c, struct pipe_identity *out)
+{
+    memcpy(out->id, c->node.id, strlen(c->node.id) + 1);
+    memcpy(out->region, c->node.region, strlen(c->node.region) + 1);
+    snprintf(out->role, sizeof(out->role), "%s", node_role_name(c->role));
+}
+
+static int open_relay(struct node *n, struct node_worker *w, char *error)
+{
+    const struct config *c = &n->config;
+    struct relay_cfg cfg = {
+        .hub = n->hub,
+        .index = w->index,
+        .workers = (unsigned)n->n,
+        .cache = {.cap_bytes = c->cache.stream_bytes,
+                  .cap_packets = c->cache.packets,
+                  .cap_us = c->cache.duration_ms * 1000,
+                  .budget = &n->budget},
+        .linger_us = c->role == NODE_ORIGIN ? 10000000 : c->relay.linger_ms * 1000,
+        .packets = PACKETS_PER_WORKER,
+        .takeover = c->publish.takeover,
+        .pulls = n->role->pulls,
+    };
+
+    if (relay_create(&w->relay, w->worker, &cfg) != 0)
+        return fail(error, "relay", NULL, -ENOMEM);
+    n->relays[w->index] = w->relay;
+    return 0;
+}
+
+static int open_http(struct node *n, struct node_worker *w, char *error)
+{
+    struct http_server_cfg cfg = {.listen = n->config.http.listen, .tls = n->http_tls, .reuse_port = true};
+    int err = http_server_open(&w->http, w->worker, &cfg);
+
+    if (err != 0)
+        return fail(error, "http.listen", &cfg.listen, err);
+    w->tls = n->http_tls;
+    api_open(w);
+    return 0;
+}
+
+/* Announced addresses without a port get this worker's. */
+static int open_rtc(struct node *n, struct node_worker *w, char *error)
+{
+    const struct config *c = &n->config;
+    struct addr announce[CONFIG_LIST_MAX];
+    struct rtc_endpoint_cfg cfg = {.listen = c->rtc.listen,
+                                   .announce = announce,
+                                   .n_announce = c->rtc.n_announce,
+                                   .cert = n->cert,
+                                   .srtp = w->srtp,
+                                   .recv_bytes = RECV_BYTES,
+                                   .send_bytes = SEND_BYTES};
+
+    for (size_t i = 0; i < c->rtc.n_announce; i++) {
+        char text[CONFIG_TEXT_MAX + 8];
+        bool bare6 = strchr(c->rtc.announce[i], ':') && !strchr(c->rtc.announce[i], ']');
+        snprintf(text, sizeof(text), bare6 ? "[%s]:0" : "%s:0", c->rtc.announce[i]);
+        if (addr_parse(&announce[i], text) != 0) {
+            snprintf(error, CONFIG_ERROR_CAP, "rtc.announce: '%s' is not an IP address", c->rtc.announce[i]);
+            return -1;
+        }
+    }
+    addr_set_port(&cfg.listen, (uint16_t)(addr_port(&cfg.listen) + w->index));
+    int err = rtc_endpoint_open(&w->rtc, w->worker, &cfg);
+    return err ? fail(error, "rtc.listen", &cfg.listen, err) : 0;
+}
+
+static struct router *open_router(void *arg, const char *stream)
+{
+    struct node_worker *w = arg;
+
+    return relay_router(w->relay, stream);
+}
+
+static void source_of(void *arg, struct router *r, struct pipe_path *out)
+{
+    (void)arg;
+    relay_source_path(r, out);
+}
+
+static void path_of(void *arg, const struct router *r, struct pipe_path *out)
+{
+    struct node_worker *w = arg;
+
+    pipe_server_path(w->pipe_server, r, out);
+}
+
+static int open_pipes(struct node *n, struct node_worker *w, char *error)
+{
+    const struct config *c = &n->config;
+    int err = 0;
+
+    if (n->role->serves && n->pipe_server_tls) {
+        struct pipe_server_cfg cfg = {.engine = w->srtp,
+                                      .tls = n->pipe_server_tls,
+                                      .listen = c->pipe.listen,
+                                      .media = c->pipe.listen,
+                                      .open_router = open_router,
+                                      .source = source_of,
+                                      .arg = w};
+        set_identity(c, &cfg.self);
+        addr_set_port(&cfg.media, (uint16_t)(addr_port(&cfg.media) + w->index));
+        err = pipe_server_open(&w->pipe_server, w->worker, &cfg);
+    }
+    if (!err && n->role->pulls && n->pipe_client_tls) {
+        struct pipe_client_cfg cfg = {.engine = w->srtp, .pool = relay_pool(w->relay), .tls = n->pipe_client_tls};
+        set_identity(c, &cfg.self);
+        err = pipe_client_open(&w->pipe_client, w->worker, &cfg);
+        relay_set_client(w->relay, w->pipe_client, w->pipe_server ? path_of : NULL, w);
+    }
+    return err ? fail(error, "pipe.listen", &c->pipe.listen, err) : 0;
+}
+
+/* Once a second: what the main thread tells the directory about this worker. */
+static void count_router(void *arg, struct router *r)
+{
+    unsigned *streams = arg;
+
+    *streams += router_live(r);
+}
+
+static void on_beat(struct timer *t, uint64_t now_us)
+{
+    struct seat *s = container_of(t, struct seat, beat);
+    struct role_facts facts = {0};
+    unsigned streams = 0;
+
+    (void)now_us;
+    s->w.node->role->facts(&s->w, &facts);
+    router_set_each(relay_routers(s->w.relay), count_router, &streams);
+    atomic_store(&s->facts.publishers, facts.publishers);
+    atomic_store(&s->facts.viewers, facts.viewers);
+    atomic_store(&s->facts.streams, streams);
+    if (s->w.rtc)
+        atomic_store(&s->facts.sent_bytes, rtc_endpoint_udp_counters(s->w.rtc)->sent_bytes);
+    timer_start(t, BEAT_US);
+}
+
+int seat_open(struct node *n, unsigned index, char error[CONFIG_ERROR_CAP])
+{
+    struct seat *s = &n->seats[index];
+    struct node_worker *w = &s->w;
+
+    *w = (struct node_worker){.node = n, .config = &n->config, .index = index};
+    snprintf(s->name, sizeof(s->name), "w%u", index);
+    struct worker_cfg cfg = {.name = s->name, .index = index};
+    int err = worker_create(&w->worker, &cfg);
+    if (err)
+        return fail(error, "worker", NULL, err);
+    if (srtp_engine_create(&w->srtp, SRTP_BACKEND_BEST) != 0)
+        return fail(error, "SRTP", NULL, -ENOMEM);
+    if (open_relay(n, w, error) != 0 || open_http(n, w, error) != 0 ||
+        (n->role->webrtc && open_rtc(n, w, error) != 0) || open_pipes(n, w, error) != 0 ||
+        n->role->open(w, error) != 0)
+        return -1;
+    timer_init(&s->beat, w->worker, on_beat);
+    timer_start(&s->beat, BEAT_US);
+    return 0;
+}
+
+void seat_close(struct seat *s)
+{
+    struct node_worker *w = &s->w;
+
+    timer_stop(&s->beat);
+    http_server_close(&w->http);
+    w->node->role->close(w);
+    if (w->pipe_server)
+        pipe_server_close(&w->pipe_server);
+    relay_close(w->relay);
+    if (w->pipe_client)
+        pipe_client_close(&w->pipe_client);
+    if (w->rtc)
+        rtc_endpoint_close(&w->rtc);
+}
+
+void seat_destroy(struct seat *s)
+{
+    struct node_worker *w = &s->w;
+
+    relay_destroy(&w->relay);
+    if (w->srtp)
+        srtp_engine_destroy(&w->srtp);
+    if (w->worker)
+        worker_destroy(&w->worker);
+}
