@@ -15,6 +15,7 @@ import { after, test } from 'node:test';
 import { must, run, sourceDir, until } from './run.mjs';
 
 const BASE = 'debian:bookworm-slim';
+const PROJECT = 'millrace-test';
 const buildDir = process.env.MILLRACE_BUILD ?? path.join(sourceDir, 'build/test');
 const layersDir = path.join(buildDir, 'docker');
 const workDir = mkdtempSync(path.join(tmpdir(), 'millrace-docker-'));
@@ -81,7 +82,7 @@ const docker = (...args) => run('docker', args, { env: dockerEnv, timeout_ms: 60
 
 async function compose(...args) {
     const [command, ...rest] = [...inNamespace, ...(await composeCommand())];
-    return must(command, [...rest, '-f', 'deploy/compose.yml', '-p', 'millrace-test', ...args], {
+    return must(command, [...rest, '-f', 'deploy/compose.yml', '-p', PROJECT, ...args], {
         env: dockerEnv,
         timeout_ms: 120_000,
     });
@@ -100,7 +101,7 @@ async function makeBase() {
 }
 
 function buildImage(target, tag) {
-    const args = ['build', '--network=host', '-f', 'deploy/Dockerfile', '--target', target, '-t', tag, '.'];
+    const args = ['build', '--force-rm', '--network=host', '-f', 'deploy/Dockerfile', '--target', target, '-t', tag, '.'];
     return must('docker', args, { env: dockerEnv, timeout_ms: 600_000 });
 }
 
@@ -205,8 +206,9 @@ async function tearDown() {
     step('taking the cluster down');
     await compose('down', '-v', '-t', '5');
     composed = false;
-    assert.equal((await docker('ps', '-aq')).stdout, '');
-    assert.equal((await docker('volume', 'ls', '-q')).stdout, '');
+    const ours = ['-q', '--filter', `label=com.docker.compose.project=${PROJECT}`];
+    assert.equal((await docker('ps', '-a', ...ours)).stdout, '');
+    assert.equal((await docker('volume', 'ls', ...ours)).stdout, '');
 }
 
 test('the images build, and the composed cluster plays the sample stream at both edges', async () => {
