@@ -315,9 +315,15 @@ void conn_shutdown(struct conn *c, uint64_t linger_us)
     finish(c, -ECANCELED, linger_us);
 }
 
+/* Ended by the caller, if only as soon as the handshake is done. */
+static bool ended(const struct conn *c)
+{
+    return c->closing || c->linger_us;
+}
+
 void conn_write(struct conn *c, const void *bytes, size_t len)
 {
-    if (c->closing)
+    if (ended(c))
         return;
     if (c->tls)
         after_tls(c, tls_write(c->tls, bytes, len));
@@ -327,7 +333,7 @@ void conn_write(struct conn *c, const void *bytes, size_t len)
 
 void conn_write_buf(struct conn *c, struct buf *b, size_t from)
 {
-    if (c->closing)
+    if (ended(c))
         return;
     if (c->tls)
         after_tls(c, tls_write(c->tls, b->bytes + from, b->len - from));
