@@ -3,6 +3,8 @@
  *
  * Requests are parsed (http-parser), bodies gathered up to a bound, routed by method and path, and
  * answered at once or later. One request is in work a connection; pipelined ones wait.
+ * Bounds on strangers: a head of 16 KiB and 100 fields (431), a target of 8 KiB (414), the body's cap
+ * (413), 10 s for a head and 30 s for a body (408), 60 s of silence between requests.
  * Thread: the worker's. Source: RFC 9110, RFC 9112; problem documents RFC 9457. */
 #pragma once
 
@@ -25,31 +27,47 @@ struct http_server_cfg {
     struct addr listen;
     struct tls_ctx *tls; /* NULL: plain */
     size_t body_cap_bytes; /* larger bodies get 413; 0 means 64 KiB */
+    size_t max_connections; /* more are closed at once; 0 means 16384 */
+    uint64_t head_us, body_us, idle_us; /* how long a request's head, its body, the pause before it may take; 0: 10, 30, 60 s */
     bool reuse_port;
+};
+
+struct http_counters {
+    uint64_t accepted, refused; /* connections; refused: over max_connections */
+    uint64_t open;              /* connections now */
+    uint64_t requests;          /* complete ones, as given to handlers or answered 404, 405 */
+    uint64_t bad;               /* malformed, too large or too slow */
+    uint64_t status[6];         /* replies by class: [2] is 2xx */
 };
 
 MUST_USE int http_server_open(struct http_server **out, struct worker *w, const struct http_server_cfg *cfg);
 /* Open exchanges are ended (on_gone is called for those that asked for it). */
 void http_server_close(struct http_server **s);
 void http_server_local(const struct http_server *s, struct addr *out);
+const struct http_counters *http_server_counters(const struct http_server *s);
 
 /* Patterns: "/whip/ *" without the space: a trailing '*' matches the rest; a pattern may also
- * start with '*' ("*.flv"). The longest literal match wins. HEAD falls back to GET's route with the body left out.
- * Methods not routed on a path that is get 405 with Allow; unknown paths 404. Patterns are borrowed for the server's life. */
+ * start with '*' ("*.flv"). The longest literal match wins, whatever its methods: those not routed on it
+ * get 405 with Allow; unknown paths 404. HEAD falls back to GET's route with the body left out.
+ * A handler replies, or asks for on_gone and replies later. Patterns are borrowed for the server's life;
+ * see cors.h for pages of other origins. */
 void http_route(struct http_server *s, enum http_method method, const char *pattern,
                 void (*handler)(struct http_exchange *x, void *arg), void *arg);
 
 /* ---- The request: valid until the reply ends ------------------------------------------------- */
 enum http_method http_method(const struct http_exchange *x);
-const char *http_path(const struct http_exchange *x);       /* percent-decoded, normalised, no query; starts with '/' */
-/* Value of the query parameter, decoded, or NULL. */
+/* Percent-decoded, without query, "." and empty segments; starts with '/'. ".." and control
+ * characters never come here: 400. */
+const char *http_path(const struct http_exchange *x);
+/* Value of the first query parameter of that name, decoded ('+' is a space), or NULL. */
 const char *http_query(const struct http_exchange *x, const char *name);
 /* Value of the first header of that name (case-insensitive), or NULL. */
 const char *http_header(const struct http_exchange *x, const char *name);
 const uint8_t *http_body(const struct http_exchange *x, size_t *len);
 const struct addr *http_peer(const struct http_exchange *x);
 struct worker *http_worker(const struct http_exchange *x);
-/* "http://host:port" as the client addressed this server (Host header, scheme), for absolute URLs. cap bytes. */
+/* "http://host:port" as the client addressed this server (Host header, scheme), for absolute URLs.
+ * cap is in bytes; cut short when it does not fit. */
 void http_base_url(const struct http_exchange *x, char *out, size_t cap);
 
 /* ---- The reply: now, or later (keep x; ask for on_gone) --------------------------------------- */
@@ -59,12 +77,15 @@ void http_on_gone(struct http_exchange *x, void (*on_gone)(struct http_exchange 
 void http_reply_header(struct http_exchange *x, const char *name, const char *value); /* copied; CR/LF in value are refused */
 /* Ends the exchange. content_type may be NULL with len 0. Body copied. Content-Length, Date set here. */
 void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t len);
+/* The same with a shared body, not copied; takes a reference of its own. */
+void http_reply_buf(struct http_exchange *x, int status, const char *content_type, struct buf *body);
 /* RFC 9457 problem JSON: {"type":"about:blank","title","status","detail"}; detail printf-like. */
 void http_problem(struct http_exchange *x, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* ---- A reply without end: FLV, server-sent events ---------------------------------------------- */
 /* Sends status and headers. chunked: Transfer-Encoding chunked (HTTP/1.1 clients), else until close. The stream
- * then lives until http_stream_end or on_gone. on_drain may be NULL. */
+ * then lives until http_stream_end or on_gone (so ask for on_gone first). on_drain may be NULL. To HEAD
+ * the head is sent, what is written is dropped, and on_gone comes soon. */
 void http_stream_begin(struct http_exchange *x, int status, const char *content_type, bool chunked,
                        void (*on_drain)(struct http_exchange *x, void *arg), void *arg);
 void http_stream_write(struct http_exchange *x, const void *bytes, size_t len);      /* copied */
