@@ -144,6 +144,8 @@ static bool set_profiles(SSL_CTX *ssl, const enum srtp_profile *profiles)
 
 static bool set_up(SSL_CTX *ssl, const struct cert *cert, const enum srtp_profile *profiles)
 {
+    char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro casts const away */
+
     SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_QUERY_MTU |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
@@ -152,7 +154,7 @@ static bool set_up(SSL_CTX *ssl, const struct cert *cert, const enum srtp_profil
     SSL_CTX_set_cert_verify_callback(ssl, verify_fingerprint, NULL);
     return SSL_CTX_set_min_proto_version(ssl, DTLS1_2_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(ssl, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES") == 1 &&
-           SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1 && cert_use(cert, ssl) &&
+           SSL_CTX_set1_groups_list(ssl, groups) == 1 && cert_use(cert, ssl) &&
            set_profiles(ssl, profiles);
 }
 

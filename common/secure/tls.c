@@ -183,6 +183,16 @@ void tls_ctx_unref(struct tls_ctx **ctx)
 
 /* ---- Connection ------------------------------------------------------------------------------ */
 
+static bool set_peer_name(SSL *ssl, const char *peer_name)
+{
+    char name[256]; /* a DNS name's limit; OpenSSL's macro casts const away */
+
+    if (!peer_name)
+        return true;
+    snprintf(name, sizeof(name), "%s", peer_name);
+    return SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
 int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_name, const struct tls_ops *ops, void *arg)
 {
     struct tls *t = calloc(1, sizeof(*t));
@@ -193,7 +203,7 @@ int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_name, con
     t->ctx = tls_ctx_ref(ctx);
     t->ssl = SSL_new(ctx->ssl);
     BIO *bio = BIO_new(ctx->bio);
-    if (!t->ssl || !bio || (peer_name && SSL_set_tlsext_host_name(t->ssl, peer_name) != 1)) {
+    if (!t->ssl || !bio || !set_peer_name(t->ssl, peer_name)) {
         BIO_free(bio);
         ERR_clear_error();
         tls_destroy(&t);

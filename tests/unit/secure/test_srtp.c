@@ -132,14 +132,18 @@ static void a_retransmission_is_byte_identical(void **state)
 
 static void both_backends_write_the_same_bytes(void **state)
 {
+    struct srtp_engine *mb;
+
     (void)state;
+    if (srtp_engine_create(&mb, SRTP_BACKEND_IPSEC_MB))
+        skip();
+    srtp_engine_destroy(&mb);
     for (size_t p = 0; p < LEN(fixture_profiles); p++) {
         uint8_t *pkt[LEN(fixture_backends)] = {0};
         size_t len = 0;
         for (size_t b = 0; b < LEN(fixture_backends); b++) {
             struct fixture f = {.m = {.profile = fixture_profiles[p], .key = {9, 8, 7}, .salt = {6, 5}}};
-            if (srtp_engine_create(&f.e, fixture_backends[b]))
-                skip();
+            assert_int_equal(srtp_engine_create(&f.e, fixture_backends[b]), 0);
             assert_int_equal(srtp_tx_create(&f.tx, f.e, &f.m), 0);
             pkt[b] = fixture_protect(&f, SSRC, (5ULL << 16) + 9, payload_bytes(), 1200, &len);
             srtp_tx_destroy(&f.tx);
