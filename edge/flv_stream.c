@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/flv_stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/random.h"
+
+enum {
+    TICK_US = 100000,
+    KEYFRAME_TICKS = 10,       /* parked viewers ask again each second */
+    LAYER_SILENT_US = 2000000, /* a simulcast layer that sends nothing for so long is given up for the next lower */
+    GOP_CHUNKS_MAX = 8192,
+    GOP_CHUNKS_FIRST = 256,
+};
+
+static void stream_free_if_idle(struct flv_stream *s);
+
+/* ---- Viewers: leaving ------------------------------------------------------------------------------------ */
+
+/* The exchange is dead or about to be answered for good. */
+static void viewer_free(struct flv_viewer *v)
+{
+    timer_stop(&v->parked);
+    list_remove(&v->link);
+    v->stream->host->counters.viewers--;
+    free(v);
+}
+
+static void viewer_gone(struct http_exchange *x, void *arg)
+{
+    struct flv_viewer *v = arg;
+    struct flv_stream *s = v->stream;
+
+    (void)x;
+    viewer_free(v);
+    stream_free_if_idle(s);
+}
+
+static void viewer_refuse(struct flv_viewer *v, int status, const char *why)
+{
+    struct http_exchange *x = v->exchange;
+
+    viewer_free(v);
+    http_reply_header(x, "Access-Control-Allow-Origin", "*");
+    if (status != 404)
+        http_reply_header(x, "Retry-After", "2");
+    http_problem(x, status, "%s", why);
+}
+
+static void viewer_end(struct flv_viewer *v, int status, const char *why)
+{
+    struct http_exchange *x = v->exchange;
+
+    if (v->state == FLV_PARKED) {
+        viewer_refuse(v, status, why);
+        return;
+    }
+    viewer_free(v);
+    http_stream_end(x);
+}
+
+static void on_parked_long(struct timer *t, uint64_t now_us)
+{
+    struct flv_viewer *v = container_of(t, struct flv_viewer, parked);
+    struct flv_stream *s = v->stream;
+
+    (void)now_us;
+    s->host->counters.timed_out++;
+    viewer_refuse(v, 504, "The stream did not begin in time.");
+    stream_free_if_idle(s);
+}
+
+/* ---- Viewers: media ------------------------------------------------------------------------------------------ */
+
+static void viewer_write(struct flv_viewer *v, struct buf *b)
+{
+    http_stream_write_buf(v->exchange, b, 0);
+    v->written_bytes += b->len;
+    v->stream->host->counters.bytes += b->len;
+}
+
+static void on_drain(struct http_exchange *x, void *arg)
+{
+    struct flv_viewer *v = arg;
+
+    (void)x;
+    v->bursting = false;
+}
+
+/* HEAD: what a GET would be answered with, as far as that is known now. */
+static void viewer_answer_head(struct flv_viewer *v)
+{
+    struct http_exchange *x = v->exchange;
+
+    viewer_free(v);
+    http_reply(x, 200, "video/x-flv", NULL, 0);
+}
+
+/* Everything since the newest keyframe. */
+static void viewer_start(struct flv_viewer *v)
+{
+    struct flv_stream *s = v->stream;
+    struct buf *head = flv_mux_head(s->mux);
+
+    if (!s->gop.whole || !head)
+        return;
+    timer_stop(&v->parked);
+    http_reply_header(v->exchange, "Access-Control-Allow-Origin", "*");
+    http_reply_header(v->exchange, "Cache-Control", "no-store");
+    if (http_method(v->exchange) == HTTP_M_HEAD) {
+        viewer_answer_head(v);
+        return;
+    }
+    http_stream_begin(v->exchange, 200, "video/x-flv", false, on_drain, v);
+    v->state = FLV_LIVE;
+    v->bursting = true;
+    v->serial = flv_mux_serial(s->mux);
+    v->progress_us = worker_now_us(s->host->worker);
+    viewer_write(v, head);
+    for (size_t i = 0; i < s->gop.n; i++)
+        viewer_write(v, s->gop.v[i].buf);
+    v->burst_bytes = v->written_bytes;
+    s->host->counters.joins++;
+}
+
+uint32_t flv_viewer_lag_ms(const struct flv_viewer *v)
+{
+    const struct flv_stream *s = v->stream;
+    size_t queued = v->state == FLV_PARKED ? 0 : http_stream_queued_bytes(v->exchange);
+    uint64_t oldest = s->n_marks < FLV_MARKS ? 0 : s->n_marks - FLV_MARKS, at = s->n_marks;
+
+    if (queued == 0 || at == 0 || queued > s->total_bytes)
+        return 0;
+    while (at > oldest && s->marks[(at - 1) % FLV_MARKS].end_bytes > s->total_bytes - queued)
+        at--;
+    if (at == s->n_marks)
+        return 0;
+    return s->marks[(s->n_marks - 1) % FLV_MARKS].to_ms - s->marks[at % FLV_MARKS].to_ms;
+}
+
+static bool viewer_is_slow(const struct flv_viewer *v)
+{
+    const struct flv_cfg *cfg = &v->stream->host->cfg;
+    size_t queued = http_stream_queued_bytes(v->exchange);
+
+    if (v->bursting)
+        return queued > cfg->queue_bytes + v->burst_bytes;
+    return queued > cfg->queue_bytes || (queued > 0 && flv_viewer_lag_ms(v) > cfg->queue_ms);
+}
+
+/* May go on at a keyframe when most of what it was behind has been sent. */
+static bool viewer_caught_up(const struct flv_viewer *v)
+{
+    return http_stream_queued_bytes(v->exchange) < v->stream->host->cfg.queue_bytes / 4;
+}
+
+static void viewer_skip(struct flv_viewer *v)
+{
+    v->state = FLV_SKIPPING;
+    v->dropped_to_keyframe++;
+    v->stream->host->counters.dropped_to_keyframe++;
+}
+
+/* sequence: made for the first viewer that needs it. */
+static void viewer_push(struct flv_viewer *v, const struct flv_chunk *chunk, struct buf **sequence)
+{
+    struct flv_stream *s = v->stream;
+
+    if (v->state == FLV_LIVE && viewer_is_slow(v))
+        viewer_skip(v);
+    if (v->state == FLV_SKIPPING) {
+        if (!chunk->key || !viewer_caught_up(v))
+            return;
+        v->state = FLV_LIVE;
+    }
+    if (v->serial != flv_mux_serial(s->mux)) {
+        if (!*sequence)
+            *sequence = flv_mux_sequence(s->mux, chunk->from_ms);
+        if (!*sequence)
+            return;
+        viewer_write(v, *sequence);
+        v->serial = flv_mux_serial(s->mux);
+    }
+    viewer_write(v, chunk->buf);
+}
+
+/* ---- Chunks ---------------------------------------------------------------------------------------------------- */
+
+static void gop_clear(struct flv_gop *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        buf_unref(&g->v[i].buf);
+    g->n = g->bytes = 0;
+    g->whole = false;
+}
+
+static bool gop_reserve(struct flv_gop *g)
+{
+    size_t cap = g->cap ? g->cap * 2 : GOP_CHUNKS_FIRST;
+
+    if (g->n < g->cap)
+        return true;
+    struct flv_chunk *grown = cap > GOP_CHUNKS_MAX ? NULL : realloc(g->v, cap * sizeof(*g->v));
+    if (!grown)
+        return false;
+    g->v = grown;
+    g->cap = cap;
+    return true;
+}
+
+/* Takes over the chunk's reference. */
+static void gop_push(struct flv_gop *g, const struct flv_chunk *chunk, size_t cap_bytes)
+{
+    struct buf *b = chunk->buf;
+
+    if (chunk->key) {
+        gop_clear(g);
+        g->whole = true;
+    }
+    if (!g->whole || g->bytes + b->len > cap_bytes || !gop_reserve(g)) {
+        gop_clear(g);
+        buf_unref(&b);
+        return;
+    }
+    g->v[g->n++] = *chunk;
+    g->bytes += b->len;
+}
+
+static void on_chunk(void *arg, const struct flv_chunk *chunk)
+{
+    struct flv_stream *s = arg;
+    struct buf *hold = buf_ref(chunk->buf), *sequence = NULL;
+
+    s->total_bytes += chunk->buf->len;
+    s->marks[s->n_marks++ % FLV_MARKS] = (struct flv_mark){s->total_bytes, chunk->to_ms};
+    gop_push(&s->gop, chunk, s->host->cfg.gop_bytes);
+    list_for_each(it, &s->viewers) {
+        struct flv_viewer *v = container_of(it, struct flv_viewer, link);
+        if (v->state == FLV_PARKED)
+            viewer_start(v);
+        else
+            viewer_push(v, chunk, &sequence);
+    }
+    buf_unref(&sequence);
+    buf_unref(&hold);
+}
+
+/* ---- The router's consumer ----------------------------------------------------------------------------------------- */
+
+static struct flv_stream *stream_of(struct consumer *c)
+{
+    return container_of(c, struct flv_stream, consumer);
+}
+
+static uint64_t wanted(const struct flv_stream *s)
+{
+    return (s->video < 0 ? 0 : want_bit((unsigned)s->video, s->layer)) |
+           (s->audio < 0 ? 0 : want_bit((unsigned)s->audio, 0));
+}
+
+/* All viewers are told, then the stream is done with. */
+static void stream_end(struct flv_stream *s, int status, const char *why)
+{
+    list_for_each(it, &s->viewers)
+        viewer_end(container_of(it, struct flv_viewer, link), status, why);
+    stream_free_if_idle(s);
+}
+
+static void on_tracks(struct consumer *c, const struct track_set *tracks)
+{
+    struct flv_stream *s = stream_of(c);
+
+    flv_mux_choose(tracks, &s->video, &s->audio);
+    s->layer = s->video < 0 ? 0 : tracks->v[s->video].n_layers - 1u; /* the best one */
+    s->video_seen_us = worker_now_us(s->host->worker);
+    gop_clear(&s->gop);
+    if ((s->video < 0 && s->audio < 0) || flv_mux_tracks(s->mux, tracks, s->video, s->layer, s->audio)) {
+        log_warn("flv", "no track that FLV can carry stream=%s", s->name);
+        stream_end(s, 406, "FLV cannot carry this stream's codecs.");
+        return;
+    }
+    consumer_want(c, wanted(s));
+}
+
+/* The lowest number of a track among the cached packets from position on; of one frame only when ts_ticks is not 0. */
+static bool lowest_seq(const struct cache *cache, uint64_t position, unsigned track, unsigned layer,
+                       uint64_t ts_ticks, uint64_t *seq)
+{
+    bool found = false;
+
+    for (uint64_t at = position; at < cache_end(cache); at++) {
+        const struct packet *p = cache_at(cache, at);
+        if (!p || p->track != track || p->layer != layer || (ts_ticks && p->ts_ticks != ts_ticks))
+            continue;
+        if (!found || p->seq < *seq)
+            *seq = p->seq;
+        found = true;
+    }
+    return found;
+}
+
+/* The cached GOP, muxed in one go. */
+static void replay(struct flv_stream *s)
+{
+    const struct cache *cache = router_cache(s->router);
+    uint64_t now_us = worker_now_us(s->host->worker), position, seq;
+
+    if (s->video < 0 || !cache_keyframe(cache, (unsigned)s->video, s->layer, &position))
+        return;
+    const struct packet *key = cache_at(cache, position);
+    if (!key)
+        return;
+    if (lowest_seq(cache, position, key->track, key->layer, key->ts_ticks, &seq))
+        flv_mux_start(s->mux, key->track, seq);
+    if (s->audio >= 0 && lowest_seq(cache, position, (unsigned)s->audio, 0, 0, &seq))
+        flv_mux_start(s->mux, (unsigned)s->audio, seq);
+    for (uint64_t at = position; at < cache_end(cache); at++) {
+        const struct packet *p = cache_at(cache, at);
+        if (p)
+            flv_mux_push(s->mux, p, now_us);
+    }
+    flv_mux_flush(s->mux);
+}
+
+static void need_keyframe(struct flv_stream *s)
+{
+    if (s->video >= 0)
+        router_need_keyframe(s->router, (unsigned)s->video, s->layer);
+}
+
+static void on_ready(struct consumer *c)
+{
+    struct flv_stream *s = stream_of(c);
+
+    replay(s);
+    if (!s->gop.whole)
+        need_keyframe(s);
+}
+
+static void on_packets(struct consumer *c, const struct packet_batch *b)
+{
+    struct flv_stream *s = stream_of(c);
+    uint64_t now_us = worker_now_us(s->host->worker);
+
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->v[i]->track == s->video && b->v[i]->layer == s->layer)
+            s->video_seen_us = now_us;
+        flv_mux_push(s->mux, b->v[i], now_us);
+    }
+    flv_mux_flush(s->mux);
+}
+
+static void on_end(struct consumer *c, enum stream_end why)
+{
+    struct flv_stream *s = stream_of(c);
+
+    flv_mux_flush(s->mux);
+    if (why == STREAM_UNREACHABLE) {
+        s->host->counters.unreachable++;
+        stream_end(s, 503, "No node that has the stream could be reached.");
+        return;
+    }
+    list_for_each(it, &s->viewers)
+        s->host->counters.not_found += container_of(it, struct flv_viewer, link)->state == FLV_PARKED;
+    stream_end(s, 404, "Nobody publishes this stream.");
+}
+
+static const struct consumer_ops consumer_ops = {
+    .on_tracks = on_tracks, .on_ready = on_ready, .on_packets = on_packets, .on_end = on_end};
+
+/* ---- Ten times a second ----------------------------------------------------------------------------------------------- */
+
+/* A simulcast publisher without the bandwidth for its best layer does not send it. */
+static void leave_silent_layer(struct flv_stream *s, uint64_t now_us)
+{
+    if (s->video < 0 || s->layer == 0 || !router_is_ready(s->router) || now_us - s->video_seen_us < LAYER_SILENT_US)
+        return;
+    s->layer--;
+    s->video_seen_us = now_us;
+    log_info("flv", "nothing on the higher layer, going to layer %u stream=%s", s->layer, s->name);
+    if (flv_mux_tracks(s->mux, router_tracks(s->router), s->video, s->layer, s->audio))
+        return;
+    consumer_want(&s->consumer, wanted(s));
+    replay(s);
+    need_keyframe(s);
+}
+
+static void drop_stalled(struct flv_stream *s, uint64_t now_us)
+{
+    list_for_each(it, &s->viewers) {
+        struct flv_viewer *v = container_of(it, struct flv_viewer, link);
+        if (v->state == FLV_PARKED)
+            continue;
+        struct http_exchange *x = v->exchange;
+        size_t queued = http_stream_queued_bytes(x);
+        uint64_t taken = v->written_bytes - (queued < v->written_bytes ? queued : v->written_bytes);
+        if (queued == 0 || taken != v->progress_bytes) {
+            v->progress_bytes = taken;
+            v->progress_us = now_us;
+        } else if (now_us - v->progress_us > s->host->cfg.stall_us) {
+            s->host->counters.stalled++;
+            viewer_free(v);
+            http_stream_abort(x);
+        }
+    }
+}
+
+static bool anyone_parked(const struct flv_stream *s)
+{
+    for (const struct list *it = s->viewers.next; it != &s->viewers; it = it->next)
+        if (container_of(it, const struct flv_viewer, link)->state == FLV_PARKED)
+            return true;
+    return false;
+}
+
+static void on_tick(struct timer *t, uint64_t now_us)
+{
+    struct flv_stream *s = container_of(t, struct flv_stream, tick);
+
+    timer_start(t, TICK_US);
+    flv_mux_poll(s->mux, now_us);
+    leave_silent_layer(s, now_us);
+    if (++s->ticks % KEYFRAME_TICKS == 0) {
+        drop_stalled(s, now_us);
+        if (router_is_ready(s->router) && anyone_parked(s))
+            need_keyframe(s);
+    }
+    stream_free_if_idle(s);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------------------------------ */
+
+static void add_up(struct flv_mux_counters *sum, const struct flv_mux_counters *one)
+{
+    sum->chunks += one->chunks;
+    sum->video_frames += one->video_frames;
+    sum->audio_frames += one->audio_frames;
+    sum->bytes += one->bytes;
+    sum->lost_packets += one->lost_packets;
+    sum->damaged_frames += one->damaged_frames;
+    sum->resyncs += one->resyncs;
+}
+
+static void stream_free(struct flv_stream *s)
+{
+    struct flv_mux_counters last = flv_mux_counters(s->mux);
+
+    add_up(&s->host->counters.mux, &last);
+    router_detach(&s->consumer);
+    timer_stop(&s->tick);
+    hash_remove(&s->host->streams, &s->item);
+    flv_mux_destroy(&s->mux);
+    gop_clear(&s->gop);
+    free(s->gop.v);
+    free(s);
+}
+
+static void stream_free_if_idle(struct flv_stream *s)
+{
+    if (!s->opening && list_empty(&s->viewers))
+        stream_free(s);
+}
+
+static struct flv_stream *stream_open(struct flv_host *host, const char *name)
+{
+    struct flv_stream *s = calloc(1, sizeof(*s));
+    struct flv_mux_cfg mux = {.reorder_wait_us = host->cfg.reorder_wait_us, .on_chunk = on_chunk, .arg = s};
+
+    if (!s)
+        return NULL;
+    s->router = relay_router(host->cfg.relay, name);
+    if (!s->router || flv_mux_create(&s->mux, &mux)) {
+        free(s);
+        return NULL;
+    }
+    s->host = host;
+    s->video = s->audio = -1;
+    list_init(&s->viewers);
+    strcpy(s->name, name);
+    hash_push(&host->streams, &s->item, s->name, strlen(s->name));
+    s->consumer.ops = &consumer_ops;
+    s->consumer.kind = "flv";
+    timer_init(&s->tick, host->worker, on_tick);
+    timer_start(&s->tick, TICK_US);
+    return s;
+}
+
+static struct flv_viewer *viewer_open(struct flv_stream *s, struct http_exchange *x)
+{
+    struct flv_viewer *v = calloc(1, sizeof(*v));
+
+    if (!v)
+        return NULL;
+    v->stream = s;
+    v->exchange = x;
+    v->started_unix_us = worker_unix_us(s->host->worker);
+    random_token(v->id, FLV_VIEWER_ID_CHARS);
+    timer_init(&v->parked, s->host->worker, on_parked_long);
+    timer_start(&v->parked, s->host->cfg.park_us);
+    list_push_back(&s->viewers, &v->link);
+    s->host->counters.viewers++;
+    http_on_gone(x, viewer_gone, v);
+    return v;
+}
+
+void flv_stream_view(struct flv_host *host, const char *name, struct http_exchange *x)
+{
+    struct hash_item *item = hash_find(&host->streams, name, strlen(name));
+    struct flv_stream *s = item ? container_of(item, struct flv_stream, item) : stream_open(host, name);
+    struct flv_viewer *v = s ? viewer_open(s, x) : NULL;
+
+    if (!v) {
+        http_problem(x, 503, "This node is out of memory.");
+        if (s)
+            stream_free_if_idle(s);
+        return;
+    }
+    if (item) {
+        viewer_start(v);
+        if (!s->gop.whole && router_is_ready(s->router))
+            need_keyframe(s);
+        stream_free_if_idle(s); /* it was a HEAD */
+        return;
+    }
+    s->opening = true;
+    router_attach(s->router, &s->consumer, 0);
+    s->opening = false;
+    stream_free_if_idle(s);
+}
+
+void flv_stream_close(struct flv_stream *s)
+{
+    s->opening = true;
+    list_for_each(it, &s->viewers)
+        viewer_end(container_of(it, struct flv_viewer, link), 503, "This node stops.");
+    s->opening = false;
+    stream_free(s);
+}
