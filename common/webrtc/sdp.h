@@ -3,7 +3,7 @@
  *
  * Text is parsed and written with gstsdp; everything that a description says is checked and copied here, with
  * bounds, so nothing of the library outlives a call. The same parser reads answers (tests, the load tester).
- * Pure; any thread. Ownership: plain values; struct sdp_offer is large (SDP_OFFER_BYTES about 50 KiB): heap.
+ * Pure; any thread. Ownership: plain values; struct sdp_offer is large (80 KiB): heap.
  * Source: RFC 8866 (SDP), RFC 8829 (JSEP), RFC 8839 (ICE), RFC 8840 (trickle), RFC 8842 (DTLS),
  * RFC 8843/9143 (BUNDLE), RFC 8851, 8853 (rid, simulcast), RFC 9725 (WHIP), RFC 6184 s8.2.2 (H.264). */
 #pragma once
@@ -112,7 +112,7 @@ struct sdp_media {
     char mid[SDP_TOKEN_MAX + 1];
     char media[16];     /* "audio", "video", "application", ... as in the m= line, for the answer */
     char proto[32];     /* "UDP/TLS/RTP/SAVPF" */
-    char fmt[16];       /* its first format: a rejected section repeats it */
+    char fmt[32];       /* its first format: a rejected section repeats it */
     char msid_stream[SDP_TOKEN_MAX + 1], msid_track[SDP_TOKEN_MAX + 1];
     char cname[SDP_TOKEN_MAX + 1];
     size_t n_codecs, n_extmaps, n_ssrcs, n_rids;

@@ -183,9 +183,10 @@ static int parse_text(GstSDPMessage **out, const char *text, size_t len)
 
 /* ---- The session level -------------------------------------------------------------------------------------------- */
 
+/* Separated by spaces, says RFC 8839; libdatachannel puts a comma. */
 static void read_ice_options(struct sdp_offer *o, const char *value)
 {
-    for (struct word w = sdp_word(&value, " "); w.len; w = sdp_word(&value, " ")) {
+    for (struct word w = sdp_word(&value, " ,"); w.len; w = sdp_word(&value, " ,")) {
         o->ice_trickle = o->ice_trickle || sdp_word_is(w, "trickle");
         o->ice_renomination = o->ice_renomination || sdp_word_is(w, "renomination");
     }
