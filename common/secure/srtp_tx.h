@@ -6,7 +6,7 @@
  * under the same index again gives the very same bytes. Never protect two different packets under
  * one (SSRC, index): with GCM that gives the authentication key away.
  * Hot: srtp_tx_protect* allocate nothing and take no lock.
- * Thread: the worker's. Ownership: a srtp_tx owns its keys (2.3 KiB, aligned to the cache line).
+ * Thread: the worker's. Ownership: a srtp_tx owns its keys (2.2 KiB, aligned to the cache line).
  * Source: RFC 3711, RFC 7714. */
 #pragma once
 
