@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * directory_priv.h - what the files of directory/ share.
+ *
+ * directory.c   life, state, the beat that renews; nodes
+ * streams.c     what is known of streams: events, finds, the sweep
+ * claims.c      our own claims: taken, renewed, released
+ * redis_conn.c  a connection that comes back
+ * record.c      bytes of records and events, pure
+ * scripts.h     Lua */
+#pragma once
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "directory/directory.h"
+#include "directory/redis_conn.h"
+#include "io/timer.h"
+
+enum { KEY_CAP = 64 + STREAM_NAME_MAX + NODE_ID_MAX, PREFIX_MAX = 40 /* bytes */ };
+
+struct directory {
+    struct directory_cfg cfg;
+    struct worker *worker;
+    char address[256], password[256], prefix[PREFIX_MAX + 1], channel[KEY_CAP];
+    struct redis_conn *commands, *events;
+    enum directory_state state;
+    struct node_record self;
+    struct timer beat; /* a third of the lease */
+    struct timer soon; /* self changed: written at once; answers that were known when asked */
+
+    struct node_record *nodes; /* self first */
+    size_t n_nodes, cap_nodes;
+
+    struct hash streams; /* struct stream_entry */
+    struct hash claims;  /* struct claim */
+    struct list pending; /* struct request: finds and claims, waiting for an answer or for Redis */
+    struct list answered; /* struct request: their callbacks come from the loop */
+    uint64_t sweep_at;   /* bucket of streams where the next sweep begins */
+
+    struct timer closing;
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+    struct directory_counters counters;
+};
+
+struct request {
+    struct list link; /* in pending or answered */
+    struct directory *d;
+    char name[STREAM_NAME_MAX + 1];
+    void *arg;
+    /* One of the two; NULL both: forgotten. */
+    void (*on_claimed)(void *arg, enum claim_result result, uint64_t epoch, const char *owner);
+    void (*on_found)(void *arg, const struct stream_record *record, bool known);
+    bool is_claim, takeover, sent;
+    /* The answer. */
+    enum claim_result result;
+    bool has_record, known;
+    struct stream_record record; /* claim: owner and epoch */
+};
+
+/* ---- directory.c ---- */
+char *key_of(const struct directory *d, const char *kind, const char *name, char out[KEY_CAP]);
+/* A request's answer is complete: its callback comes from the loop, then it is freed. */
+void request_answer(struct request *q);
+/* Redis cannot be asked now. */
+void request_fail(struct request *q);
+
+/* ---- streams.c ---- */
+void streams_on_up(struct directory *d);
+void streams_on_event(struct directory *d, const struct stream_record *record, bool gone);
+void streams_sweep(struct directory *d);
+void streams_clear(struct directory *d);
+/* Last known record of a stream, even an old one; NULL: none. */
+const struct stream_record *streams_known(const struct directory *d, const char *name);
+void find_send(struct request *q);
+
+/* ---- claims.c ---- */
+void claims_renew(struct directory *d);
+void claims_release_all(struct directory *d);
+void claims_clear(struct directory *d);
+void claim_send(struct request *q);
+/* Redis is away: a provisional claim, unless another owner is known to live. */
+void claim_provisionally(struct request *q);
+bool claims_has(const struct directory *d, const char *name);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "directory/directory_priv.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    STREAMS_MAX = 200000, /* kept here; what is beyond is asked for when needed */
+    SWEEP_MAX = 100,      /* old entries asked again a beat */
+    SCAN_COUNT = 500,
+};
+
+struct stream_entry {
+    struct hash_item item;
+    struct stream_record record;
+    uint64_t confirmed_us; /* monotonic: last heard of */
+    bool gone;             /* known not to be published; the epoch is the last one's */
+};
+
+static struct stream_entry *entry_find(const struct directory *d, const char *name)
+{
+    struct hash_item *it = hash_find(&d->streams, name, strlen(name));
+
+    return it ? container_of(it, struct stream_entry, item) : NULL;
+}
+
+const struct stream_record *streams_known(const struct directory *d, const char *name)
+{
+    const struct stream_entry *e = entry_find(d, name);
+
+    return e ? &e->record : NULL;
+}
+
+static struct stream_entry *entry_open(struct directory *d, const char *name)
+{
+    struct stream_entry *e = entry_find(d, name);
+
+    if (e || d->streams.count >= STREAMS_MAX)
+        return e;
+    e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    strcpy(e->record.name, name);
+    e->gone = true;
+    hash_push(&d->streams, &e->item, e->record.name, strlen(name));
+    return e;
+}
+
+/* What Redis or an event says of a stream; tells when it is news. record NULL: nobody publishes it. */
+static void learn(struct directory *d, const char *name, const struct stream_record *record)
+{
+    struct stream_entry *e = entry_open(d, name);
+    bool news = true;
+
+    if (e) {
+        news = record ? e->gone || e->record.epoch != record->epoch || strcmp(e->record.owner, record->owner) != 0
+                      : !e->gone;
+        e->confirmed_us = worker_now_us(d->worker);
+        e->gone = !record;
+        if (record)
+            e->record = *record;
+    }
+    if (news)
+        d->cfg.ops->on_stream(d->cfg.arg, name, record);
+}
+
+void streams_on_event(struct directory *d, const struct stream_record *record, bool gone)
+{
+    const struct stream_entry *e = entry_find(d, record->name);
+
+    if (!gone && e && e->record.epoch > record->epoch)
+        return; /* of a publishing that is over */
+    learn(d, record->name, gone ? NULL : record);
+}
+
+/* ---- Asking ------------------------------------------------------------------------------------------------------ */
+
+/* HMGET owner epoch. */
+static bool read_record(const redisReply *r, const char *name, struct stream_record *out)
+{
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 || r->element[0]->type != REDIS_REPLY_STRING ||
+        r->element[1]->type != REDIS_REPLY_STRING)
+        return false;
+    *out = (struct stream_record){.epoch = strtoull(r->element[1]->str, NULL, 10)};
+    strcpy(out->name, name);
+    snprintf(out->owner, sizeof(out->owner), "%s", r->element[0]->str);
+    return out->epoch != 0;
+}
+
+static void ask(struct directory *d, const char *name, redis_reply_fn *fn, void *arg)
+{
+    char key[KEY_CAP];
+    const char *argv[] = {"HMGET", key_of(d, "stream:", name, key), "owner", "epoch"};
+
+    d->counters.commands++;
+    redis_conn_command(d->commands, fn, arg, LEN(argv), argv, NULL);
+}
+
+static void on_find_reply(void *arg, const redisReply *r)
+{
+    struct request *q = arg;
+
+    q->sent = false;
+    if (!r || r->type == REDIS_REPLY_ERROR) {
+        request_fail(q);
+        return;
+    }
+    q->known = true;
+    q->has_record = read_record(r, q->name, &q->record);
+    learn(q->d, q->name, q->has_record ? &q->record : NULL);
+    request_answer(q);
+}
+
+void find_send(struct request *q)
+{
+    q->sent = true;
+    ask(q->d, q->name, on_find_reply, q);
+}
+
+/* An entry says yes for a lease after it was last confirmed, and for as long as Redis is away; "no" is always asked
+ * anew (the relay remembers it for a moment). */
+static bool answer_from_memory(struct directory *d, struct request *q)
+{
+    const struct stream_entry *e = entry_find(d, q->name);
+
+    if (!e || e->gone ||
+        (d->state == DIRECTORY_UP && worker_now_us(d->worker) - e->confirmed_us > d->cfg.lease_us))
+        return false;
+    q->known = q->has_record = true;
+    q->record = e->record;
+    d->counters.finds_cached++;
+    request_answer(q);
+    return true;
+}
+
+void directory_find(struct directory *d, const char *name,
+                    void (*on_found)(void *arg, const struct stream_record *record, bool known), void *arg)
+{
+    struct request *q = calloc(1, sizeof(*q));
+
+    d->counters.finds++;
+    if (!q) {
+        on_found(arg, NULL, false); /* from within the call, this once: there is no memory to do it later */
+        return;
+    }
+    *q = (struct request){.d = d, .arg = arg, .on_found = on_found};
+    strcpy(q->name, name);
+    list_push_back(&d->pending, &q->link);
+    if (answer_from_memory(d, q))
+        return;
+    if (d->state == DIRECTORY_UP)
+        find_send(q);
+    else if (d->state == DIRECTORY_AWAY)
+        request_fail(q);
+}
+
+void directory_each_stream(const struct directory *d, bool (*fn)(void *arg, const struct stream_record *s), void *arg)
+{
+    hash_for_each(it, &d->streams) {
+        const struct stream_entry *e = container_of(it, struct stream_entry, item);
+        if (!e->gone && !fn(arg, &e->record))
+            return;
+    }
+}
+
+/* ---- Repair: what events missed ------------------------------------------------------------------------------------ */
+
+struct check {
+    struct directory *d;
+    char name[STREAM_NAME_MAX + 1];
+};
+
+static void on_check_reply(void *arg, const redisReply *r)
+{
+    struct check *c = arg;
+    struct stream_record record;
+
+    if (r && r->type != REDIS_REPLY_ERROR)
+        learn(c->d, c->name, read_record(r, c->name, &record) ? &record : NULL);
+    free(c);
+}
+
+static void check(struct directory *d, const char *name)
+{
+    struct check *c = calloc(1, sizeof(*c));
+
+    if (!c || !stream_name_valid(name)) {
+        free(c);
+        return;
+    }
+    c->d = d;
+    strcpy(c->name, name);
+    ask(d, name, on_check_reply, c);
+}
+
+static void on_scan_reply(void *arg, const redisReply *r);
+
+static void scan(struct directory *d, const char *cursor)
+{
+    char key[KEY_CAP], count[16];
+    const char *argv[] = {"SSCAN", key_of(d, "streams", "", key), cursor, "COUNT", count};
+
+    snprintf(count, sizeof(count), "%d", SCAN_COUNT);
+    d->counters.commands++;
+    d->counters.scans++;
+    redis_conn_command(d->commands, on_scan_reply, d, LEN(argv), argv, NULL);
+}
+
+static void on_scan_reply(void *arg, const redisReply *r)
+{
+    struct directory *d = arg;
+
+    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements != 2 || r->element[1]->type != REDIS_REPLY_ARRAY)
+        return;
+    const redisReply *names = r->element[1];
+    for (size_t i = 0; i < names->elements; i++)
+        if (names->element[i]->type == REDIS_REPLY_STRING)
+            check(d, names->element[i]->str);
+    if (strcmp(r->element[0]->str, "0") != 0)
+        scan(d, r->element[0]->str);
+}
+
+void streams_on_up(struct directory *d)
+{
+    scan(d, "0");
+}
+
+/* Asks again about the entries that have been silent for a lease, some each beat. */
+void streams_sweep(struct directory *d)
+{
+    uint64_t now_us = worker_now_us(d->worker);
+    size_t asked = 0;
+
+    for (size_t seen = 0; seen < d->streams.n_buckets && asked < SWEEP_MAX; seen++) {
+        struct hash_item *it = d->streams.buckets[d->sweep_at++ & (d->streams.n_buckets - 1)];
+        while (it) {
+            struct stream_entry *e = container_of(it, struct stream_entry, item);
+            it = it->next;
+            if (now_us - e->confirmed_us < d->cfg.lease_us)
+                continue;
+            if (e->gone) {
+                hash_remove(&d->streams, &e->item);
+                free(e);
+            } else {
+                check(d, e->record.name);
+                asked++;
+            }
+        }
+    }
+}
+
+void streams_clear(struct directory *d)
+{
+    hash_for_each(it, &d->streams) {
+        struct stream_entry *e = container_of(it, struct stream_entry, item);
+        hash_remove(&d->streams, it);
+        free(e);
+    }
+    hash_fini(&d->streams);
+}
