@@ -140,3 +140,19 @@ int control_write(uint8_t *dst, size_t cap, const Pipe__Envelope *m)
     pipe__envelope__pack(m, body);
     return (int)writer_len(&w);
 }
+
+void control_send(struct conn *c, const Pipe__Envelope *m)
+{
+    uint8_t small[2048], *frame = small; /* all but Subscribed with long track configurations */
+    size_t cap = CONTROL_HEADER_BYTES + pipe__envelope__get_packed_size(m);
+
+    if (cap > sizeof(small))
+        frame = malloc(cap);
+    int len = frame ? control_write(frame, cap, m) : CONTROL_ERR_MEMORY;
+    if (len < 0 || conn_queued_bytes(c) > CONTROL_QUEUE_MAX)
+        conn_close(c);
+    else
+        conn_write(c, frame, (size_t)len);
+    if (frame != small)
+        free(frame);
+}

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/compiler.h"
+#include "secure/conn.h"
 
 #include "pipe.pb-c.h"
 
@@ -16,6 +17,7 @@
 enum {
     CONTROL_FRAME_MAX = 64 * 1024, /* bytes of an Envelope; the largest honest one, Subscribed with 8 tracks, has 6 KiB */
     CONTROL_HEADER_BYTES = 4,
+    CONTROL_QUEUE_MAX = 1024 * 1024, /* bytes; some thousand answers */
 };
 
 enum control_err {
@@ -44,3 +46,5 @@ void control_reader_stop(struct control_reader *r);
 
 /* Writes m as a frame into dst[0..cap). Returns its length, or CONTROL_ERR_LENGTH when it does not fit. */
 MUST_USE int control_write(uint8_t *dst, size_t cap, const Pipe__Envelope *m);
+/* Sends m on a connection. One that has no memory for it, or too long a queue (its peer does not read), is closed. */
+void control_send(struct conn *c, const Pipe__Envelope *m);

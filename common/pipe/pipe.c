@@ -28,3 +28,21 @@ const char *pipe_lost_name(enum pipe_lost why)
     }
     return "unspecified";
 }
+
+void pipe_counters_add(struct pipe_counters *sum, const struct pipe_counters *c)
+{
+    sum->packets += c->packets;
+    sum->bytes += c->bytes;
+    sum->retransmitted += c->retransmitted;
+    sum->backfilled += c->backfilled;
+    sum->requested += c->requested;
+    sum->gone += c->gone;
+    sum->lost += c->lost;
+    sum->recovered += c->recovered;
+    sum->given_up += c->given_up;
+    sum->late += c->late;
+    sum->duplicates += c->duplicates;
+    sum->stale += c->stale;
+    sum->unauthenticated += c->unauthenticated;
+    sum->exhausted += c->exhausted;
+}

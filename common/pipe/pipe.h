@@ -81,3 +81,5 @@ struct pipe_counters {
     uint64_t unauthenticated; /* datagrams that failed authentication or were no RTP; dropped */
     uint64_t exhausted;       /* child: no packet left in the pool; parent: did not fit a datagram; dropped */
 };
+
+void pipe_counters_add(struct pipe_counters *sum, const struct pipe_counters *c);

@@ -69,4 +69,4 @@ struct pipe_server_counters {
     uint64_t bad_input;                  /* connections closed for what they sent */
     struct pipe_counters total;          /* of all subscriptions, closed ones included */
 };
-const struct pipe_server_counters *pipe_server_counters(struct pipe_server *s);
+struct pipe_server_counters pipe_server_counters(const struct pipe_server *s);

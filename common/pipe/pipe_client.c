@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipe/pipe_client.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/reader.h"
+#include "pipe/messages.h"
+#include "pipe/pipe_client_priv.h"
+#include "wire/demux.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    GIVE_UP_US = 1000000,
+    CONNECT_US = 3000000,
+    IDLE_US = 10000000,
+    MEDIA_SOCKET_BYTES = 8 * 1024 * 1024,
+    BLOCK_MASK = (1 << (32 - SSRC_BLOCK_BITS)) - 1,
+};
+
+/* ---- Media -------------------------------------------------------------------------------------------------- */
+
+static void wake(struct pipe_subscription *s, uint64_t now_us)
+{
+    uint64_t due_us = s->rx.wake_us;
+
+    if (due_us == UINT64_MAX)
+        timer_stop(&s->timer);
+    else if (!timer_running(&s->timer) || s->timer.due_us != due_us)
+        timer_start(&s->timer, due_us > now_us ? due_us - now_us : 0);
+}
+
+static struct pipe_subscription *find_block(struct pipe_client *c, uint32_t ssrc)
+{
+    uint32_t block = ssrc >> SSRC_BLOCK_BITS;
+
+    if (c->last && c->last->block == block)
+        return c->last;
+    struct hash_item *it = hash_find(&c->by_block, &block, sizeof(block));
+    if (it)
+        c->last = container_of(it, struct pipe_subscription, by_block);
+    return it ? c->last : NULL;
+}
+
+static void on_rtp(struct pipe_subscription *s, struct udp_datagram *d, uint64_t now_us)
+{
+    struct packet *p = pipe_rx_take(&s->rx, s->client->cfg.pool, d->bytes, d->len, now_us);
+
+    if (!p)
+        return;
+    s->parent->silent_ticks = 0;
+    if (s->rx.wake_us < s->timer.due_us)
+        wake(s, now_us);
+    s->ops->on_packet(s->arg, p);
+}
+
+static void on_rtcp(struct pipe_subscription *s, struct udp_datagram *d, uint64_t now_us)
+{
+    uint64_t rtt_us = pipe_rx_welcome(&s->rx, d->bytes, d->len, now_us);
+
+    if (!rtt_us)
+        return;
+    s->parent->silent_ticks = 0;
+    pipe_parent_note_rtt(s->parent, rtt_us);
+}
+
+static void on_datagram(struct pipe_client *c, struct udp_datagram *d, uint64_t now_us)
+{
+    enum demux_kind kind = demux_datagram(d->bytes, d->len);
+    struct reader r = reader_init(d->bytes, d->len);
+
+    reader_u32(&r);
+    if (kind == DEMUX_RTP)
+        reader_u32(&r); /* the time; an RTCP packet has its SSRC here */
+    uint32_t ssrc = reader_u32(&r);
+    bool ours = !r.bad && (kind == DEMUX_RTP || kind == DEMUX_RTCP);
+    struct pipe_subscription *s = ours ? find_block(c, ssrc) : NULL;
+    if (!s)
+        c->unknown++;
+    else if (kind == DEMUX_RTP)
+        on_rtp(s, d, now_us);
+    else
+        on_rtcp(s, d, now_us);
+}
+
+static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
+{
+    struct pipe_client *c = arg;
+    uint64_t now_us = worker_now_us(c->worker);
+
+    for (size_t i = 0; i < n; i++)
+        on_datagram(c, &v[i], now_us);
+}
+
+/* ---- The client -------------------------------------------------------------------------------------------------- */
+
+static void set_defaults(struct pipe_client_cfg *cfg)
+{
+    cfg->give_up_us = cfg->give_up_us ? cfg->give_up_us : GIVE_UP_US;
+    cfg->connect_us = cfg->connect_us ? cfg->connect_us : CONNECT_US;
+    cfg->idle_us = cfg->idle_us ? cfg->idle_us : IDLE_US;
+    if (cfg->bind.sa.sa_family == AF_UNSPEC)
+        cfg->bind.v4 = (struct sockaddr_in){.sin_family = AF_INET};
+}
+
+int pipe_client_open(struct pipe_client **out, struct worker *w, const struct pipe_client_cfg *cfg)
+{
+    struct pipe_client *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    c->cfg = *cfg;
+    c->cfg.tls = tls_ctx_ref(cfg->tls);
+    c->worker = w;
+    c->next_block = random_u32() & BLOCK_MASK;
+    set_defaults(&c->cfg);
+    list_init(&c->parents);
+    struct udp_cfg media = {
+        .bind = c->cfg.bind,
+        .recv_bytes = MEDIA_SOCKET_BYTES,
+        .send_bytes = MEDIA_SOCKET_BYTES,
+        .on_datagrams = on_datagrams,
+        .arg = c,
+    };
+    int err = hash_init(&c->by_block) ? -ENOMEM : udp_open(&c->udp, w, &media);
+    if (err) {
+        pipe_client_close(&c);
+        return err;
+    }
+    *out = c;
+    return 0;
+}
+
+void pipe_client_close(struct pipe_client **client)
+{
+    struct pipe_client *c = *client;
+    if (!c)
+        return;
+    *client = NULL;
+    assert(c->by_block.count == 0);
+    list_for_each(l, &c->parents) pipe_parent_close(container_of(l, struct pipe_parent, link));
+    if (c->udp)
+        udp_close(&c->udp);
+    hash_fini(&c->by_block);
+    tls_ctx_unref(&c->cfg.tls);
+    free(c);
+}
+
+void pipe_client_set_tls(struct pipe_client *c, struct tls_ctx *tls)
+{
+    struct tls_ctx *old = c->cfg.tls;
+
+    c->cfg.tls = tls_ctx_ref(tls);
+    tls_ctx_unref(&old);
+}
+
+/* ---- Subscribing --------------------------------------------------------------------------------------------------- */
+
+/* A timer that is due at once: a refusal decided here is told from the loop, as all are. */
+static void on_due(struct timer *t, uint64_t now_us)
+{
+    struct pipe_subscription *s = container_of(t, struct pipe_subscription, timer);
+
+    if (s->refusal) {
+        enum pipe_refusal reason = (enum pipe_refusal)s->refusal;
+        pipe_subscription_over(s);
+        s->ops->on_refused(s->arg, reason);
+        return;
+    }
+    enum pipe_rx_event event = pipe_rx_poll(&s->rx, now_us, s->parent->rtt_us);
+    wake(s, now_us);
+    if (event == PIPE_RX_CAUGHT_UP) {
+        s->ops->on_caught_up(s->arg);
+    } else if (event == PIPE_RX_DEAF) {
+        pipe_parent_send_unsubscribe(s->parent, s->id);
+        pipe_subscription_over(s);
+        s->ops->on_lost(s->arg, PIPE_LOST_MEDIA);
+    }
+}
+
+static bool copy_text(char *dst, size_t cap, const char *src)
+{
+    size_t len = strnlen(src, cap);
+
+    if (len == cap)
+        return false;
+    memcpy(dst, src, len + 1);
+    return true;
+}
+
+static uint32_t free_block(struct pipe_client *c)
+{
+    while (hash_find(&c->by_block, &c->next_block, sizeof(c->next_block)))
+        c->next_block = (c->next_block + 1) & BLOCK_MASK;
+    uint32_t block = c->next_block;
+    c->next_block = (c->next_block + 1) & BLOCK_MASK;
+    return block;
+}
+
+static int copy_request(struct pipe_subscription *s, const struct pipe_subscribe_cfg *cfg)
+{
+    if (!stream_name_valid(cfg->stream) || !copy_text(s->stream, sizeof(s->stream), cfg->stream) ||
+        cfg->n_from > LEN(s->from))
+        return -1;
+    s->want = cfg->want;
+    s->from_epoch = cfg->epoch;
+    s->n_from = cfg->n_from;
+    if (cfg->n_from)
+        memcpy(s->from, cfg->from, cfg->n_from * sizeof(*cfg->from));
+    if (cfg->path)
+        s->path = *cfg->path;
+    if (path_has(&s->path, s->client->cfg.self.id))
+        s->refusal = PIPE_REFUSED_LOOP;
+    else if (!path_add(&s->path, s->client->cfg.self.id))
+        s->refusal = PIPE_REFUSED_DEPTH;
+    return 0;
+}
+
+static struct pipe_subscription *subscription_create(struct pipe_client *c, const struct pipe_subscribe_cfg *cfg)
+{
+    struct pipe_subscription *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    s->client = c;
+    s->ops = cfg->ops;
+    s->arg = cfg->arg;
+    s->allowed = UINT64_MAX;
+    list_init(&s->link);
+    pipe_rx_init(&s->rx, c->cfg.engine, c->udp, c->cfg.give_up_us);
+    timer_init(&s->timer, c->worker, on_due);
+    if (copy_request(s, cfg) != 0) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+int pipe_subscribe(struct pipe_subscription **out, struct pipe_client *c, const struct pipe_subscribe_cfg *cfg)
+{
+    if (!node_id_valid(cfg->parent_id) || strlen(cfg->parent_address) > PARENT_ADDRESS_MAX)
+        return -1;
+    struct pipe_subscription *s = subscription_create(c, cfg);
+    struct pipe_parent *p = s ? pipe_parent_get(c, cfg->parent_id, cfg->parent_address) : NULL;
+    if (!p) {
+        free(s);
+        return -1;
+    }
+    s->block = free_block(c);
+    hash_push(&c->by_block, &s->by_block, &s->block, sizeof(s->block));
+    s->parent = p;
+    p->refs++;
+    p->idle_since_us = 0;
+    s->id = p->next_id++;
+    hash_push(&p->by_id, &s->by_id, &s->id, sizeof(s->id));
+    list_push_back(&p->subscriptions, &s->link);
+    if (s->refusal)
+        timer_start(&s->timer, 0);
+    else if (p->state == PARENT_UP)
+        pipe_parent_subscribe(p, s);
+    *out = s;
+    return 0;
+}
+
+void pipe_subscription_over(struct pipe_subscription *s)
+{
+    struct pipe_parent *p = s->parent;
+
+    if (s->state == SUBSCRIPTION_OVER)
+        return;
+    s->state = SUBSCRIPTION_OVER;
+    timer_stop(&s->timer);
+    list_remove(&s->link);
+    hash_remove(&p->by_id, &s->by_id);
+    hash_remove(&s->client->by_block, &s->by_block);
+    if (s->client->last == s)
+        s->client->last = NULL;
+    pipe_rx_fini(&s->rx);
+    if (list_empty(&p->subscriptions))
+        p->idle_since_us = worker_now_us(s->client->worker);
+}
+
+void pipe_subscription_close(struct pipe_subscription **subscription)
+{
+    struct pipe_subscription *s = *subscription;
+    if (!s)
+        return;
+    *subscription = NULL;
+    if (s->state == SUBSCRIPTION_ASKED)
+        pipe_parent_send_unsubscribe(s->parent, s->id);
+    pipe_subscription_over(s);
+    pipe_counters_add(&s->parent->total, &s->rx.counters);
+    pipe_parent_unref(s->parent);
+    free(s);
+}
+
+/* ---- What is wanted ---------------------------------------------------------------------------------------------------- */
+
+void pipe_subscription_want(struct pipe_subscription *s, uint64_t want)
+{
+    uint64_t ended = s->want & ~want;
+
+    if (want == s->want)
+        return;
+    s->want = want;
+    pipe_rx_stopped(&s->rx, ended);
+    if (s->state == SUBSCRIPTION_ASKED)
+        pipe_parent_send_want(s->parent, s);
+}
+
+void pipe_subscription_keyframe(struct pipe_subscription *s, unsigned track, unsigned layer)
+{
+    if (s->state == SUBSCRIPTION_ASKED)
+        pipe_parent_send_keyframe(s->parent, s->id, track, layer);
+}
+
+/* ---- What the parent says ------------------------------------------------------------------------------------------------ */
+
+static bool copy_keys(struct srtp_master *out, const Pipe__Keys *m)
+{
+    out->profile = SRTP_PROFILE_GCM_128;
+    if (!m || m->key.len != srtp_key_len(out->profile) || m->salt.len != srtp_salt_len(out->profile))
+        return false;
+    memcpy(out->key, m->key.data, m->key.len);
+    memcpy(out->salt, m->salt.data, m->salt.len);
+    return true;
+}
+
+static bool parse_subscribed(const struct pipe_subscription *s, const Pipe__Subscribed *m, struct pipe_rx_cfg *cfg,
+                             struct track_set *tracks, struct pipe_path *source)
+{
+    cfg->ssrc = m->ssrc;
+    cfg->feedback_ssrc = m->feedback_ssrc;
+    cfg->tracks = tracks;
+    if (m->ssrc >> SSRC_BLOCK_BITS != s->block || m->ssrc % PIPE_STREAM_LAYERS != 0 || m->media_port == 0 ||
+        m->media_port > UINT16_MAX || !copy_keys(&cfg->to_child, m->to_child) || !copy_keys(&cfg->to_parent, m->to_parent))
+        return false;
+    cfg->peer = *conn_peer(s->parent->conn);
+    addr_set_port(&cfg->peer, (uint16_t)m->media_port);
+    return message_tracks_parse(tracks, m) == MESSAGE_OK && message_path_parse(source, m->n_source, m->source) == MESSAGE_OK;
+}
+
+void pipe_subscription_on_subscribed(struct pipe_subscription *s, const Pipe__Subscribed *m)
+{
+    struct pipe_rx_cfg cfg;
+    struct track_set tracks;
+    struct pipe_path source;
+    uint64_t now_us = worker_now_us(s->client->worker);
+
+    if (!parse_subscribed(s, m, &cfg, &tracks, &source)) {
+        pipe_parent_fail(s->parent, PIPE_LOST_PROTOCOL);
+        return;
+    }
+    if (pipe_rx_associate(&s->rx, &cfg, now_us) != 0) {
+        pipe_parent_send_unsubscribe(s->parent, s->id);
+        pipe_subscription_over(s);
+        s->ops->on_lost(s->arg, PIPE_LOST_MEDIA);
+        return;
+    }
+    pipe_rx_poll(&s->rx, now_us, s->parent->rtt_us); /* says hello */
+    wake(s, now_us);
+    s->ops->on_subscribed(s->arg, &tracks, &source);
+}
+
+void pipe_subscription_on_started(struct pipe_subscription *s, const Pipe__Started *m)
+{
+    uint64_t now_us = worker_now_us(s->client->worker);
+    struct pipe_position first;
+
+    for (size_t i = 0; i < m->n_first; i++)
+        if (message_position_parse(&first, m->first[i]) && s->want & s->allowed & want_bit(first.track, first.layer))
+            pipe_rx_started(&s->rx, &first, now_us);
+    wake(s, now_us);
+}
+
+void pipe_subscription_on_caught_up(struct pipe_subscription *s, const Pipe__CaughtUp *m)
+{
+    uint64_t now_us = worker_now_us(s->client->worker);
+    struct pipe_position end;
+
+    for (size_t i = 0; i < m->n_end; i++)
+        if (message_position_parse(&end, m->end[i]) && s->want & want_bit(end.track, end.layer))
+            pipe_rx_catch(&s->rx, &end);
+    pipe_rx_caught_up(&s->rx, now_us, s->parent->rtt_us);
+    wake(s, now_us);
+}
+
+void pipe_subscription_on_thinned(struct pipe_subscription *s, uint64_t allowed)
+{
+    pipe_rx_stopped(&s->rx, s->allowed & ~allowed);
+    s->allowed = allowed;
+    if (s->ops->on_thinned)
+        s->ops->on_thinned(s->arg, allowed);
+}
+
+/* ---- Facts --------------------------------------------------------------------------------------------------------------- */
+
+const struct pipe_counters *pipe_subscription_counters(const struct pipe_subscription *s)
+{
+    return &s->rx.counters;
+}
+
+const char *pipe_subscription_parent(const struct pipe_subscription *s)
+{
+    return s->parent->id;
+}
+
+uint64_t pipe_subscription_rtt_us(const struct pipe_subscription *s)
+{
+    return s->parent->rtt_us;
+}
+
+int64_t pipe_subscription_clock_offset_us(const struct pipe_subscription *s)
+{
+    return pipe_parent_offset_us(s->parent);
+}
+
+static struct pipe_parent_stats stats_of(const struct pipe_parent *p)
+{
+    struct pipe_parent_stats stats = {
+        .id = p->id,
+        .address = p->address,
+        .connected = p->state == PARENT_UP,
+        .rtt_us = p->rtt_us,
+        .clock_offset_us = pipe_parent_offset_us(p),
+        .total = p->total,
+    };
+
+    for (const struct list *l = p->subscriptions.next; l != &p->subscriptions; l = l->next) {
+        stats.subscriptions++;
+        pipe_counters_add(&stats.total, &container_of(l, const struct pipe_subscription, link)->rx.counters);
+    }
+    return stats;
+}
+
+void pipe_client_each_parent(const struct pipe_client *c, void (*fn)(void *arg, const struct pipe_parent_stats *), void *arg)
+{
+    for (const struct list *l = c->parents.next; l != &c->parents; l = l->next) {
+        struct pipe_parent_stats stats = stats_of(container_of(l, const struct pipe_parent, link));
+        fn(arg, &stats);
+    }
+}

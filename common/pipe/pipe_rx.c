@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipe/pipe_rx.h"
+
+#include "base/seq.h"
+#include "pipe/pipe_feedback.h"
+#include "pipe/pipe_rtp.h"
+#include "wire/rtp_view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RTP_PADDING_BIT = 0x20 };
+
+/* ---- Life ------------------------------------------------------------------------------------------------ */
+
+void pipe_rx_init(struct pipe_rx *rx, struct srtp_engine *engine, struct udp_socket *udp, uint64_t give_up_us)
+{
+    *rx = (struct pipe_rx){.engine = engine, .udp = udp, .give_up_us = give_up_us, .wake_us = UINT64_MAX};
+}
+
+static void dissociate(struct pipe_rx *rx)
+{
+    srtp_rx_destroy(&rx->in);
+    srtp_tx_destroy(&rx->out);
+    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
+        free(rx->layers[i]);
+        rx->layers[i] = NULL;
+    }
+    rx->caught_by_us = rx->quiet_us = 0;
+    rx->wake_us = UINT64_MAX;
+}
+
+void pipe_rx_fini(struct pipe_rx *rx)
+{
+    dissociate(rx);
+}
+
+static int open_layers(struct pipe_rx *rx, const struct track_set *tracks)
+{
+    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
+        unsigned track = i / LAYERS_MAX;
+        if (track >= tracks->n || i % LAYERS_MAX >= tracks->v[track].n_layers)
+            continue;
+        rx->layers[i] = calloc(1, sizeof(struct rx_layer));
+        if (!rx->layers[i])
+            return -1;
+        recovery_init(&rx->layers[i]->recovery, rx->give_up_us, &rx->counters);
+    }
+    return 0;
+}
+
+int pipe_rx_associate(struct pipe_rx *rx, const struct pipe_rx_cfg *cfg, uint64_t now_us)
+{
+    dissociate(rx);
+    if (srtp_rx_create(&rx->in, rx->engine, &cfg->to_child) != 0 ||
+        srtp_tx_create(&rx->out, rx->engine, &cfg->to_parent) != 0 || open_layers(rx, cfg->tracks) != 0) {
+        dissociate(rx);
+        return -1;
+    }
+    rx->ssrc = cfg->ssrc;
+    rx->feedback_ssrc = cfg->feedback_ssrc;
+    rx->peer = cfg->peer;
+    rx->hello_wait_us = RX_HELLO_FIRST_US;
+    rx->hello_us = rx->wake_us = now_us;
+    return 0;
+}
+
+/* ---- Datagrams -------------------------------------------------------------------------------------------- */
+
+/* Anything authentic: the parent knows where we are. */
+static void heard(struct pipe_rx *rx, uint64_t now_us)
+{
+    rx->heard_us = now_us;
+    rx->hello_wait_us = RX_HELLO_US;
+    rx->hello_us = now_us + RX_HELLO_US;
+    rx->quiet_us = 0;
+}
+
+/* The window guesses the index from the one before; where the guess would be wrong (the first packet, a long
+ * gap) a copy is put to the number the datagram claims, and kept only if that proves true. */
+static int open_packet(struct pipe_rx *rx, struct rx_layer *l, uint64_t seq, uint8_t *bytes, size_t len, size_t *plain_len)
+{
+    uint64_t index = seq & PIPE_INDEX_MASK;
+
+    if (l->open && (seq16_extend(l->window.top, (uint16_t)index) & PIPE_INDEX_MASK) == index)
+        return srtp_rx_unprotect(rx->engine, rx->in, &l->window, bytes, len, plain_len, NULL);
+    if (l->open && index < l->window.top)
+        return SRTP_ERR_OLD;
+    struct srtp_window moved = l->window;
+    if (l->open)
+        srtp_window_advance(&moved, index);
+    else
+        srtp_window_init(&moved, index);
+    int err = srtp_rx_unprotect(rx->engine, rx->in, &moved, bytes, len, plain_len, NULL);
+    if (err == SRTP_OK) {
+        l->window = moved;
+        l->open = true;
+    }
+    return err;
+}
+
+static int fill_packet(struct pipe_rx *rx, struct rx_layer *l, struct packet *p, const struct rtp_view *v, uint8_t *bytes,
+                       size_t len)
+{
+    size_t hdr_len = (size_t)(v->payload - bytes), plain_len = 0;
+
+    if (bytes[0] & RTP_PADDING_BIT || pipe_rtp_parse(p, v) != RTP_OK ||
+        len > hdr_len + PIPE_TAG_BYTES + PACKET_PAYLOAD_MAX)
+        return SRTP_ERR_AUTH;
+    int err = open_packet(rx, l, p->seq, bytes, len, &plain_len);
+    if (err)
+        return err;
+    p->payload_len = (uint16_t)(plain_len - hdr_len);
+    memcpy(p->bytes + p->ext_len, v->payload, p->payload_len);
+    return SRTP_OK;
+}
+
+static void count_refused(struct pipe_rx *rx, int err)
+{
+    if (err == SRTP_ERR_REPLAY || err == SRTP_ERR_OLD)
+        rx->counters.duplicates++;
+    else
+        rx->counters.unauthenticated++;
+}
+
+static void arrived(struct pipe_rx *rx, struct rx_layer *l, const struct packet *p, uint64_t now_us)
+{
+    size_t gaps = l->recovery.n;
+
+    rx->counters.packets++;
+    rx->counters.bytes += p->payload_len;
+    recovery_push(&l->recovery, p->seq, now_us);
+    if (l->recovery.n > gaps && now_us + l->recovery.reorder_us < rx->wake_us)
+        rx->wake_us = now_us + l->recovery.reorder_us;
+    heard(rx, now_us);
+}
+
+struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us)
+{
+    struct rtp_view v;
+
+    if (!rx->in || rtp_view_parse(&v, bytes, len) != RTP_OK) {
+        rx->counters.unauthenticated++;
+        return NULL;
+    }
+    uint32_t i = v.ssrc - rx->ssrc;
+    if (i >= PIPE_STREAM_LAYERS || !rx->layers[i]) {
+        rx->counters.stale++;
+        return NULL;
+    }
+    struct packet *p = packet_create(pool); /* before it counts as seen: it can be asked for again */
+    if (!p) {
+        rx->counters.exhausted++;
+        return NULL;
+    }
+    int err = fill_packet(rx, rx->layers[i], p, &v, bytes, len);
+    if (err) {
+        count_refused(rx, err);
+        packet_unref(&p);
+        return NULL;
+    }
+    p->track = (uint8_t)(i / LAYERS_MAX);
+    p->layer = (uint8_t)(i % LAYERS_MAX);
+    arrived(rx, rx->layers[i], p, now_us);
+    return p;
+}
+
+uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us)
+{
+    struct feedback f;
+    size_t plain_len;
+
+    if (!rx->in || srtp_rx_unprotect_rtcp(rx->engine, rx->in, bytes, len, &plain_len) != SRTP_OK ||
+        feedback_parse(&f, bytes, plain_len) != FEEDBACK_OK || f.kind != FEEDBACK_WELCOME || f.sent_us > now_us) {
+        rx->counters.unauthenticated++;
+        return 0;
+    }
+    heard(rx, now_us);
+    return now_us - f.sent_us;
+}
+
+/* ---- What the parent says by control --------------------------------------------------------------------------- */
+
+static struct rx_layer *layer_at(const struct pipe_rx *rx, const struct pipe_position *at)
+{
+    return rx->layers[at->track * LAYERS_MAX + at->layer];
+}
+
+void pipe_rx_started(struct pipe_rx *rx, const struct pipe_position *first, uint64_t now_us)
+{
+    struct rx_layer *l = layer_at(rx, first);
+
+    if (!l)
+        return;
+    recovery_start(&l->recovery, first->seq, now_us);
+    if (recovery_deadline_us(&l->recovery) < rx->wake_us)
+        rx->wake_us = recovery_deadline_us(&l->recovery);
+}
+
+void pipe_rx_stopped(struct pipe_rx *rx, uint64_t layers)
+{
+    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++)
+        if (rx->layers[i] && layers >> i & 1)
+            recovery_stop(&rx->layers[i]->recovery);
+}
+
+void pipe_rx_catch(struct pipe_rx *rx, const struct pipe_position *end)
+{
+    struct rx_layer *l = layer_at(rx, end);
+
+    if (l)
+        l->catch_end = end->seq;
+}
+
+void pipe_rx_caught_up(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)
+{
+    uint64_t wait_us = rtt_us * 4 > RX_CAUGHT_MIN_US ? rtt_us * 4 : RX_CAUGHT_MIN_US;
+
+    rx->caught_by_us = now_us + wait_us;
+    rx->wake_us = now_us;
+}
+
+static bool all_caught(const struct pipe_rx *rx)
+{
+    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
+        const struct rx_layer *l = rx->layers[i];
+        if (l && l->catch_end && !recovery_complete(&l->recovery, l->catch_end))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Asking ---------------------------------------------------------------------------------------------------- */
+
+static void send_feedback(struct pipe_rx *rx, uint8_t *dst, size_t len, size_t cap)
+{
+    int sealed = srtp_tx_protect_rtcp(rx->engine, rx->out, dst, len, cap);
+
+    udp_commit(rx->udp, sealed > 0 ? (size_t)sealed : 0);
+}
+
+static void say_hello(struct pipe_rx *rx, uint64_t now_us)
+{
+    size_t cap = FEEDBACK_HELLO_BYTES + SRTCP_OVERHEAD_MAX;
+    uint8_t *dst = udp_reserve(rx->udp, &rx->peer, cap);
+
+    if (!rx->quiet_us)
+        rx->quiet_us = now_us;
+    send_feedback(rx, dst, feedback_write_hello(dst, FEEDBACK_HELLO, rx->feedback_ssrc, now_us), cap);
+    rx->hello_us = now_us + rx->hello_wait_us;
+    rx->hello_wait_us = rx->hello_wait_us * 2 < RX_HELLO_US ? rx->hello_wait_us * 2 : RX_HELLO_US;
+}
+
+static void send_ask(struct pipe_rx *rx, const struct feedback_range *v, size_t n)
+{
+    size_t cap = FEEDBACK_BYTES_MAX + SRTCP_OVERHEAD_MAX;
+    uint8_t *dst = udp_reserve(rx->udp, &rx->peer, cap);
+
+    send_feedback(rx, dst, feedback_write_ask(dst, rx->feedback_ssrc, v, n), cap);
+}
+
+static void ask_for_missing(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)
+{
+    struct feedback_range ranges[FEEDBACK_RANGES_MAX];
+    struct recovery_ask asks[FEEDBACK_RANGES_MAX];
+    size_t n = 0;
+
+    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
+        struct rx_layer *l = rx->layers[i];
+        size_t more = l && l->recovery.n ? recovery_poll(&l->recovery, now_us, rtt_us, asks, LEN(asks) - n) : 0;
+        for (size_t k = 0; k < more; k++)
+            ranges[n++] = (struct feedback_range){
+                .track = (uint8_t)(i / LAYERS_MAX),
+                .layer = (uint8_t)(i % LAYERS_MAX),
+                .count = (uint16_t)asks[k].count,
+                .first = (uint32_t)asks[k].first,
+            };
+    }
+    if (n)
+        send_ask(rx, ranges, n);
+}
+
+static uint64_t next_wake(const struct pipe_rx *rx, uint64_t now_us)
+{
+    uint64_t wake_us = rx->hello_us;
+
+    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
+        const struct rx_layer *l = rx->layers[i];
+        uint64_t due_us = l && l->recovery.n ? recovery_deadline_us(&l->recovery) : UINT64_MAX;
+        if (due_us < wake_us)
+            wake_us = due_us;
+    }
+    if (rx->caught_by_us && now_us + RX_CAUGHT_STEP_US < wake_us)
+        wake_us = now_us + RX_CAUGHT_STEP_US;
+    return wake_us;
+}
+
+enum pipe_rx_event pipe_rx_poll(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)
+{
+    enum pipe_rx_event event = PIPE_RX_NOTHING;
+
+    if (!rx->in)
+        return event;
+    ask_for_missing(rx, now_us, rtt_us);
+    if (now_us >= rx->hello_us)
+        say_hello(rx, now_us);
+    if (rx->caught_by_us && (now_us >= rx->caught_by_us || all_caught(rx))) {
+        rx->caught_by_us = 0;
+        event = PIPE_RX_CAUGHT_UP;
+    } else if (rx->quiet_us && now_us - rx->quiet_us >= RX_DEAF_US) {
+        event = PIPE_RX_DEAF;
+    }
+    rx->wake_us = next_wake(rx, now_us);
+    return event;
+}

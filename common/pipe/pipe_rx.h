@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pipe_rx.h - the receiving end of one subscription: authenticates datagrams, makes packets of them, and says what
+ * to ask for again.
+ *
+ * The packet's whole number is in the clear part of the datagram, so after a gap of any length the index to
+ * authenticate under is known; the replay window moves only for what proved authentic.
+ * Hot: pipe_rx_take allocates nothing but a packet from the pool.
+ * Thread: the worker's; now_us is its clock. Ownership: embedded in its owner. */
+#pragma once
+
+#include "base/compiler.h"
+#include "io/addr.h"
+#include "io/udp.h"
+#include "media/packet.h"
+#include "media/track.h"
+#include "pipe/pipe.h"
+#include "pipe/recovery.h"
+#include "secure/srtp_rx.h"
+#include "secure/srtp_tx.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    RX_HELLO_FIRST_US = 50000,  /* until the second hello; then twice as long each time */
+    RX_HELLO_US = 1000000,      /* and at most so long; also how long silence lasts before hellos begin again */
+    RX_DEAF_US = 3000000,       /* hellos unanswered for so long: no datagram comes through */
+    RX_CAUGHT_MIN_US = 100000,  /* how long the last packets of a backfill are waited for, or four round trips */
+    RX_CAUGHT_STEP_US = 5000,
+};
+
+struct rx_layer {
+    bool open; /* a packet was authenticated: window holds */
+    uint64_t catch_end; /* the backfill ends here */
+    struct srtp_window window;
+    struct recovery recovery;
+};
+
+struct pipe_rx {
+    struct srtp_engine *engine;
+    struct udp_socket *udp;
+    uint64_t give_up_us;
+    struct pipe_counters counters;
+
+    /* the association; none when in is NULL */
+    struct srtp_rx *in;
+    struct srtp_tx *out;
+    struct addr peer; /* the parent's media socket */
+    uint32_t ssrc, feedback_ssrc;
+    struct rx_layer *layers[PIPE_STREAM_LAYERS];
+
+    uint64_t heard_us, hello_us, hello_wait_us; /* last authentic datagram; when the next hello is due */
+    uint64_t quiet_us;    /* when the hellos of this silence began; 0: they have not */
+    uint64_t caught_by_us; /* the end of the backfill was announced and is waited for until then; 0: not */
+    uint64_t wake_us;     /* when pipe_rx_poll is due */
+};
+
+/* What a Subscribed says of an association. */
+struct pipe_rx_cfg {
+    struct srtp_master to_child, to_parent;
+    uint32_t ssrc, feedback_ssrc;
+    struct addr peer;
+    const struct track_set *tracks; /* borrowed */
+};
+
+void pipe_rx_init(struct pipe_rx *rx, struct srtp_engine *engine, struct udp_socket *udp, uint64_t give_up_us);
+void pipe_rx_fini(struct pipe_rx *rx);
+/* Begins an association, ending the one before it, and says hello. 0, or -1 when memory is short (then there is none). */
+MUST_USE int pipe_rx_associate(struct pipe_rx *rx, const struct pipe_rx_cfg *cfg, uint64_t now_us);
+
+/* One RTP datagram, decrypted in place. The packet, with one reference for the caller, or NULL: counted. */
+struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us);
+/* One RTCP datagram. Its round trip, or 0 when it was none of ours. */
+uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us);
+
+/* Sending of a layer begins with this packet; what is not sent any more; where the backfill ended. */
+void pipe_rx_started(struct pipe_rx *rx, const struct pipe_position *first, uint64_t now_us);
+void pipe_rx_stopped(struct pipe_rx *rx, uint64_t layers);
+void pipe_rx_catch(struct pipe_rx *rx, const struct pipe_position *end);
+void pipe_rx_caught_up(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us);
+
+enum pipe_rx_event {
+    PIPE_RX_NOTHING,
+    PIPE_RX_CAUGHT_UP, /* once after pipe_rx_caught_up */
+    PIPE_RX_DEAF,      /* RX_DEAF_US are over */
+};
+/* Asks for what is missing, says hello when that is due, and sets wake_us anew. */
+enum pipe_rx_event pipe_rx_poll(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us);
