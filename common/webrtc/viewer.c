@@ -399,7 +399,7 @@ int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg)
     v->arg = cfg->arg;
     v->worker = rtc_endpoint_worker(cfg->endpoint);
     v->consumer = (struct consumer){.ops = &consumer_ops, .kind = "whep"};
-    strncpy(v->cname, cfg->cname, sizeof(v->cname) - 1);
+    random_token(v->cname, RTC_CNAME_BYTES);
     init_track(&v->video, cfg->video ? cfg->video : &none, ssrc);
     init_track(&v->audio, cfg->audio ? cfg->audio : &none, ssrc + 2);
     timer_init(&v->pace, v->worker, on_pace);
@@ -452,6 +452,16 @@ uint32_t rtc_viewer_ssrc(const struct rtc_viewer *v, enum codec_kind kind)
 uint32_t rtc_viewer_rtx_ssrc(const struct rtc_viewer *v, enum codec_kind kind)
 {
     return track_of(v, kind)->sender.cfg.rtx_ssrc;
+}
+
+const struct track_set *rtc_viewer_tracks(const struct rtc_viewer *v)
+{
+    return v->consumer.router ? router_tracks(v->consumer.router) : NULL;
+}
+
+const char *rtc_viewer_cname(const struct rtc_viewer *v)
+{
+    return v->cname;
 }
 
 const char *rtc_viewer_state_name(enum rtc_viewer_state state)

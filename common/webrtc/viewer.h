@@ -24,7 +24,7 @@
 
 struct rtc_viewer;
 
-enum { RTC_PAYLOADS_MAX = 12, RTC_CNAME_MAX = 24 };
+enum { RTC_PAYLOADS_MAX = 12, RTC_CNAME_BYTES = 16 /* 96 random bits: RFC 7022 s5 */ };
 
 /* A payload type that was agreed on. */
 struct rtc_payload {
@@ -48,19 +48,18 @@ struct rtc_viewer_ops {
     void (*on_tracks)(void *arg, bool playable);
     /* The stream ended, or there is none. on_tracks may follow. */
     void (*on_end)(void *arg, enum stream_end why);
-    /* The transport is gone; only rtc_viewer_destroy is left to call. Never from within a call. */
+    /* The transport is gone; only rtc_viewer_destroy is left to call (here already). Never from within a call. */
     void (*on_closed)(void *arg, enum rtc_close why, const char *detail);
-}; /* each may destroy the viewer */
+}; /* the first two come from the router and must not destroy the viewer */
 
 struct rtc_viewer_cfg {
     struct rtc_endpoint *endpoint;
     const struct rtc_viewer_media *audio, *video; /* copied */
-    const char *cname;                /* of both tracks; copied, at most RTC_CNAME_MAX bytes */
     const struct rtc_viewer_ops *ops; /* borrowed */
     void *arg;
 };
 
-/* Draws SSRCs and credentials. 0, or -1 when memory is short. */
+/* Draws SSRCs, CNAME and credentials. 0, or -1 when memory is short. */
 MUST_USE int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg);
 /* Clears the pointer; NULL inside is fine. */
 void rtc_viewer_destroy(struct rtc_viewer **v);
@@ -71,6 +70,10 @@ void rtc_viewer_play(struct rtc_viewer *v, struct router *router);
 struct rtc_transport *rtc_viewer_transport(struct rtc_viewer *v);
 uint32_t rtc_viewer_ssrc(const struct rtc_viewer *v, enum codec_kind kind);
 uint32_t rtc_viewer_rtx_ssrc(const struct rtc_viewer *v, enum codec_kind kind);
+/* Of the epoch that is being played or was last; NULL before the first. */
+const struct track_set *rtc_viewer_tracks(const struct rtc_viewer *v);
+/* Of both tracks: so the receiver knows that they belong together. */
+const char *rtc_viewer_cname(const struct rtc_viewer *v);
 /* Index of the payload for this track, or -1. Of H.264's, the same profile in mode 1 is best, then one that contains
  * the track's, then any: decoders go by what is in the stream. */
 int rtc_payload_find(const struct rtc_viewer_media *m, const struct track *track);

@@ -32,7 +32,7 @@ struct rtc_viewer {
     unsigned reports_sent; /* since it went live */
     uint64_t connected_us, first_packet_us, catch_up_us;
     uint64_t keyframes_asked, bad_rtcp;
-    char cname[RTC_CNAME_MAX + 1];
+    char cname[RTC_CNAME_BYTES + 1];
     struct viewer_track video, audio;
 };
 

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whep_answer.c - what of an offer we agree to, and the answer's text; see whep_priv.h. */
+#include "edge/whep_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Extensions of the cluster's packets that are passed on, and the capture time that each packet has. */
+static const enum rtp_ext_kind extensions[] = {RTP_EXT_AUDIO_LEVEL, RTP_EXT_VIDEO_ORIENTATION, RTP_EXT_PLAYOUT_DELAY,
+                                               RTP_EXT_DEPENDENCY_DESCRIPTOR, RTP_EXT_ABS_CAPTURE_TIME};
+
+static bool can_send(const struct sdp_codec *c)
+{
+    return c->codec != CODEC_AAC && codec_kind(c->codec) != CODEC_KIND_NONE; /* AAC has an Opus track beside it */
+}
+
+static bool usable(const struct sdp_media *m, enum sdp_kind kind)
+{
+    return m->kind == kind && !m->rejected && (m->direction == SDP_RECVONLY || m->direction == SDP_SENDRECV);
+}
+
+static void agree_on_section(const struct sdp_offer *o, enum sdp_kind kind, struct whep_section *s)
+{
+    memset(s, 0, sizeof(*s));
+    s->at = -1;
+    for (size_t i = 0; i < o->n_media && s->at < 0; i++)
+        if (usable(&o->media[i], kind))
+            s->at = (int)i;
+    if (s->at < 0)
+        return;
+    const struct sdp_media *m = &o->media[s->at];
+    for (size_t i = 0; i < m->n_codecs && s->media.n_payloads < RTC_PAYLOADS_MAX; i++) {
+        const struct sdp_codec *c = &m->codecs[i];
+        if (!can_send(c))
+            continue;
+        s->media.payloads[s->media.n_payloads++] = (struct rtc_payload){
+            .codec = c->codec,
+            .h264_profile = c->h264_profile,
+            .pt = c->pt,
+            .rtx_pt = c->rtx_pt,
+            .packetization = c->h264_packetization,
+        };
+    }
+    s->media.two_byte_ext = m->extmap_allow_mixed;
+    for (size_t i = 0; i < LEN(extensions); i++)
+        s->media.ext_id[extensions[i]] = sdp_extmap_id(m, extensions[i]);
+    if (s->media.n_payloads == 0)
+        s->at = -1;
+}
+
+void whep_agree(const struct sdp_offer *o, struct whep_section *audio, struct whep_section *video)
+{
+    agree_on_section(o, SDP_AUDIO, audio);
+    agree_on_section(o, SDP_VIDEO, video);
+}
+
+/* The payload that the stream's track is sent with, or -1. */
+static int preferred(const struct rtc_viewer_media *m, const struct track_set *tracks, enum codec_kind kind)
+{
+    for (size_t i = 0; tracks && i < tracks->n; i++) {
+        int at = codec_kind(tracks->v[i].codec) == kind ? rtc_payload_find(m, &tracks->v[i]) : -1;
+        if (at >= 0)
+            return at;
+    }
+    return -1;
+}
+
+/* All payloads that a later epoch may need stay agreed on; the one of this epoch leads. */
+static void answer_section(struct sdp_answer *a, const struct whep_section *s, int first, const struct whep_session *session,
+                           enum codec_kind kind)
+{
+    if (s->at < 0)
+        return;
+    const struct sdp_media *offered = &a->offer->media[s->at];
+    struct sdp_answer_media *m = &a->media[s->at];
+    m->accepted = true;
+    m->direction = SDP_SENDONLY;
+    if (first >= 0)
+        m->codecs[m->n_codecs++] = sdp_codec_of_pt(offered, s->media.payloads[first].pt);
+    for (size_t i = 0; i < s->media.n_payloads && m->n_codecs < SDP_ANSWER_CODECS_MAX; i++)
+        if ((int)i != first)
+            m->codecs[m->n_codecs++] = sdp_codec_of_pt(offered, s->media.payloads[i].pt);
+    m->rtx = true;
+    m->feedback = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR;
+    for (size_t i = 0; i < LEN(extensions); i++)
+        m->extensions |= UINT32_C(1) << extensions[i];
+    m->ssrc = rtc_viewer_ssrc(session->viewer, kind);
+    m->rtx_ssrc = rtc_viewer_rtx_ssrc(session->viewer, kind);
+    m->msid_stream = "millrace";
+    m->msid_track = kind == CODEC_KIND_AUDIO ? "audio" : "video";
+}
+
+static void fill_transport(struct sdp_answer *a, const struct whep_session *s)
+{
+    struct rtc_transport *t = rtc_viewer_transport(s->viewer);
+
+    a->session_id = hash_code(s->id, strlen(s->id)) >> 2;
+    a->version = s->generation;
+    a->ice_ufrag = rtc_transport_ufrag(t);
+    a->ice_pwd = rtc_transport_pwd(t);
+    a->fingerprint = rtc_endpoint_fingerprint(s->w->cfg.endpoint);
+    a->candidates = rtc_endpoint_candidates(s->w->cfg.endpoint, &a->n_candidates);
+}
+
+int whep_answer_write(char *dst, size_t cap, struct whep_session *s, const struct track_set *tracks)
+{
+    struct whep_section audio, video;
+    struct sdp_answer a;
+
+    whep_agree(s->offer, &audio, &video);
+    sdp_answer_init(&a, s->offer);
+    fill_transport(&a, s);
+    answer_section(&a, &audio, preferred(&audio.media, tracks, CODEC_KIND_AUDIO), s, CODEC_KIND_AUDIO);
+    answer_section(&a, &video, preferred(&video.media, tracks, CODEC_KIND_VIDEO), s, CODEC_KIND_VIDEO);
+    int first = audio.at >= 0 && (video.at < 0 || audio.at < video.at) ? audio.at : video.at;
+    for (size_t i = 0; i < s->offer->n_media; i++)
+        a.media[i].cname = rtc_viewer_cname(s->viewer);
+    s->kind = s->offer->media[first].kind;
+    memcpy(s->mid, s->offer->media[first].mid, sizeof(s->mid));
+    return sdp_answer_write(dst, cap, &a);
+}
+
+int whep_restart_write(char *dst, size_t cap, const struct whep_session *s)
+{
+    struct sdp_offer *o = calloc(1, sizeof(*o)); /* what of the offer an sdpfrag repeats */
+    struct sdp_answer a;
+
+    if (!o)
+        return SDP_ERR_ROOM;
+    o->n_media = 1;
+    o->media[0].kind = s->kind;
+    strcpy(o->media[0].media, s->kind == SDP_AUDIO ? "audio" : "video");
+    strcpy(o->media[0].proto, "UDP/TLS/RTP/SAVPF");
+    strcpy(o->media[0].fmt, "0");
+    memcpy(o->media[0].mid, s->mid, sizeof(s->mid));
+    sdp_answer_init(&a, o);
+    fill_transport(&a, s);
+    a.media[0].accepted = true;
+    int len = sdp_fragment_write(dst, cap, &a);
+    free(o);
+    return len;
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whep_session.c - one WHEP session: joining, playing, the grace time, the end; see whep_priv.h.
+ *
+ *   JOINING -> tracks that go with the offer  -> 201 -> PLAYING <-> GRACE (the stream ended, and came back)
+ *           -> anything else                  -> an error -> OVER */
+#include "edge/whep_priv.h"
+
+#include "base/log.h"
+#include "base/random.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RETRY_MIN_S = 1,
+    RETRY_SPREAD_S = 3, /* spread, so that a crowd that was refused does not come back as one */
+};
+
+static unsigned retry_s(void)
+{
+    return RETRY_MIN_S + random_u32() % RETRY_SPREAD_S;
+}
+
+void whep_refuse(struct http_exchange *x, int status, unsigned retry_after_s, const char *detail)
+{
+    char seconds[16];
+
+    if (retry_after_s) {
+        snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
+        http_reply_header(x, "Retry-After", seconds);
+    }
+    http_problem(x, status, "%s", detail);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------- */
+
+static void add_past(struct whep_totals *t, const struct rtc_viewer *viewer)
+{
+    struct rtc_viewer_facts f;
+
+    rtc_viewer_facts(viewer, &f);
+    for (size_t i = 0; i < LEN(f.sent); i++) {
+        t->packets += f.sent[i].packets;
+        t->octets += f.sent[i].octets;
+        t->resent += f.sent[i].resent;
+        t->nacked += f.sent[i].nacked;
+        t->resend_gone += f.sent[i].resend_gone;
+        t->resend_refused += f.sent[i].resend_refused;
+    }
+    t->keyframes_asked += f.keyframes_asked;
+    t->bad_rtcp += f.bad_rtcp;
+}
+
+void whep_session_destroy(struct whep_session *s)
+{
+    if (s->state == WHEP_PLAYING || s->state == WHEP_GRACE)
+        s->w->viewers--;
+    add_past(&s->w->past, s->viewer);
+    hash_remove(&s->w->sessions, &s->item);
+    timer_stop(&s->timer);
+    rtc_viewer_destroy(&s->viewer);
+    free(s->offer);
+    free(s);
+}
+
+/* From within the router's callbacks: they still look at the viewer. */
+static void destroy_soon(struct whep_session *s)
+{
+    if (s->state == WHEP_PLAYING || s->state == WHEP_GRACE)
+        s->w->viewers--;
+    s->state = WHEP_OVER;
+    timer_start(&s->timer, 0);
+}
+
+static void fail_join(struct whep_session *s, int status, bool retry, const char *detail)
+{
+    whep_refuse(s->x, status, retry ? retry_s() : 0, detail);
+    s->x = NULL;
+    destroy_soon(s);
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------- */
+
+void whep_session_etag(const struct whep_session *s, char out[WHEP_ID_CAP])
+{
+    snprintf(out, WHEP_ID_CAP, "\"%.*s-%u\"", WHEP_TOKEN_SHOWN, strchr(s->id, '-') + 1, s->generation);
+}
+
+static int start_transport(struct whep_session *s)
+{
+    struct rtc_remote remote = {
+        .ufrag = s->offer->ice_ufrag,
+        .pwd = s->offer->ice_pwd,
+        .fingerprint = s->offer->fingerprint,
+        .role = sdp_answer_role(s->offer),
+    };
+
+    return rtc_transport_start(rtc_viewer_transport(s->viewer), &remote);
+}
+
+static void reply_created(struct whep_session *s, const char *answer, size_t len)
+{
+    char location[sizeof("/whep/session/") + WHEP_ID_CAP], etag[WHEP_ID_CAP];
+
+    snprintf(location, sizeof(location), "/whep/session/%s", s->id);
+    whep_session_etag(s, etag);
+    http_reply_header(s->x, "Location", location);
+    http_reply_header(s->x, "ETag", etag);
+    http_reply(s->x, 201, "application/sdp", answer, len);
+    s->x = NULL;
+}
+
+static void answer(struct whep_session *s)
+{
+    char *text = malloc(WHEP_ANSWER_CAP);
+    int len = text ? whep_answer_write(text, WHEP_ANSWER_CAP, s, rtc_viewer_tracks(s->viewer)) : SDP_ERR_ROOM;
+
+    if (len < 0 || start_transport(s) < 0) {
+        s->w->counters.overloaded++;
+        fail_join(s, 503, true, "out of memory");
+    } else {
+        reply_created(s, text, (size_t)len);
+        s->w->counters.joins++;
+        s->w->viewers++;
+        s->state = WHEP_PLAYING;
+        timer_stop(&s->timer);
+        free(s->offer);
+        s->offer = NULL;
+    }
+    free(text);
+}
+
+/* ---- the viewer's callbacks ---------------------------------------------------------------------------------- */
+
+static void on_tracks(void *arg, bool playable)
+{
+    struct whep_session *s = arg;
+
+    if (s->state == WHEP_GRACE && playable) {
+        s->state = WHEP_PLAYING;
+        timer_stop(&s->timer);
+    }
+    if (s->state != WHEP_JOINING)
+        return;
+    if (playable) {
+        answer(s);
+        return;
+    }
+    s->w->counters.not_acceptable++;
+    fail_join(s, 406, false, "the stream has no codec that the offer can receive");
+}
+
+static void refuse_join(struct whep_session *s, enum stream_end why)
+{
+    if (why == STREAM_UNREACHABLE) {
+        s->w->counters.unreachable++;
+        fail_join(s, 503, true, "the stream's nodes cannot be reached");
+        return;
+    }
+    s->w->counters.no_publisher++;
+    fail_join(s, 409, true, "nobody publishes this stream");
+}
+
+static void on_end(void *arg, enum stream_end why)
+{
+    struct whep_session *s = arg;
+
+    if (s->state == WHEP_JOINING) {
+        refuse_join(s, why);
+    } else if (s->state == WHEP_PLAYING) {
+        s->state = WHEP_GRACE;
+        timer_start(&s->timer, s->w->cfg.grace_us);
+    }
+}
+
+static void on_closed(void *arg, enum rtc_close why, const char *detail)
+{
+    struct whep_session *s = arg;
+
+    if (why == RTC_CLOSE_UNREACHED)
+        s->w->counters.never_connected++;
+    else
+        s->w->counters.lost++;
+    log_info("whep", "session %.*s over: %s%s%s stream=%s", (int)(strcspn(s->id, "-") + 1 + WHEP_TOKEN_SHOWN), s->id,
+             rtc_close_name(why), detail && detail[0] ? ": " : "", detail ? detail : "", s->stream);
+    whep_session_destroy(s);
+}
+
+static const struct rtc_viewer_ops viewer_ops = {.on_tracks = on_tracks, .on_end = on_end, .on_closed = on_closed};
+
+static void on_timer(struct timer *t, uint64_t now_us)
+{
+    struct whep_session *s = container_of(t, struct whep_session, timer);
+
+    (void)now_us;
+    if (s->state == WHEP_JOINING) {
+        s->w->counters.timeouts++;
+        whep_refuse(s->x, 504, retry_s(), "the stream did not come in time");
+    } else if (s->state == WHEP_GRACE) {
+        s->w->counters.ended++;
+    }
+    whep_session_destroy(s);
+}
+
+static void on_gone(struct http_exchange *x, void *arg)
+{
+    struct whep_session *s = arg;
+
+    (void)x;
+    s->w->counters.gone++;
+    whep_session_destroy(s);
+}
+
+/* ---- the beginning ---------------------------------------------------------------------------------------------- */
+
+static int create_viewer(struct whep_session *s)
+{
+    struct whep_section audio, video;
+
+    whep_agree(s->offer, &audio, &video);
+    struct rtc_viewer_cfg cfg = {
+        .endpoint = s->w->cfg.endpoint,
+        .audio = audio.at >= 0 ? &audio.media : NULL,
+        .video = video.at >= 0 ? &video.media : NULL,
+        .ops = &viewer_ops,
+        .arg = s,
+    };
+    return rtc_viewer_create(&s->viewer, &cfg);
+}
+
+void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer)
+{
+    struct router *router = relay_router(w->cfg.relay, stream);
+    struct whep_session *s = router ? calloc(1, sizeof(*s)) : NULL;
+
+    if (s) {
+        s->w = w;
+        s->offer = offer;
+    }
+    if (!s || create_viewer(s) < 0) {
+        free(s);
+        free(offer);
+        w->counters.overloaded++;
+        whep_refuse(x, 503, retry_s(), "out of memory");
+        return;
+    }
+    s->x = x;
+    s->http_peer = *http_peer(x);
+    s->started_unix_us = worker_unix_us(w->worker);
+    s->remote_ufrag = hash_code(offer->ice_ufrag, strlen(offer->ice_ufrag));
+    snprintf(s->stream, sizeof(s->stream), "%s", stream);
+    int prefix = snprintf(s->id, sizeof(s->id), "%u-", w->cfg.index);
+    random_token(s->id + prefix, WHEP_TOKEN_BYTES);
+    hash_push(&w->sessions, &s->item, s->id + prefix, WHEP_TOKEN_BYTES);
+    timer_init(&s->timer, w->worker, on_timer);
+    timer_start(&s->timer, w->cfg.join_us);
+    http_on_gone(x, on_gone, s);
+    rtc_viewer_play(s->viewer, router);
+}
+
+struct whep_session *whep_session_find(const struct whep *w, const char *token)
+{
+    struct hash_item *item = hash_find(&w->sessions, token, strlen(token));
+    struct whep_session *s = item ? container_of(item, struct whep_session, item) : NULL;
+
+    return s && (s->state == WHEP_PLAYING || s->state == WHEP_GRACE) ? s : NULL;
+}
+
+/* ---- what it is ---------------------------------------------------------------------------------------------------- */
+
+void whep_totals(const struct whep *w, struct whep_totals *out)
+{
+    *out = w->past;
+    hash_for_each(it, &w->sessions) add_past(out, container_of(it, struct whep_session, item)->viewer);
+}
+
+void whep_each(const struct whep *w, void (*fn)(void *arg, const struct whep_facts *f), void *arg)
+{
+    hash_for_each(it, &w->sessions)
+    {
+        struct whep_session *s = container_of(it, struct whep_session, item);
+        struct rtc_transport *t = rtc_viewer_transport(s->viewer);
+        char id[WHEP_ID_CAP];
+        struct whep_facts f = {
+            .id = id,
+            .stream = s->stream,
+            .http_peer = s->http_peer,
+            .started_unix_us = s->started_unix_us,
+            .ended = s->state == WHEP_GRACE,
+            .profile = rtc_transport_profile(t),
+            .transport = rtc_transport_counters(t),
+        };
+        if (s->state != WHEP_PLAYING && s->state != WHEP_GRACE)
+            continue;
+        snprintf(id, sizeof(id), "%.*s", (int)(strcspn(s->id, "-") + 1 + WHEP_TOKEN_SHOWN), s->id);
+        if (!rtc_transport_peer(t, &f.peer))
+            memset(&f.peer, 0, sizeof(f.peer));
+        rtc_viewer_facts(s->viewer, &f.viewer);
+        fn(arg, &f);
+    }
+}
