@@ -118,12 +118,14 @@ static bool sign_self(X509 *x, EVP_PKEY *key, const char *common_name)
            ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), random_u64() >> 1 | 1) == 1 &&
            X509_gmtime_adj(X509_getm_notBefore(x), -DAY_S) && /* peers' clocks differ */
            X509_gmtime_adj(X509_getm_notAfter(x), (long)VALID_DAYS * DAY_S) &&
-           X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)common_name, -1, -1, 0) == 1 &&
-           X509_set_issuer_name(x, name) == 1 && X509_set_pubkey(x, key) == 1 && X509_sign(x, key, EVP_sha256()) > 0;
+           X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)common_name, -1, -1,
+                                      0) == 1 &&
+           X509_set_issuer_name(x, name) == 1 && X509_set_pubkey(x, key) == 1 &&
+           X509_sign(x, key, EVP_sha256()) > 0;
 }
 
 /* Takes over the three; frees them on failure. */
-static int finish(struct cert **out, X509 *x, EVP_PKEY *key, STACK_OF(X509) *chain)
+static int finish(struct cert **out, X509 *x, EVP_PKEY *key, STACK_OF(X509) * chain)
 {
     struct cert *c = calloc(1, sizeof(*c));
     struct fingerprint f;
@@ -209,7 +211,7 @@ static FILE *open_file(const char *path, char err[CERT_ERROR_CAP])
 }
 
 /* The first certificate to *x, those after it to *chain. */
-static int load_chain(const char *path, X509 **x, STACK_OF(X509) **chain, char err[CERT_ERROR_CAP])
+static int load_chain(const char *path, X509 **x, STACK_OF(X509) * *chain, char err[CERT_ERROR_CAP])
 {
     FILE *f = open_file(path, err);
     if (!f)
@@ -236,8 +238,10 @@ static int load_key(const char *path, EVP_PKEY **key, char err[CERT_ERROR_CAP])
     ERR_clear_error();
     if (*key)
         return 0;
-    return refuse(err, encrypted ? "%s: the private key is encrypted; one without passphrase is needed"
-                                 : "%s: no private key in PEM form is in it", path);
+    return refuse(err,
+                  encrypted ? "%s: the private key is encrypted; one without passphrase is needed"
+                            : "%s: no private key in PEM form is in it",
+                  path);
 }
 
 int cert_load(struct cert **out, const char *chain_path, const char *key_path, char err[CERT_ERROR_CAP])

@@ -30,7 +30,8 @@ struct fingerprint {
  * Returns 0 or -1 when the system cannot make keys. */
 MUST_USE int cert_create_self_signed(struct cert **out, const char *common_name);
 /* Chain and key from PEM files. Returns 0, or -1 with the reason (which file, what is wrong) in err. */
-MUST_USE int cert_load(struct cert **out, const char *chain_path, const char *key_path, char err[CERT_ERROR_CAP]);
+MUST_USE int cert_load(struct cert **out, const char *chain_path, const char *key_path,
+                       char err[CERT_ERROR_CAP]);
 void cert_destroy(struct cert **cert);
 
 /* SHA-256 fingerprint as SDP wants it: "sha-256 AB:CD:...". Borrowed from the certificate. */

@@ -11,7 +11,7 @@
 struct cert {
     X509 *x509;
     EVP_PKEY *key;
-    STACK_OF(X509) *chain; /* intermediates; NULL when there are none */
+    STACK_OF(X509) * chain; /* intermediates; NULL when there are none */
     char fingerprint[FINGERPRINT_TEXT_CAP];
 };
 

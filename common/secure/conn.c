@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    HANDSHAKE_US = 10000000, /* a TLS handshake takes three round trips at most */
+    HANDSHAKE_US = 10000000,   /* a TLS handshake takes three round trips at most */
     ALERT_LINGER_US = 1000000, /* to get the alert out that says why */
     END_LINGER_US = 5000000,   /* the peer has ended: what is queued may still go */
 };
@@ -19,10 +19,10 @@ struct conn {
     struct worker *worker;
     const struct conn_ops *ops;
     void *arg;
-    struct timer handshake; /* TLS only: runs until it is open */
+    struct timer handshake;  /* TLS only: runs until it is open */
     struct turn_hook resume; /* TLS only: hands over what came while paused */
-    uint64_t linger_us; /* of a conn_shutdown that waits for the handshake; 0: none */
-    int err;            /* for on_close, where has_err */
+    uint64_t linger_us;      /* of a conn_shutdown that waits for the handshake; 0: none */
+    int err;                 /* for on_close, where has_err */
     bool has_err;
     bool closing; /* on_close is the only callback left */
     bool paused;
@@ -267,8 +267,8 @@ void conn_listener_set_tls(struct conn_listener *l, struct tls_ctx *ctx)
     tls_ctx_unref(&before);
 }
 
-int conn_connect(struct conn **out, struct worker *w, const struct addr *to, struct tls_ctx *ctx, const char *peer_name,
-                 const struct conn_ops *ops, void *arg)
+int conn_connect(struct conn **out, struct worker *w, const struct addr *to, struct tls_ctx *ctx,
+                 const char *peer_name, const struct conn_ops *ops, void *arg)
 {
     struct conn *c = conn_new(w, ctx, peer_name);
     if (!c)

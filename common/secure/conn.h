@@ -4,10 +4,9 @@
  * The words and the life of io/tcp.h; ctx == NULL means plain TCP, and then nothing is added: buffers
  * shared by conn_write_buf go out without copy. With TLS, on_open comes after the handshake (on accepted
  * connections too) and everything written is encrypted for this peer alone.
- * Life: made by on_accept or conn_connect; on_open once; then on_data, on_drain; on_close exactly once, from the
- * loop and never from within the caller's own call; the struct conn is freed after it returns. After conn_close only
- * on_close comes.
- * Thread: the worker's. */
+ * Life: made by on_accept or conn_connect; on_open once; then on_data, on_drain; on_close exactly once, from
+ * the loop and never from within the caller's own call; the struct conn is freed after it returns. After
+ * conn_close only on_close comes. Thread: the worker's. */
 #pragma once
 
 #include "base/compiler.h"
@@ -27,17 +26,18 @@ enum {
 };
 
 struct conn_ops {
-    void (*on_open)(void *arg);                                  /* may be NULL */
+    void (*on_open)(void *arg);                                   /* may be NULL */
     void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* borrowed; len > 0 */
-    void (*on_drain)(void *arg);                                 /* queue fell to zero; may be NULL */
+    void (*on_drain)(void *arg);                                  /* queue fell to zero; may be NULL */
     /* 0: the peer ended in order; negative errno; -ECANCELED after conn_close; or CONN_ERR_TLS. */
     void (*on_close)(void *arg, int err);
 };
 
-/* As tcp_listen. on_accept must call conn_set_ops or conn_close before it returns; a TLS connection is given before
- * its handshake. ctx is referenced; NULL for plain TCP. 0 or a negative errno. */
-MUST_USE int conn_listen(struct conn_listener **out, struct worker *w, const struct addr *bind, bool reuse_port,
-                         struct tls_ctx *ctx, void (*on_accept)(void *arg, struct conn *c), void *arg);
+/* As tcp_listen. on_accept must call conn_set_ops or conn_close before it returns; a TLS connection is given
+ * before its handshake. ctx is referenced; NULL for plain TCP. 0 or a negative errno. */
+MUST_USE int conn_listen(struct conn_listener **out, struct worker *w, const struct addr *bind,
+                         bool reuse_port, struct tls_ctx *ctx, void (*on_accept)(void *arg, struct conn *c),
+                         void *arg);
 /* Connections that were accepted live on. */
 void conn_listener_close(struct conn_listener **l);
 void conn_listener_local(const struct conn_listener *l, struct addr *out);

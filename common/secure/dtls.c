@@ -90,8 +90,8 @@ static int bio_create(BIO *bio)
 static BIO_METHOD *bio_method(void)
 {
     BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "datagrams of a session");
-    if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) && BIO_meth_set_ctrl(m, bio_ctrl) &&
-        BIO_meth_set_create(m, bio_create))
+    if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
+        BIO_meth_set_ctrl(m, bio_ctrl) && BIO_meth_set_create(m, bio_create))
         return m;
     BIO_meth_free(m);
     return NULL;
@@ -129,8 +129,8 @@ static const char *profile_word(enum srtp_profile p)
 
 static bool set_profiles(SSL_CTX *ssl, const enum srtp_profile *profiles)
 {
-    static const enum srtp_profile all[] = {SRTP_PROFILE_GCM_128, SRTP_PROFILE_GCM_256, SRTP_PROFILE_CM_SHA1_80,
-                                            SRTP_PROFILE_NONE};
+    static const enum srtp_profile all[] = {SRTP_PROFILE_GCM_128, SRTP_PROFILE_GCM_256,
+                                            SRTP_PROFILE_CM_SHA1_80, SRTP_PROFILE_NONE};
     char list[128] = "";
     size_t at = 0;
 
@@ -154,8 +154,7 @@ static bool set_up(SSL_CTX *ssl, const struct cert *cert, const enum srtp_profil
     SSL_CTX_set_cert_verify_callback(ssl, verify_fingerprint, NULL);
     return SSL_CTX_set_min_proto_version(ssl, DTLS1_2_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(ssl, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES") == 1 &&
-           SSL_CTX_set1_groups_list(ssl, groups) == 1 && cert_use(cert, ssl) &&
-           set_profiles(ssl, profiles);
+           SSL_CTX_set1_groups_list(ssl, groups) == 1 && cert_use(cert, ssl) && set_profiles(ssl, profiles);
 }
 
 int dtls_ctx_create(struct dtls_ctx **out, const struct cert *cert, const enum srtp_profile *profiles)
@@ -272,8 +271,8 @@ static bool export_keys(struct dtls *d)
 
     if (key_len == 0)
         return false;
-    if (SSL_export_keying_material(d->ssl, block, 2 * (key_len + salt_len), exporter_label, sizeof(exporter_label) - 1,
-                                   NULL, 0, 0) != 1)
+    if (SSL_export_keying_material(d->ssl, block, 2 * (key_len + salt_len), exporter_label,
+                                   sizeof(exporter_label) - 1, NULL, 0, 0) != 1)
         return false;
     struct reader r = reader_init(block, 2 * (key_len + salt_len));
     client->profile = server->profile = profile;

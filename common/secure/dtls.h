@@ -6,11 +6,11 @@
  *   1. dtls_create, then dtls_start (an active one sends its ClientHello);
  *   2. every datagram whose first byte is 20..63 (RFC 7983) goes to dtls_feed; dtls_poll at dtls_deadline_us
  *      sends again what was lost;
- *   3. on DTLS_LIVE: take the keys by dtls_keys, then dtls_shrink frees OpenSSL's state (74 KiB; 0.6 stay), keeping our
- *      last flight (some 100 bytes) to answer a peer that did not get it;
+ *   3. on DTLS_LIVE: take the keys by dtls_keys, then dtls_shrink frees OpenSSL's state (74 KiB; 0.6 stay),
+ *      keeping our last flight (some 100 bytes) to answer a peer that did not get it;
  *   4. DTLS_FAILED or DTLS_CLOSED: destroy it.
- * After dtls_shrink an alert can no longer be authenticated: it gives DTLS_LEAVING, a hint after which the caller
- * should close unless a fresh consent check (RFC 7675) passes soon; a forged one does no harm then.
+ * After dtls_shrink an alert can no longer be authenticated: it gives DTLS_LEAVING, a hint after which the
+ * caller should close unless a fresh consent check (RFC 7675) passes soon; a forged one does no harm then.
  *
  * Time: now_us is the caller's clock. OpenSSL measures retransmission with the system's own; the deadline is
  * translated from it at each call.
@@ -40,20 +40,21 @@ enum dtls_role {
 enum dtls_state {
     DTLS_HANDSHAKE,
     DTLS_LIVE,    /* keys are there */
-    DTLS_LEAVING, /* as DTLS_LIVE, but something that may be the peer's close_notify came (after dtls_shrink) */
+    DTLS_LEAVING, /* as DTLS_LIVE, but what may be the peer's close_notify came (after dtls_shrink) */
     DTLS_CLOSED,  /* the peer's close_notify, authenticated */
     DTLS_FAILED,  /* refused or given up: see dtls_error */
 };
 
 /* profiles: in our order of preference, ended by SRTP_PROFILE_NONE; NULL for all three, GCM_128 first.
  * The certificate is borrowed for the context's life. Returns 0 or -1. */
-MUST_USE int dtls_ctx_create(struct dtls_ctx **out, const struct cert *cert, const enum srtp_profile *profiles);
+MUST_USE int dtls_ctx_create(struct dtls_ctx **out, const struct cert *cert,
+                             const enum srtp_profile *profiles);
 void dtls_ctx_destroy(struct dtls_ctx **ctx); /* after its sessions */
 
 struct dtls_cfg {
     enum dtls_role role;
     struct fingerprint peer; /* what the peer's certificate must have, from its SDP */
-    /* Sends one datagram, of at most DTLS_MTU bytes, borrowed. Called from within dtls_start, _feed, _poll, _close. */
+    /* Sends one datagram of at most DTLS_MTU bytes, borrowed; from within dtls_start, _feed, _poll, _close. */
     void (*send)(void *arg, const uint8_t *datagram, size_t len);
     void *arg;
 };

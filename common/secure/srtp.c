@@ -59,7 +59,8 @@ void srtp_master_random(struct srtp_master *out, enum srtp_profile profile)
 
 /* s4.3.1: the session key of a label is the AES-CM key stream of the master key, from
  * x = (label << 48) xor salt, times 2^16. */
-static bool derive_one(EVP_CIPHER_CTX *ctx, const struct srtp_master *m, uint8_t label, uint8_t *out, size_t len)
+static bool derive_one(EVP_CIPHER_CTX *ctx, const struct srtp_master *m, uint8_t label, uint8_t *out,
+                       size_t len)
 {
     static const uint8_t zeros[SRTP_KEY_MAX];
     uint8_t iv[SRTP_CM_IV_BYTES] = {0}; /* a 12-byte salt stands left of two zero bytes: RFC 7714 s11 */
@@ -74,7 +75,8 @@ static bool derive_one(EVP_CIPHER_CTX *ctx, const struct srtp_master *m, uint8_t
 
 bool srtp_derive(struct srtp_session *out, const struct srtp_master *m, enum srtp_kind kind)
 {
-    uint8_t label = kind == SRTP_KIND_RTP ? 0 : 3; /* s4.3.1, s4.3.2: cipher, then authentication, then salt */
+    uint8_t label =
+        kind == SRTP_KIND_RTP ? 0 : 3; /* s4.3.1, s4.3.2: cipher, then authentication, then salt */
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (!ctx)
         return false;

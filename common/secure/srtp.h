@@ -21,10 +21,10 @@ enum srtp_profile {
 };
 
 enum {
-    SRTP_KEY_MAX = 32,         /* bytes */
-    SRTP_SALT_MAX = 14,        /* bytes */
-    SRTP_TAG_MAX = 16,         /* bytes that RTP protection adds at most */
-    SRTCP_OVERHEAD_MAX = 20,   /* bytes that RTCP protection adds at most: tag and index word */
+    SRTP_KEY_MAX = 32,       /* bytes */
+    SRTP_SALT_MAX = 14,      /* bytes */
+    SRTP_TAG_MAX = 16,       /* bytes that RTP protection adds at most */
+    SRTCP_OVERHEAD_MAX = 20, /* bytes that RTCP protection adds at most: tag and index word */
 };
 
 enum srtp_err {

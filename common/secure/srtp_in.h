@@ -18,7 +18,8 @@ struct srtp_in;
 enum srtp_in_direction { SRTP_IN_RECEIVE, SRTP_IN_SEND };
 
 /* 0, SRTP_ERR_MEMORY or SRTP_ERR_PROFILE. */
-MUST_USE int srtp_in_create(struct srtp_in **out, enum srtp_in_direction direction, const struct srtp_master *master);
+MUST_USE int srtp_in_create(struct srtp_in **out, enum srtp_in_direction direction,
+                            const struct srtp_master *master);
 void srtp_in_destroy(struct srtp_in **in);
 
 /* In place. SRTP_OK with the shorter length, or an srtp_err (the bytes are then undefined). */

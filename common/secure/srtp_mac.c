@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * HMAC-SHA1 for one packet at a time (RFC 2104).
  *
- * OpenSSL's SHA1_* functions are deprecated in 3.x but do what EVP cannot: the states after the key blocks are
- * plain memory, copied for each packet, where EVP_MAC allocates a context a message. */
+ * OpenSSL's SHA1_* functions are deprecated in 3.x but do what EVP cannot: the states after the key blocks
+ * are plain memory, copied for each packet, where EVP_MAC allocates a context a message. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "secure/srtp_priv.h"
 

@@ -2,8 +2,8 @@
  * The SRTP backend over intel-ipsec-mb (x86-64 with AES-NI).
  *
  * GCM goes through the direct functions, a packet a call: they are as fast as their job form and keep no
- * queue. CM_SHA1_80 goes through the job queue, where SHA-1 works on many packets side by side; there its jobs
- * hash bytes of dst, which the job names as an offset from src (the library adds it to the pointer). */
+ * queue. CM_SHA1_80 goes through the job queue, where SHA-1 works on many packets side by side; there its
+ * jobs hash bytes of dst, which the job names as an offset from src (the library adds it to the pointer). */
 #include "secure/srtp_priv.h"
 
 #include <assert.h>
@@ -43,7 +43,8 @@ static struct mb_cm_key *cm_of(struct srtp_key *k)
     return (struct mb_cm_key *)(void *)k->room;
 }
 
-static void hmac_half(IMB_MGR *mgr, const uint8_t key[SRTP_AUTH_KEY_BYTES], uint8_t pad, uint8_t out[SRTP_SHA1_BYTES])
+static void hmac_half(IMB_MGR *mgr, const uint8_t key[SRTP_AUTH_KEY_BYTES], uint8_t pad,
+                      uint8_t out[SRTP_SHA1_BYTES])
 {
     uint8_t block[IMB_SHA1_BLOCK_SIZE];
 
@@ -54,7 +55,8 @@ static void hmac_half(IMB_MGR *mgr, const uint8_t key[SRTP_AUTH_KEY_BYTES], uint
     OPENSSL_cleanse(block, sizeof(block));
 }
 
-static int key_init(struct srtp_engine *e, struct srtp_key *k, const struct srtp_session *s, enum srtp_way way)
+static int key_init(struct srtp_engine *e, struct srtp_key *k, const struct srtp_session *s,
+                    enum srtp_way way)
 {
     IMB_MGR *mgr = ((struct mb *)e->impl)->mgr;
 
@@ -87,9 +89,11 @@ static void gcm_seal(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv
     struct mb *mb = e->impl;
 
     if (k->profile == SRTP_PROFILE_GCM_128)
-        IMB_AES128_GCM_ENC(mb->mgr, gcm_of(k), &mb->gcm, dst, src, len, iv, aad, aad_len, tag, SRTP_GCM_TAG_BYTES);
+        IMB_AES128_GCM_ENC(mb->mgr, gcm_of(k), &mb->gcm, dst, src, len, iv, aad, aad_len, tag,
+                           SRTP_GCM_TAG_BYTES);
     else
-        IMB_AES256_GCM_ENC(mb->mgr, gcm_of(k), &mb->gcm, dst, src, len, iv, aad, aad_len, tag, SRTP_GCM_TAG_BYTES);
+        IMB_AES256_GCM_ENC(mb->mgr, gcm_of(k), &mb->gcm, dst, src, len, iv, aad, aad_len, tag,
+                           SRTP_GCM_TAG_BYTES);
 }
 
 static bool gcm_open(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_GCM_IV_BYTES],
@@ -128,8 +132,8 @@ static IMB_JOB *ctr_job(IMB_MGR *mgr, struct mb_cm_key *c, const uint8_t *iv, co
     return j;
 }
 
-static void cm_xor(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_CM_IV_BYTES], const uint8_t *src,
-                   size_t len, uint8_t *dst)
+static void cm_xor(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_CM_IV_BYTES],
+                   const uint8_t *src, size_t len, uint8_t *dst)
 {
     struct mb *mb = e->impl;
 

@@ -26,7 +26,8 @@ static const EVP_CIPHER *cipher_of(enum srtp_profile p)
     return EVP_aes_128_ctr();
 }
 
-static int key_init(struct srtp_engine *e, struct srtp_key *k, const struct srtp_session *s, enum srtp_way way)
+static int key_init(struct srtp_engine *e, struct srtp_key *k, const struct srtp_session *s,
+                    enum srtp_way way)
 {
     struct ossl_key *o = of(k);
     static const uint8_t zero_iv[SRTP_CM_IV_BYTES];
@@ -91,8 +92,8 @@ static bool gcm_open(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv
     return EVP_DecryptFinal_ex(ctx, nothing, &n) == 1;
 }
 
-static void cm_xor(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_CM_IV_BYTES], const uint8_t *src,
-                   size_t len, uint8_t *dst)
+static void cm_xor(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_CM_IV_BYTES],
+                   const uint8_t *src, size_t len, uint8_t *dst)
 {
     EVP_CIPHER_CTX *ctx = of(k)->ctx;
     int n = 0;

@@ -12,15 +12,15 @@
 #include <string.h>
 
 enum {
-    SRTP_AUTH_KEY_BYTES = 20,  /* HMAC-SHA1 session key; RFC 3711 s5.2 */
-    SRTP_CM_TAG_BYTES = 10,    /* HMAC-SHA1-80 */
-    SRTP_GCM_TAG_BYTES = 16,   /* RFC 7714 s13.2 */
+    SRTP_AUTH_KEY_BYTES = 20, /* HMAC-SHA1 session key; RFC 3711 s5.2 */
+    SRTP_CM_TAG_BYTES = 10,   /* HMAC-SHA1-80 */
+    SRTP_GCM_TAG_BYTES = 16,  /* RFC 7714 s13.2 */
     SRTP_GCM_IV_BYTES = 12,
     SRTP_CM_IV_BYTES = 16,
     SRTP_SHA1_BYTES = 20,
-    SRTP_KEY_ROOM = 1024,      /* bytes; ipsec-mb's expanded GCM key with its hash key's powers */
-    RTP_HEADER_BYTES = 12,     /* RFC 3550 s5.1, without CSRCs */
-    RTCP_CLEAR_BYTES = 8,      /* header and sender SSRC stay clear; RFC 3711 s3.4 */
+    SRTP_KEY_ROOM = 1024,  /* bytes; ipsec-mb's expanded GCM key with its hash key's powers */
+    RTP_HEADER_BYTES = 12, /* RFC 3550 s5.1, without CSRCs */
+    RTCP_CLEAR_BYTES = 8,  /* header and sender SSRC stay clear; RFC 3711 s3.4 */
     SRTCP_INDEX_BYTES = 4,
 };
 
@@ -31,7 +31,7 @@ enum {
 struct srtp_session {
     enum srtp_profile profile;
     uint8_t key[SRTP_KEY_MAX];
-    uint8_t salt[SRTP_SALT_MAX]; /* 12 bytes used for GCM */
+    uint8_t salt[SRTP_SALT_MAX];       /* 12 bytes used for GCM */
     uint8_t auth[SRTP_AUTH_KEY_BYTES]; /* CM_SHA1_80 only */
 };
 
@@ -48,7 +48,8 @@ enum srtp_way { SRTP_WAY_SEAL, SRTP_WAY_OPEN }; /* a key does one of them all it
 /* dst may be src; they do not overlap otherwise. */
 struct srtp_crypt {
     /* 0 or SRTP_ERR_MEMORY. The salt and the profile are set already. */
-    int (*key_init)(struct srtp_engine *e, struct srtp_key *k, const struct srtp_session *s, enum srtp_way way);
+    int (*key_init)(struct srtp_engine *e, struct srtp_key *k, const struct srtp_session *s,
+                    enum srtp_way way);
     void (*key_fini)(struct srtp_key *k); /* the room is wiped by the caller */
     /* Writes src's ciphertext to dst, and the tag. */
     void (*gcm_seal)(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_GCM_IV_BYTES],
@@ -59,8 +60,8 @@ struct srtp_crypt {
                      const uint8_t *aad, size_t aad_len, uint8_t *bytes, size_t len,
                      const uint8_t tag[SRTP_GCM_TAG_BYTES]);
     /* AES in counter mode, either way. */
-    void (*cm_xor)(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_CM_IV_BYTES], const uint8_t *src,
-                   size_t len, uint8_t *dst);
+    void (*cm_xor)(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_CM_IV_BYTES],
+                   const uint8_t *src, size_t len, uint8_t *dst);
     /* HMAC-SHA1 of a and b one after the other. b may be empty. */
     void (*cm_mac)(struct srtp_key *k, const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len,
                    uint8_t mac[SRTP_SHA1_BYTES]);
@@ -82,8 +83,8 @@ MUST_USE int srtp_engine_init_ossl(struct srtp_engine *e);
 /* RFC 3711 s4.3, key derivation rate 0. False when the system cannot do AES. */
 MUST_USE bool srtp_derive(struct srtp_session *out, const struct srtp_master *m, enum srtp_kind kind);
 /* Derivation and key_init. 0, SRTP_ERR_MEMORY or SRTP_ERR_PROFILE. */
-MUST_USE int srtp_key_init(struct srtp_engine *e, struct srtp_key *k, const struct srtp_master *m, enum srtp_kind kind,
-                           enum srtp_way way);
+MUST_USE int srtp_key_init(struct srtp_engine *e, struct srtp_key *k, const struct srtp_master *m,
+                           enum srtp_kind kind, enum srtp_way way);
 void srtp_key_fini(struct srtp_engine *e, struct srtp_key *k);
 
 /* HMAC-SHA1 with the states after ipad and opad kept: for backends' cm_mac (srtp_mac.c). */
@@ -115,7 +116,8 @@ static inline void srtp_gcm_iv(uint8_t iv[SRTP_GCM_IV_BYTES], const uint8_t *sal
 }
 
 /* RFC 3711 s4.1.1: salt * 2^16 xor SSRC * 2^64 xor index * 2^16. */
-static inline void srtp_cm_iv(uint8_t iv[SRTP_CM_IV_BYTES], const uint8_t *salt, const uint8_t ssrc[4], uint64_t index)
+static inline void srtp_cm_iv(uint8_t iv[SRTP_CM_IV_BYTES], const uint8_t *salt, const uint8_t ssrc[4],
+                              uint64_t index)
 {
     memcpy(iv, salt, SRTP_SALT_MAX);
     iv[14] = iv[15] = 0;

@@ -111,7 +111,8 @@ static size_t clear_len(const uint8_t *pkt, size_t len)
     return r.bad ? 0 : len - reader_left(&r);
 }
 
-static bool open_gcm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, uint8_t *pkt, size_t clear, size_t len)
+static bool open_gcm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, uint8_t *pkt, size_t clear,
+                     size_t len)
 {
     uint8_t iv[SRTP_GCM_IV_BYTES];
 
@@ -119,7 +120,8 @@ static bool open_gcm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, 
     return e->crypt->gcm_open(e, k, iv, pkt, clear, pkt + clear, len - clear, pkt + len);
 }
 
-static bool open_cm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, uint8_t *pkt, size_t clear, size_t len)
+static bool open_cm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, uint8_t *pkt, size_t clear,
+                    size_t len)
 {
     uint8_t iv[SRTP_CM_IV_BYTES], roc[4], mac[SRTP_SHA1_BYTES];
 
@@ -132,8 +134,8 @@ static bool open_cm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, u
     return true;
 }
 
-int srtp_rx_unprotect(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_window *w, uint8_t *pkt, size_t len,
-                      size_t *plain_len, uint64_t *index_out)
+int srtp_rx_unprotect(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_window *w, uint8_t *pkt,
+                      size_t len, size_t *plain_len, uint64_t *index_out)
 {
     struct srtp_key *k = &rx->rtp;
     size_t tag_len = srtp_is_gcm(k->profile) ? SRTP_GCM_TAG_BYTES : SRTP_CM_TAG_BYTES;
@@ -149,7 +151,8 @@ int srtp_rx_unprotect(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_win
     int err = window_check(w, index);
     if (err)
         return err;
-    bool ok = srtp_is_gcm(k->profile) ? open_gcm(e, k, index, pkt, clear, len) : open_cm(e, k, index, pkt, clear, len);
+    bool ok = srtp_is_gcm(k->profile) ? open_gcm(e, k, index, pkt, clear, len)
+                                      : open_cm(e, k, index, pkt, clear, len);
     if (!ok)
         return SRTP_ERR_AUTH;
     window_mark(w, index);
@@ -207,7 +210,8 @@ static bool open_rtcp_gcm(struct srtp_engine *e, struct srtp_key *k, uint8_t *pk
     memcpy(aad, pkt, RTCP_CLEAR_BYTES);
     memcpy(aad + RTCP_CLEAR_BYTES, word, SRTCP_INDEX_BYTES);
     srtp_gcm_iv(iv, k->salt, pkt + 4, get32(word) & ~SRTCP_E);
-    return e->crypt->gcm_open(e, k, iv, aad, sizeof(aad), pkt + RTCP_CLEAR_BYTES, len - RTCP_CLEAR_BYTES, pkt + len);
+    return e->crypt->gcm_open(e, k, iv, aad, sizeof(aad), pkt + RTCP_CLEAR_BYTES, len - RTCP_CLEAR_BYTES,
+                              pkt + len);
 }
 
 /* As above; RFC 3711 s3.4: the tag lies after the word and covers it. */
@@ -224,7 +228,8 @@ static bool open_rtcp_cm(struct srtp_engine *e, struct srtp_key *k, uint8_t *pkt
     return true;
 }
 
-int srtp_rx_unprotect_rtcp(struct srtp_engine *e, struct srtp_rx *rx, uint8_t *pkt, size_t len, size_t *plain_len)
+int srtp_rx_unprotect_rtcp(struct srtp_engine *e, struct srtp_rx *rx, uint8_t *pkt, size_t len,
+                           size_t *plain_len)
 {
     struct srtp_key *k = &rx->rtcp;
     bool gcm = srtp_is_gcm(k->profile);

@@ -25,7 +25,7 @@ enum { SRTP_WINDOW_PACKETS = 2048 /* s3.3.2 asks for 64; a pipe's retransmission
 
 /* Packet indexes seen of one SSRC. */
 struct srtp_window {
-    uint64_t top; /* highest index so far, or where the caller expects the first */
+    uint64_t top;                            /* highest index so far, or where the caller expects the first */
     uint64_t seen[SRTP_WINDOW_PACKETS / 64]; /* ring of bits, by index modulo the window */
 };
 

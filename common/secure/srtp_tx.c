@@ -138,7 +138,8 @@ int srtp_tx_protect_rtcp(struct srtp_engine *e, struct srtp_tx *tx, uint8_t *pkt
         return SRTP_ERR_SHORT;
     uint32_t index = tx->rtcp_next++;
     srtp_put32(word, index | SRTCP_E);
-    if (srtp_is_gcm(k->profile)) { /* RFC 7714 s9.2, s9.3: clear header and index word are authenticated; tag, then word */
+    if (srtp_is_gcm(k->profile)) { /* RFC 7714 s9.2, s9.3: clear header and index word are authenticated; tag,
+                                      then word */
         uint8_t iv[SRTP_GCM_IV_BYTES], aad[RTCP_CLEAR_BYTES + SRTCP_INDEX_BYTES];
         srtp_gcm_iv(iv, k->salt, pkt + 4, index);
         memcpy(aad, pkt, RTCP_CLEAR_BYTES);

@@ -52,4 +52,5 @@ void srtp_tx_protect_batch(struct srtp_engine *e, const struct srtp_tx_packet *p
 /* Protects the compound RTCP packet pkt[0..len) in place, under the next RTCP index. len >= 8; cap is
  * the buffer's. Returns the new length, at most len + SRTCP_OVERHEAD_MAX, or SRTP_ERR_SHORT when cap
  * has no room (or after 2^31 packets, where RFC 3711 s9.2 demands new keys). */
-MUST_USE int srtp_tx_protect_rtcp(struct srtp_engine *e, struct srtp_tx *tx, uint8_t *pkt, size_t len, size_t cap);
+MUST_USE int srtp_tx_protect_rtcp(struct srtp_engine *e, struct srtp_tx *tx, uint8_t *pkt, size_t len,
+                                  size_t cap);

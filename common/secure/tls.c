@@ -83,8 +83,8 @@ static int bio_create(BIO *bio)
 static BIO_METHOD *bio_method(void)
 {
     BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "bytes of a connection");
-    if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) && BIO_meth_set_ctrl(m, bio_ctrl) &&
-        BIO_meth_set_create(m, bio_create))
+    if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
+        BIO_meth_set_ctrl(m, bio_ctrl) && BIO_meth_set_create(m, bio_create))
         return m;
     BIO_meth_free(m);
     return NULL;
@@ -95,7 +95,8 @@ static BIO_METHOD *bio_method(void)
 static int set_ca(SSL_CTX *ssl, const char *path, char err[CERT_ERROR_CAP])
 {
     if (!path) {
-        snprintf(err, CERT_ERROR_CAP, "no CA file given: both ends of a pipe must be able to check the other");
+        snprintf(err, CERT_ERROR_CAP,
+                 "no CA file given: both ends of a pipe must be able to check the other");
         return -1;
     }
     FILE *f = fopen(path, "re");
@@ -193,7 +194,8 @@ static bool set_peer_name(SSL *ssl, const char *peer_name)
     return SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
-int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_name, const struct tls_ops *ops, void *arg)
+int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_name, const struct tls_ops *ops,
+               void *arg)
 {
     struct tls *t = calloc(1, sizeof(*t));
     if (!t)

@@ -17,7 +17,7 @@ struct tls_ctx;
 struct tls;
 
 enum tls_use {
-    TLS_SERVER,        /* HTTPS: shows its certificate, asks for none; TLS 1.2 is let in too, for old players */
+    TLS_SERVER, /* HTTPS: shows its certificate, asks for none; TLS 1.2 is let in too, for old players */
     TLS_MUTUAL_SERVER, /* pipes, the parent's end: both sides show a certificate of the CA; TLS 1.3 only */
     TLS_MUTUAL_CLIENT, /* pipes, the child's end */
 };
@@ -38,7 +38,7 @@ void tls_ctx_unref(struct tls_ctx **ctx);
 struct tls_ops {
     /* Ciphertext for the peer, borrowed; called from within tls_start, _feed, _write, _end. */
     void (*send)(void *arg, const uint8_t *bytes, size_t len);
-    void (*on_open)(void *arg);                                  /* handshake done, peer verified */
+    void (*on_open)(void *arg);                                   /* handshake done, peer verified */
     void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* plaintext, borrowed; len > 0 */
 };
 
@@ -50,8 +50,8 @@ enum tls_err {
 
 /* Holds a reference of ctx. peer_name: for clients, the name sent as SNI, or NULL; it is not
  * matched against the certificate (nodes are known by the CA and their subject). 0 or -1. */
-MUST_USE int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_name, const struct tls_ops *ops,
-                        void *arg);
+MUST_USE int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_name,
+                        const struct tls_ops *ops, void *arg);
 /* Not from within one of its own callbacks. */
 void tls_destroy(struct tls **t);
 /* A client speaks first; a server does nothing here. */

@@ -3,7 +3,8 @@
  *
  *   micro_srtp [packets]      (200,000)
  *
- * Each packet goes to one of 64 associations in turn, as in fan-out, so keys are not always in the first-level cache. */
+ * Each packet goes to one of 64 associations in turn, as in fan-out, so keys are not always in the
+ * first-level cache. */
 #include "secure/srtp_in.h"
 #include "secure/srtp_rx.h"
 #include "secure/srtp_tx.h"
@@ -33,8 +34,13 @@ static void row(const char *engine, enum srtp_profile p, const char *way, double
 
 static struct srtp_tx_packet packet(struct srtp_tx *tx, size_t i)
 {
-    return (struct srtp_tx_packet){.tx = tx, .index = i / VIEWERS, .hdr = hdr, .payload = payload,
-                                   .dst = out[i % VIEWERS], .hdr_len = HDR, .payload_len = PAYLOAD};
+    return (struct srtp_tx_packet){.tx = tx,
+                                   .index = i / VIEWERS,
+                                   .hdr = hdr,
+                                   .payload = payload,
+                                   .dst = out[i % VIEWERS],
+                                   .hdr_len = HDR,
+                                   .payload_len = PAYLOAD};
 }
 
 static void set_seq(size_t i)
@@ -67,7 +73,8 @@ static void batched(struct srtp_engine *e, struct srtp_tx **tx, enum srtp_profil
     row(srtp_engine_name(e), profile, "protect, batch of 64", now_ns() - from, n);
 }
 
-static void unprotect(struct srtp_engine *e, struct srtp_tx *tx, struct srtp_rx *rx, enum srtp_profile profile, size_t n)
+static void unprotect(struct srtp_engine *e, struct srtp_tx *tx, struct srtp_rx *rx,
+                      enum srtp_profile profile, size_t n)
 {
     struct srtp_window w;
     double spent = 0;
@@ -138,7 +145,8 @@ static void run_libsrtp(enum srtp_profile profile, size_t n)
 
 int main(int argc, char **argv)
 {
-    static const enum srtp_profile profiles[] = {SRTP_PROFILE_GCM_128, SRTP_PROFILE_GCM_256, SRTP_PROFILE_CM_SHA1_80};
+    static const enum srtp_profile profiles[] = {SRTP_PROFILE_GCM_128, SRTP_PROFILE_GCM_256,
+                                                 SRTP_PROFILE_CM_SHA1_80};
     size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 200000;
 
     for (size_t i = 0; i < LEN(profiles); i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fuzz_srtp.c - bytes from the network into SRTP and SRTCP unprotection, a finished DTLS session, and a fingerprint of an
- * offer. The first byte picks which. */
+ * fuzz_srtp.c - bytes from the network into SRTP and SRTCP unprotection, a finished DTLS session, and a
+ * fingerprint of an offer. The first byte picks which. */
 #include "secure/cert.h"
 #include "secure/dtls.h"
 #include "secure/srtp_in.h"
@@ -28,14 +28,16 @@ static void drop(void *arg, const uint8_t *datagram, size_t len)
 
 static void set_up(void)
 {
-    static const enum srtp_profile profiles[3] = {SRTP_PROFILE_GCM_128, SRTP_PROFILE_GCM_256, SRTP_PROFILE_CM_SHA1_80};
+    static const enum srtp_profile profiles[3] = {SRTP_PROFILE_GCM_128, SRTP_PROFILE_GCM_256,
+                                                  SRTP_PROFILE_CM_SHA1_80};
 
     for (int e = 0; e < 2; e++) {
         if (srtp_engine_create(&f.e[e], e ? SRTP_BACKEND_OPENSSL : SRTP_BACKEND_BEST))
             abort();
         for (int p = 0; p < 3; p++) {
             struct srtp_master m = {.profile = profiles[p], .key = {1}};
-            if (srtp_rx_create(&f.rx[e][p], f.e[e], &m) || (e == 0 && srtp_in_create(&f.in[p], SRTP_IN_RECEIVE, &m)))
+            if (srtp_rx_create(&f.rx[e][p], f.e[e], &m) ||
+                (e == 0 && srtp_in_create(&f.in[p], SRTP_IN_RECEIVE, &m)))
                 abort();
         }
     }

@@ -32,7 +32,8 @@ static FILE *open_file(const char *folder, const char *name, const char *suffix,
     return f;
 }
 
-static void make(const char *folder, const char *name, const char *ca, const char *subject, const char *constraints)
+static void make(const char *folder, const char *name, const char *ca, const char *subject,
+                 const char *constraints)
 {
     static long serial = 1;
     EVP_PKEY *key = EVP_EC_gen("P-256"), *ca_key = NULL;
@@ -49,7 +50,8 @@ static void make(const char *folder, const char *name, const char *ca, const cha
     }
     must(X509_set_version(x, 2) && ASN1_INTEGER_set(X509_get_serialNumber(x), serial++));
     must(X509_gmtime_adj(X509_getm_notBefore(x), -60) && X509_gmtime_adj(X509_getm_notAfter(x), 3600));
-    must(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8, (const unsigned char *)subject, -1, -1, 0));
+    must(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8,
+                                    (const unsigned char *)subject, -1, -1, 0));
     must(X509_set_issuer_name(x, X509_get_subject_name(issuer ? issuer : x)) && X509_set_pubkey(x, key));
     X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, constraints);
     must(ext && X509_add_ext(x, ext, -1));

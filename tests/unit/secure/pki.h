@@ -12,7 +12,7 @@ void pki_make_cert(const char *folder, const char *name, const char *ca, const c
 enum { PKI_PATH_CAP = 128 };
 /* folder/NAMEsuffix */
 const char *pki_path(char out[PKI_PATH_CAP], const char *folder, const char *name, const char *suffix);
-/* Makes the folder (template with XXXXXX) and, in it, CA "ca" with "parent", "child"; CA "other" with "stranger"; and a
- * "self" signed by itself. */
+/* Makes the folder (template with XXXXXX) and, in it, CA "ca" with "parent", "child"; CA "other" with
+ * "stranger"; and a "self" signed by itself. */
 void pki_open(char *folder);
 void pki_close(const char *folder);

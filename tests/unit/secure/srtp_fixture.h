@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const enum srtp_profile fixture_profiles[] = {SRTP_PROFILE_GCM_128, SRTP_PROFILE_GCM_256, SRTP_PROFILE_CM_SHA1_80};
+static const enum srtp_profile fixture_profiles[] = {SRTP_PROFILE_GCM_128, SRTP_PROFILE_GCM_256,
+                                                     SRTP_PROFILE_CM_SHA1_80};
 static const enum srtp_backend fixture_backends[] = {SRTP_BACKEND_OPENSSL, SRTP_BACKEND_IPSEC_MB};
 
 struct fixture {
@@ -80,13 +81,17 @@ static inline void fixture_header(uint8_t hdr[FIXTURE_HDR], uint32_t ssrc, uint1
 }
 
 /* Protects one packet into a heap buffer of exactly its length. */
-static inline uint8_t *fixture_protect(struct fixture *f, uint32_t ssrc, uint64_t index, const uint8_t *payload,
-                                       size_t payload_len, size_t *len)
+static inline uint8_t *fixture_protect(struct fixture *f, uint32_t ssrc, uint64_t index,
+                                       const uint8_t *payload, size_t payload_len, size_t *len)
 {
     uint8_t hdr[FIXTURE_HDR];
 
     fixture_header(hdr, ssrc, (uint16_t)index);
-    struct srtp_tx_packet p = {.tx = f->tx, .index = index, .hdr = hdr, .payload = payload, .hdr_len = FIXTURE_HDR,
+    struct srtp_tx_packet p = {.tx = f->tx,
+                               .index = index,
+                               .hdr = hdr,
+                               .payload = payload,
+                               .hdr_len = FIXTURE_HDR,
                                .payload_len = (uint16_t)payload_len};
     p.dst = malloc(srtp_tx_packet_len(&p));
     assert_non_null(p.dst);

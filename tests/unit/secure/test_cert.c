@@ -33,8 +33,8 @@ static void fingerprints_parse_as_written(void **state)
         {"", -1, 0, 0, 0},
         {"sha-256", -1, 0, 0, 0},
         {"sha-256 ", -1, 0, 0, 0},
-        {"sha-256 " F20, -1, 0, 0, 0},          /* too short for its hash */
-        {"sha-1 " F20 ":00", -1, 0, 0, 0},      /* too long */
+        {"sha-256 " F20, -1, 0, 0, 0},     /* too short for its hash */
+        {"sha-1 " F20 ":00", -1, 0, 0, 0}, /* too long */
         {"sha-1 " F20 "0", -1, 0, 0, 0},
         {"md5 " F20, -1, 0, 0, 0},
         {"sha-2 " F20 F12, -1, 0, 0, 0},

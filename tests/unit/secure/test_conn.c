@@ -103,8 +103,10 @@ static void on_accept(void *arg, struct conn *c)
 static struct tls_ctx *context(const char *folder, enum tls_use use, const char *name)
 {
     char cert[PKI_PATH_CAP], key[PKI_PATH_CAP], ca[PKI_PATH_CAP], err[CERT_ERROR_CAP] = "";
-    struct tls_cfg cfg = {.use = use, .certificate = pki_path(cert, folder, name, ".pem"),
-                          .key = pki_path(key, folder, name, ".key"), .ca = pki_path(ca, folder, "ca", ".pem")};
+    struct tls_cfg cfg = {.use = use,
+                          .certificate = pki_path(cert, folder, name, ".pem"),
+                          .key = pki_path(key, folder, name, ".key"),
+                          .ca = pki_path(ca, folder, "ca", ".pem")};
     struct tls_ctx *ctx = NULL;
 
     if (tls_ctx_create(&ctx, &cfg, err))
@@ -125,7 +127,9 @@ static void scene_init(struct scene *s, const char *client, const char *server)
     assert_int_equal(addr_parse(&s->addr, "127.0.0.1:0"), 0);
     assert_int_equal(conn_listen(&s->listener, s->loop.w, &s->addr, false, s->ctx[1], on_accept, s), 0);
     conn_listener_local(s->listener, &s->addr);
-    assert_int_equal(conn_connect(&s->client.c, s->loop.w, &s->addr, s->ctx[0], client ? "parent" : NULL, &ops, &s->client), 0);
+    assert_int_equal(conn_connect(&s->client.c, s->loop.w, &s->addr, s->ctx[0], client ? "parent" : NULL,
+                                  &ops, &s->client),
+                     0);
 }
 
 static void scene_fini(struct scene *s)

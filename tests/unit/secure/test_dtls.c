@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two DTLS endpoints over a network that is a list of datagrams, on a virtual clock. OpenSSL reads the time of its
- * retransmission by gettimeofday: this program has its own. */
+ * Two DTLS endpoints over a network that is a list of datagrams, on a virtual clock. OpenSSL reads the time
+ * of its retransmission by gettimeofday: this program has its own. */
 #include "secure/dtls.h"
 
 #include <setjmp.h>
@@ -80,7 +80,8 @@ static void net_open(struct net *net, const enum srtp_profile *client, const enu
         assert_int_equal(dtls_ctx_create(&e->ctx, e->cert, i == CLIENT ? client : server), 0);
     }
     for (int i = 0; i < 2; i++) {
-        struct dtls_cfg cfg = {.role = i == CLIENT ? DTLS_ACTIVE : DTLS_PASSIVE, .send = on_send, .arg = &net->end[i]};
+        struct dtls_cfg cfg = {
+            .role = i == CLIENT ? DTLS_ACTIVE : DTLS_PASSIVE, .send = on_send, .arg = &net->end[i]};
         assert_int_equal(fingerprint_parse(&cfg.peer, cert_fingerprint(net->end[!i].cert)), 0);
         assert_int_equal(dtls_create(&net->end[i].d, net->end[i].ctx, &cfg), 0);
     }
@@ -132,7 +133,8 @@ static void net_handshake(struct net *net)
 
     dtls_start(net->end[CLIENT].d, clock_us);
     dtls_start(net->end[SERVER].d, clock_us);
-    while (clock_us < until_us && (state_of(net, CLIENT) == DTLS_HANDSHAKE || state_of(net, SERVER) == DTLS_HANDSHAKE) &&
+    while (clock_us < until_us &&
+           (state_of(net, CLIENT) == DTLS_HANDSHAKE || state_of(net, SERVER) == DTLS_HANDSHAKE) &&
            net_step(net)) {
     }
 }
@@ -207,8 +209,9 @@ static uint64_t handshake_time_us(uint64_t drop)
     net.drop = drop;
     net_handshake(&net);
     if (state_of(&net, CLIENT) != DTLS_LIVE || state_of(&net, SERVER) != DTLS_LIVE)
-        fail_msg("drop %#llx: client %d (%s), server %d (%s)", (unsigned long long)drop, state_of(&net, CLIENT),
-                 dtls_error(net.end[CLIENT].d), state_of(&net, SERVER), dtls_error(net.end[SERVER].d));
+        fail_msg("drop %#llx: client %d (%s), server %d (%s)", (unsigned long long)drop,
+                 state_of(&net, CLIENT), dtls_error(net.end[CLIENT].d), state_of(&net, SERVER),
+                 dtls_error(net.end[SERVER].d));
     assert_same_keys(&net, G128);
     net_close(&net);
     return clock_us - from_us;
@@ -262,7 +265,8 @@ static void a_wrong_fingerprint_is_refused_by_either_end(void **state)
     for (int wrong = 0; wrong < 2; wrong++) {
         struct net net;
         struct end *e = &net.end[wrong];
-        struct dtls_cfg cfg = {.role = wrong == CLIENT ? DTLS_ACTIVE : DTLS_PASSIVE, .send = on_send, .arg = e};
+        struct dtls_cfg cfg = {
+            .role = wrong == CLIENT ? DTLS_ACTIVE : DTLS_PASSIVE, .send = on_send, .arg = e};
 
         net_open(&net, NULL, NULL);
         dtls_destroy(&e->d);
@@ -270,7 +274,8 @@ static void a_wrong_fingerprint_is_refused_by_either_end(void **state)
         assert_int_equal(dtls_create(&e->d, e->ctx, &cfg), 0);
         net_handshake(&net);
         assert_int_equal(state_of(&net, wrong), DTLS_FAILED);
-        assert_string_equal(dtls_error(e->d), "the peer's certificate does not have the fingerprint of its SDP");
+        assert_string_equal(dtls_error(e->d),
+                            "the peer's certificate does not have the fingerprint of its SDP");
         while (state_of(&net, !wrong) == DTLS_HANDSHAKE && net_step(&net)) {
         }
         assert_int_equal(state_of(&net, !wrong), DTLS_FAILED); /* told by an alert */
@@ -393,8 +398,8 @@ static void noise_changes_nothing(void **state)
     net_close(&net);
 }
 
-/* Every datagram of a real handshake, with every byte in turn made another, and cut at every length: no crash, no
- * over-read, and never live with a peer that is not who it must be. */
+/* Every datagram of a real handshake, with every byte in turn made another, and cut at every length: no
+ * crash, no over-read, and never live with a peer that is not who it must be. */
 static void a_damaged_client_hello_does_not_make_a_session_live(void **state)
 {
     struct net net;

@@ -50,7 +50,8 @@ static void we_read_libsrtp(struct fixture *f)
     assert_int_equal(srtp_in_create(&out, SRTP_IN_SEND, &f->m), 0);
     srtp_window_init(&w, 65000);
     /* Through two wraps, in steps that libsrtp follows. */
-    for (uint64_t index = 65000; index < 65536 * 2 + 100; index += index % 65536 > 65520 || index % 65536 < 20 ? 1 : 501) {
+    for (uint64_t index = 65000;
+         index<65536 * 2 + 100; index += index % 65536> 65520 || index % 65536 < 20 ? 1 : 501) {
         uint8_t pkt[FIXTURE_HDR + 300 + SRTP_TAG_MAX];
         size_t plain = 0;
         uint64_t got = 0;
@@ -165,9 +166,14 @@ static void batch_is_singles(struct fixture *f)
 
     for (size_t i = 0; i < N; i++) {
         fixture_header(hdr[i], SSRC, (uint16_t)(i + 65500));
-        p[i] = (struct srtp_tx_packet){
-            .tx = f->tx, .index = 65500 + i, .hdr = hdr[i], .hdr_len = FIXTURE_HDR, .payload = source,
-            .payload_len = (uint16_t)(i * 8), .prefix = i % 3 ? prefix : NULL, .prefix_len = (uint16_t)(i % 3 * 3)};
+        p[i] = (struct srtp_tx_packet){.tx = f->tx,
+                                       .index = 65500 + i,
+                                       .hdr = hdr[i],
+                                       .hdr_len = FIXTURE_HDR,
+                                       .payload = source,
+                                       .payload_len = (uint16_t)(i * 8),
+                                       .prefix = i % 3 ? prefix : NULL,
+                                       .prefix_len = (uint16_t)(i % 3 * 3)};
         p[i].dst = malloc(srtp_tx_packet_len(&p[i]));
         assert_non_null(p[i].dst);
     }
@@ -200,8 +206,15 @@ static void prefix_then_payload(struct fixture *f)
     size_t plain = 0;
 
     fixture_header(hdr, SSRC, 3);
-    struct srtp_tx_packet p = {.tx = f->tx, .index = 3, .hdr = hdr, .hdr_len = FIXTURE_HDR, .prefix = osn, .prefix_len = 2,
-                               .payload = payload_bytes(), .payload_len = 500, .dst = out};
+    struct srtp_tx_packet p = {.tx = f->tx,
+                               .index = 3,
+                               .hdr = hdr,
+                               .hdr_len = FIXTURE_HDR,
+                               .prefix = osn,
+                               .prefix_len = 2,
+                               .payload = payload_bytes(),
+                               .payload_len = 500,
+                               .dst = out};
     size_t len = srtp_tx_protect(f->e, &p);
     srtp_window_init(&w, 3);
     assert_int_equal(srtp_rx_unprotect(f->e, f->rx, &w, out, len, &plain, NULL), SRTP_OK);
@@ -264,7 +277,8 @@ static void replays(struct fixture *f)
         {"a jump of more than the window", 71000 + 5000, SRTP_OK},
         {"where the ring of bits wraps", 71000 + 5000 - SRTP_WINDOW_PACKETS + 8, SRTP_OK},
         {"what the jump left behind", 71000, SRTP_ERR_OLD},
-        {"across the wrap of the sequence", 131072 + 5, SRTP_ERR_AUTH}, /* 2^15 too far: taken for a packet of before */
+        {"across the wrap of the sequence", 131072 + 5,
+         SRTP_ERR_AUTH}, /* 2^15 too far: taken for a packet of before */
         {"half the circle ahead", 76000 + 32000, SRTP_OK},
         {"and then across the wrap", 131072 + 5, SRTP_OK},
         {"back before the wrap", 131072 - 5, SRTP_OK},
@@ -275,7 +289,8 @@ static void replays(struct fixture *f)
     srtp_window_init(&w, 70000);
     for (size_t i = 0; i < LEN(rows); i++) {
         int err = receive(f, &w, rows[i].index);
-        bool refused = rows[i].err == SRTP_ERR_AUTH ? err == SRTP_ERR_AUTH || err == SRTP_ERR_OLD : err == rows[i].err;
+        bool refused =
+            rows[i].err == SRTP_ERR_AUTH ? err == SRTP_ERR_AUTH || err == SRTP_ERR_OLD : err == rows[i].err;
         if (!refused)
             fail_msg("%s: %d", rows[i].what, err);
     }

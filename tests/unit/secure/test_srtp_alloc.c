@@ -73,8 +73,13 @@ static void ten_thousand(struct fixture *f)
     for (uint64_t index = 0; index < 10000; index += 16) {
         for (size_t i = 0; i < 16; i++) {
             fixture_header(hdr[i], 7, (uint16_t)(index + i));
-            p[i] = (struct srtp_tx_packet){.tx = f->tx, .index = index + i, .hdr = hdr[i], .hdr_len = FIXTURE_HDR,
-                                           .payload = payload, .payload_len = sizeof(payload), .dst = out[i]};
+            p[i] = (struct srtp_tx_packet){.tx = f->tx,
+                                           .index = index + i,
+                                           .hdr = hdr[i],
+                                           .hdr_len = FIXTURE_HDR,
+                                           .payload = payload,
+                                           .payload_len = sizeof(payload),
+                                           .dst = out[i]};
         }
         srtp_tx_protect_batch(f->e, p, 16);
         size_t len = srtp_tx_protect(f->e, &p[0]);

@@ -73,8 +73,10 @@ static const struct tls_ops ops = {.send = on_send, .on_open = on_open, .on_data
 static struct tls_ctx *context(const char *folder, enum tls_use use, const char *name, const char *ca)
 {
     char cert[PKI_PATH_CAP], key[PKI_PATH_CAP], ca_path[PKI_PATH_CAP], err[CERT_ERROR_CAP] = "";
-    struct tls_cfg cfg = {.use = use, .certificate = pki_path(cert, folder, name, ".pem"),
-                          .key = pki_path(key, folder, name, ".key"), .ca = pki_path(ca_path, folder, ca, ".pem")};
+    struct tls_cfg cfg = {.use = use,
+                          .certificate = pki_path(cert, folder, name, ".pem"),
+                          .key = pki_path(key, folder, name, ".key"),
+                          .ca = pki_path(ca_path, folder, ca, ".pem")};
     struct tls_ctx *ctx = NULL;
 
     if (tls_ctx_create(&ctx, &cfg, err))
@@ -82,14 +84,16 @@ static struct tls_ctx *context(const char *folder, enum tls_use use, const char 
     return ctx;
 }
 
-static void pair_open(struct pair *p, const char *child, const char *child_ca, const char *parent, const char *parent_ca)
+static void pair_open(struct pair *p, const char *child, const char *child_ca, const char *parent,
+                      const char *parent_ca)
 {
     *p = (struct pair){.folder = "/tmp/test_tls.XXXXXX"};
     pki_open(p->folder);
     p->side[CHILD].ctx = context(p->folder, TLS_MUTUAL_CLIENT, child, child_ca);
     p->side[PARENT].ctx = context(p->folder, TLS_MUTUAL_SERVER, parent, parent_ca);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(tls_create(&p->side[i].tls, p->side[i].ctx, i == CHILD ? "parent" : NULL, &ops, &p->side[i]), 0);
+        assert_int_equal(
+            tls_create(&p->side[i].tls, p->side[i].ctx, i == CHILD ? "parent" : NULL, &ops, &p->side[i]), 0);
 }
 
 static void pair_close(struct pair *p)
@@ -178,10 +182,13 @@ static void a_peer_outside_the_ca_is_refused(void **state)
         int who; /* whose error text names the reason */
         const char *reason;
     } rows[] = {
-        {"stranger", "ca", "parent", "ca", TLS_FAILED, TLS_FAILED, PARENT, "certificate verify failed: unable to get"},
+        {"stranger", "ca", "parent", "ca", TLS_FAILED, TLS_FAILED, PARENT,
+         "certificate verify failed: unable to get"},
         {"self", "ca", "parent", "ca", TLS_FAILED, TLS_FAILED, PARENT, "certificate verify failed: self"},
-        {"child", "other", "parent", "ca", TLS_FAILED, TLS_FAILED, CHILD, "certificate verify failed: unable to get"},
-        {"child", "ca", "stranger", "ca", TLS_FAILED, TLS_FAILED, CHILD, "certificate verify failed: unable to get"},
+        {"child", "other", "parent", "ca", TLS_FAILED, TLS_FAILED, CHILD,
+         "certificate verify failed: unable to get"},
+        {"child", "ca", "stranger", "ca", TLS_FAILED, TLS_FAILED, CHILD,
+         "certificate verify failed: unable to get"},
     };
 
     (void)state;
@@ -324,9 +331,12 @@ static void wrong_files_are_named(void **state)
     (void)state;
     pki_open(folder);
     for (size_t i = 0; i < LEN(rows); i++) {
-        char cert[PKI_PATH_CAP], key[PKI_PATH_CAP], ca[PKI_PATH_CAP], file[PKI_PATH_CAP], err[CERT_ERROR_CAP] = "";
-        struct tls_cfg cfg = {.use = TLS_MUTUAL_SERVER, .certificate = pki_path(cert, folder, rows[i].cert, ""),
-                              .key = pki_path(key, folder, rows[i].key, ""), .ca = pki_path(ca, folder, rows[i].ca, "")};
+        char cert[PKI_PATH_CAP], key[PKI_PATH_CAP], ca[PKI_PATH_CAP], file[PKI_PATH_CAP],
+            err[CERT_ERROR_CAP] = "";
+        struct tls_cfg cfg = {.use = TLS_MUTUAL_SERVER,
+                              .certificate = pki_path(cert, folder, rows[i].cert, ""),
+                              .key = pki_path(key, folder, rows[i].key, ""),
+                              .ca = pki_path(ca, folder, rows[i].ca, "")};
         struct tls_ctx *ctx = NULL;
         assert_int_equal(tls_ctx_create(&ctx, &cfg, err), -1);
         assert_null(ctx);
