@@ -23,8 +23,8 @@ struct payload_marks {
     bool keyframe;
     bool parameter_sets; /* H.264, H.265: VPS, SPS or PPS inside; AV1: sequence header */
 
-    bool discardable; /* no other frame refers to it: H.264 nal_ref_idc 0, H.265 sub-layer
-                       * non-reference, VP8 N. Never set for VP9 and AV1, whose payloads do not say */
+    bool discardable; /* no other frame refers to it: H.264 nal_ref_idc 0, VP8 N. Never set for H.265,
+                       * VP9 and AV1, whose payloads do not say it for certain */
     bool switch_up;   /* from here a receiver may go up to this temporal layer: VP8 Y, VP9 U, H.265 TSA */
     bool inter_layer; /* VP9 D: this spatial layer frame refers to the one below */
     bool not_upper_reference; /* VP9 Z: upper spatial layers do not refer to this one */

@@ -26,7 +26,7 @@ struct vpcc {
     uint8_t primaries, transfer, matrix; /* ISO/IEC 23091-2; 2 = unspecified */
 };
 
-/* VPCodecConfigurationRecord with its FullBox version and flags (12 bytes), as enhanced RTMP carries
- * it. level is guessed from the picture size when v->level is 0: pass 10 for "1.0". */
+/* VPCodecConfigurationRecord with its FullBox version and flags (12 bytes), as enhanced RTMP carries it;
+ * reading, these may be missing. level is ten times the level: 10 for 1.0. */
 MUST_USE int vpcc_parse(struct vpcc *out, const uint8_t *bytes, size_t len);
 MUST_USE int vpcc_write(uint8_t *dst, size_t cap, const struct vpcc *v);
