@@ -46,9 +46,14 @@ static int on_url(http_parser *http, const char *at, size_t n)
     return push_text(p, at, n);
 }
 
-/* A NUL ends the string before; the next begins behind it. */
+/* A NUL ends the string before, without the blanks behind a value (RFC 9110 s5.5); the next begins
+ * behind it. */
 static int end_string(struct request_parser *p)
 {
+    struct text *t = &p->r->text;
+
+    while (p->in_value && t->len > 0 && (t->p[t->len - 1] == ' ' || t->p[t->len - 1] == '\t'))
+        t->len--;
     return push_text(p, "", 1);
 }
 

@@ -20,6 +20,7 @@ enum {
     READS_A_TURN = 4,        /* of WORKER_READ_BYTES */
     UNSENT_BYTES = 128 << 10, /* lent to the kernel ahead of what it has sent */
     EOF_LINGER_US = 5000000,
+    USER_TIMEOUT_MS = 60000, /* bytes unacknowledged, or a window shut, for so long: gone */
 };
 
 static void on_ready(uv_poll_t *handle, int status, int events);
@@ -264,6 +265,7 @@ static void set_options(int fd)
         {IPPROTO_TCP, TCP_KEEPIDLE, 60},
         {IPPROTO_TCP, TCP_KEEPINTVL, 10},
         {IPPROTO_TCP, TCP_KEEPCNT, 3},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS}, /* nor does a queue wait longer for one */
     };
 
     for (size_t i = 0; i < LEN(options); i++)
