@@ -140,7 +140,7 @@ void nack_gen_start(struct nack_gen *g, uint64_t seq)
     g->highest = seq - 1;
 }
 
-static enum nack_seen on_old_packet(struct nack_gen *g, uint64_t seq, uint64_t now_us)
+static enum nack_seen on_old_packet(struct nack_gen *g, uint64_t seq, bool resent, uint64_t now_us)
 {
     size_t at;
 
@@ -153,7 +153,8 @@ static enum nack_seen on_old_packet(struct nack_gen *g, uint64_t seq, uint64_t n
             g->counters.reordered++;
             return NACK_REORDERED;
         }
-        measure_rtt(g, &m, now_us);
+        if (resent)
+            measure_rtt(g, &m, now_us);
         g->counters.recovered++;
         return NACK_RECOVERED;
     }
@@ -167,14 +168,24 @@ static enum nack_seen on_old_packet(struct nack_gen *g, uint64_t seq, uint64_t n
     return NACK_LATE;
 }
 
-enum nack_seen nack_gen_on_packet(struct nack_gen *g, uint64_t seq, uint64_t now_us)
+static enum nack_seen on_packet(struct nack_gen *g, uint64_t seq, bool resent, uint64_t now_us)
 {
     if (!g->started)
         nack_gen_start(g, seq);
     if (seq <= g->highest)
-        return on_old_packet(g, seq, now_us);
+        return on_old_packet(g, seq, resent, now_us);
     advance(g, seq, true, now_us);
     return NACK_NEW;
+}
+
+enum nack_seen nack_gen_on_packet(struct nack_gen *g, uint64_t seq, uint64_t now_us)
+{
+    return on_packet(g, seq, false, now_us);
+}
+
+enum nack_seen nack_gen_on_resent(struct nack_gen *g, uint64_t seq, uint64_t now_us)
+{
+    return on_packet(g, seq, true, now_us);
 }
 
 void nack_gen_on_highest(struct nack_gen *g, uint64_t seq, uint64_t now_us)

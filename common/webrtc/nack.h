@@ -53,7 +53,7 @@ struct nack_gen {
     struct nack_cfg cfg;
     uint64_t highest;      /* seen or told; valid when started */
     bool started;
-    uint64_t rtt_us;       /* smoothed: measured at the requests themselves, or told */
+    uint64_t rtt_us;       /* smoothed: measured by the answers, or told */
     bool rtt_told;
     size_t n;              /* of missing[], ascending */
     struct nack_counters counters;
@@ -75,6 +75,9 @@ void nack_gen_init(struct nack_gen *g, const struct nack_cfg *cfg);
 void nack_gen_start(struct nack_gen *g, uint64_t seq);
 /* A packet came. seq >= 1. */
 enum nack_seen nack_gen_on_packet(struct nack_gen *g, uint64_t seq, uint64_t now_us);
+/* The same for one that is known to be the answer to a request (by RTX): it measures the round trip. A packet that comes after
+ * its request may as well be the original, late. */
+enum nack_seen nack_gen_on_resent(struct nack_gen *g, uint64_t seq, uint64_t now_us);
 /* The other side says that it has sent up to seq: the tail may be missing although nothing higher comes. */
 void nack_gen_on_highest(struct nack_gen *g, uint64_t seq, uint64_t now_us);
 /* The other side does not have it: no more requests. */

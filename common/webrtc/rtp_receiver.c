@@ -154,7 +154,8 @@ enum rtp_push_result rtp_receiver_push(struct rtp_receiver *r, const struct rtp_
     uint64_t seq = extend_seq(r, v->seq, retransmitted);
     if (seq == 0)
         return RTP_PUSH_FAR;
-    enum nack_seen seen = nack_gen_on_packet(&r->nack, seq, now_us);
+    enum nack_seen seen =
+        retransmitted ? nack_gen_on_resent(&r->nack, seq, now_us) : nack_gen_on_packet(&r->nack, seq, now_us);
     if (seen == NACK_DUPLICATE)
         return RTP_PUSH_DUPLICATE;
 

@@ -180,8 +180,13 @@ static void the_round_trip_is_learnt_from_the_answers(void **state)
         now_us += 1000;
         assert_int_equal(nack_gen_poll(g, now_us, out, LEN(out)), 1);
         now_us += 30000;
-        assert_int_equal(nack_gen_on_packet(g, s - 1, now_us), NACK_RECOVERED);
+        assert_int_equal(nack_gen_on_resent(g, s - 1, now_us), NACK_RECOVERED);
     }
+    assert_in_range(g->rtt_us, 29000, 31000);
+    nack_gen_on_packet(g, S + 1000, now_us); /* the original, late: no answer */
+    assert_int_equal(nack_gen_poll(g, now_us, out, LEN(out)), LEN(out));
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(nack_gen_on_packet(g, out[i], now_us), NACK_RECOVERED);
     assert_in_range(g->rtt_us, 29000, 31000);
     free(g);
 }
@@ -202,7 +207,7 @@ static void an_estimate_too_low_recovers_although_all_is_asked_twice(void **stat
             now_us += 1000;
             (void)nack_gen_poll(g, now_us, out, LEN(out));
         }
-        assert_int_equal(nack_gen_on_packet(g, s - 1, now_us), NACK_RECOVERED);
+        assert_int_equal(nack_gen_on_resent(g, s - 1, now_us), NACK_RECOVERED);
     }
     assert_in_range(g->rtt_us, 60000, 90000);
     free(g);
