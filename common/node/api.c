@@ -6,6 +6,7 @@
 
 #include "http/cors.h"
 #include "http/static.h"
+#include "node/facts.h"
 #include "pipe/pipe_client.h"
 #include "pipe/pipe_server.h"
 #include "webrtc/endpoint.h"
@@ -13,24 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- Small helpers ------------------------------------------------------------------------------------------ */
 
 static json_t *u64(uint64_t v)
 {
     return json_integer((json_int_t)v);
-}
-
-static json_t *time_text(uint64_t unix_us)
-{
-    time_t s = (time_t)(unix_us / 1000000);
-    struct tm utc;
-    char text[32];
-
-    gmtime_r(&s, &utc);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return json_string(text);
 }
 
 static void set(json_t *object, const char *key, json_t *value)
@@ -42,7 +31,6 @@ static void reply_json(struct http_exchange *x, json_t *body)
 {
     char *text = body ? json_dumps(body, JSON_INDENT(2)) : NULL;
 
-    http_cors_open(x);
     http_reply_header(x, "Cache-Control", "no-store");
     if (text)
         http_reply(x, 200, "application/json", text, strlen(text));
@@ -94,7 +82,7 @@ static json_t *node_json(const struct node_record *r)
     set(o, "role", json_string(node_role_name(r->role)));
     set(o, "region", json_string(r->region));
     set(o, "draining", json_boolean(r->draining));
-    set(o, "started_at", time_text(r->started_us));
+    facts_time(o, "started_at", r->started_us);
     set(o, "addresses", json_pack("{s:s, s:s}", "http", r->http, "pipe", r->pipe));
     set(o, "load", json_pack("{s:I, s:I, s:I, s:I}", "cpu_permille", (json_int_t)r->load_permille, "viewers",
                              (json_int_t)r->viewers, "streams", (json_int_t)r->streams, "egress_bps",
@@ -275,18 +263,13 @@ static void get_streams(struct http_exchange *x, void *arg)
 
 static void add_child(void *arg, const struct pipe_child_stats *c)
 {
-    char peer[ADDR_TEXT_CAP];
-    json_t *o = json_object();
+    json_t *o = facts_session("pipe", c->id, c->stream, &c->address, c->started_at_us);
 
-    set(o, "id", json_string(c->id));
-    set(o, "kind", json_string("pipe"));
-    set(o, "stream", json_string(c->stream));
-    set(o, "peer", json_string(addr_print(&c->address, peer)));
-    set(o, "started_at", time_text(c->started_at_us));
-    set(o, "rtt_us", u64(c->rtt_us));
-    set(o, "packets", u64(c->counters->packets));
-    set(o, "bytes", u64(c->counters->bytes));
-    set(o, "retransmitted", u64(c->counters->retransmitted));
+    facts_address(o, "media_peer", &c->media);
+    facts_number(o, "rtt_us", c->rtt_us);
+    facts_number(o, "packets", c->counters->packets);
+    facts_number(o, "bytes", c->counters->bytes);
+    facts_number(o, "retransmitted", c->counters->retransmitted);
     json_array_append_new(arg, o);
 }
 
@@ -327,21 +310,9 @@ static void get_sessions(struct http_exchange *x, void *arg)
 /* ---- /metrics -------------------------------------------------------------------------------------------------------- */
 
 static const struct metric m_streams = {"millrace_streams", "Streams that play here now", METRIC_GAUGE};
-static const struct metric m_received = {"millrace_packets_received_total", "Media packets taken in", METRIC_COUNTER};
-static const struct metric m_received_bytes = {"millrace_bytes_received_total", "Their payload bytes", METRIC_COUNTER};
-static const struct metric m_sent = {"millrace_packets_sent_total", "Media packets sent", METRIC_COUNTER};
-static const struct metric m_sent_bytes = {"millrace_bytes_sent_total", "Their bytes", METRIC_COUNTER};
-static const struct metric m_lost = {"millrace_packets_lost_total", "Packets that never came", METRIC_COUNTER};
-static const struct metric m_recovered = {"millrace_packets_recovered_total", "Lost packets that came after all",
-                                          METRIC_COUNTER};
-static const struct metric m_retransmitted = {"millrace_packets_retransmitted_total", "Packets sent again",
-                                              METRIC_COUNTER};
-static const struct metric m_dropped = {"millrace_packets_dropped_total", "Packets dropped for want of room",
-                                        METRIC_COUNTER};
 static const struct metric m_pulls = {"millrace_pulls_total", "Subscriptions begun at a parent", METRIC_COUNTER};
 static const struct metric m_pulls_failed = {"millrace_pulls_failed_total", "Of them refused or lost", METRIC_COUNTER};
 static const struct metric m_children = {"millrace_children", "Subscriptions of other nodes to this one", METRIC_GAUGE};
-static const struct metric m_bad = {"millrace_bad_input_total", "Input that broke its protocol's rules", METRIC_COUNTER};
 static const struct metric m_http = {"millrace_http_requests_total", "HTTP requests", METRIC_COUNTER};
 static const struct metric m_cache = {"millrace_cache_bytes", "Memory of cached packets", METRIC_GAUGE};
 static const struct metric m_directory = {"millrace_directory_up", "1 while Redis answers", METRIC_GAUGE};
@@ -360,10 +331,10 @@ static void sum_parent(void *arg, const struct pipe_parent_stats *s)
 {
     struct metrics *m = arg;
 
-    metrics_add(m, &m_received, "transport=\"pipe\"", (double)s->total.packets);
-    metrics_add(m, &m_received_bytes, "transport=\"pipe\"", (double)s->total.bytes);
-    metrics_add(m, &m_lost, "transport=\"pipe\"", (double)s->total.given_up);
-    metrics_add(m, &m_recovered, "transport=\"pipe\"", (double)s->total.recovered);
+    metrics_add(m, &metric_packets_received, "transport=\"pipe\"", (double)s->total.packets);
+    metrics_add(m, &metric_bytes_received, "transport=\"pipe\"", (double)s->total.bytes);
+    metrics_add(m, &metric_lost, "transport=\"pipe\"", (double)s->total.given_up);
+    metrics_add(m, &metric_recovered, "transport=\"pipe\"", (double)s->total.recovered);
 }
 
 static void pipe_metrics(struct node_worker *w, struct metrics *m)
@@ -372,12 +343,12 @@ static void pipe_metrics(struct node_worker *w, struct metrics *m)
         pipe_client_each_parent(w->pipe_client, sum_parent, m);
     if (!w->pipe_server)
         return;
-    const struct pipe_server_counters *c = pipe_server_counters(w->pipe_server);
-    metrics_add(m, &m_sent, "transport=\"pipe\"", (double)c->total.packets);
-    metrics_add(m, &m_sent_bytes, "transport=\"pipe\"", (double)c->total.bytes);
-    metrics_add(m, &m_retransmitted, "transport=\"pipe\"", (double)c->total.retransmitted);
-    metrics_add(m, &m_children, "", (double)c->subscriptions);
-    metrics_add(m, &m_bad, "protocol=\"pipe\"", (double)c->bad_input);
+    const struct pipe_server_counters c = pipe_server_counters(w->pipe_server);
+    metrics_add(m, &metric_packets_sent, "transport=\"pipe\"", (double)c.total.packets);
+    metrics_add(m, &metric_bytes_sent, "transport=\"pipe\"", (double)c.total.bytes);
+    metrics_add(m, &metric_retransmitted, "transport=\"pipe\"", (double)c.total.retransmitted);
+    metrics_add(m, &m_children, "", (double)c.subscriptions);
+    metrics_add(m, &metric_bad_input, "protocol=\"pipe\"", (double)c.bad_input);
 }
 
 static void rtc_metrics(struct node_worker *w, struct metrics *m)
@@ -385,15 +356,15 @@ static void rtc_metrics(struct node_worker *w, struct metrics *m)
     const struct rtc_endpoint_counters *c = rtc_endpoint_counters(w->rtc);
     const struct udp_counters *u = rtc_endpoint_udp_counters(w->rtc);
 
-    metrics_add(m, &m_bad, "protocol=\"stun\"", (double)(c->stun_malformed + c->stun_unauthorized));
-    metrics_add(m, &m_dropped, "where=\"webrtc_send\"", (double)(u->dropped_full + u->dropped_error));
-    metrics_add(m, &m_dropped, "where=\"webrtc_receive\"", (double)u->dropped_kernel);
+    metrics_add(m, &metric_bad_input, "protocol=\"stun\"", (double)(c->stun_malformed + c->stun_unauthorized));
+    metrics_add(m, &metric_dropped, "where=\"webrtc_send\"", (double)(u->dropped_full + u->dropped_error));
+    metrics_add(m, &metric_dropped, "where=\"webrtc_receive\"", (double)u->dropped_kernel);
 }
 
 static void metrics_on_worker(struct node_worker *w, struct part *out)
 {
     const struct relay_counters *relay = relay_counters(w->relay);
-    const struct http_counters *http = http_counters(w->http);
+    const struct http_counters *http = http_server_counters(w->http);
     unsigned live = 0;
 
     if (metrics_create(&out->metrics) != 0)
@@ -403,9 +374,9 @@ static void metrics_on_worker(struct node_worker *w, struct part *out)
     metrics_add(m, &m_streams, "", live);
     metrics_add(m, &m_pulls, "", (double)relay->pulls);
     metrics_add(m, &m_pulls_failed, "", (double)relay->pulls_failed);
-    metrics_add(m, &m_dropped, "where=\"pool\"", (double)relay->dropped_pool);
+    metrics_add(m, &metric_dropped, "where=\"pool\"", (double)relay->dropped_pool);
     metrics_add(m, &m_http, "", (double)http->requests);
-    metrics_add(m, &m_bad, "protocol=\"http\"", (double)http->bad);
+    metrics_add(m, &metric_bad_input, "protocol=\"http\"", (double)http->bad);
     pipe_metrics(w, m);
     if (w->rtc)
         rtc_metrics(w, m);
@@ -449,8 +420,11 @@ static void get_metrics(struct http_exchange *x, void *arg)
     gather(arg, x, &q);
 }
 
-void api_open(struct node_worker *w)
+void api_open(struct node_worker *w, struct http_static *pages)
 {
+    static const struct http_cors cors = {.methods = "GET, HEAD, OPTIONS", .headers = "Authorization"};
+
+    http_cors_route(w->http, "/api/*", &cors);
     http_route(w->http, HTTP_M_GET, "/healthz", get_healthz, w);
     http_route(w->http, HTTP_M_GET, "/readyz", get_readyz, w);
     http_route(w->http, HTTP_M_GET, "/metrics", get_metrics, w);
@@ -458,4 +432,6 @@ void api_open(struct node_worker *w)
     http_route(w->http, HTTP_M_GET, "/api/v1/nodes", get_nodes, w);
     http_route(w->http, HTTP_M_GET, "/api/v1/streams", get_streams, w);
     http_route(w->http, HTTP_M_GET, "/api/v1/sessions", get_sessions, w);
+    if (pages)
+        http_route(w->http, HTTP_M_GET, "/*", http_static_handler, pages);
 }

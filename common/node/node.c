@@ -81,7 +81,7 @@ static void describe_self(struct node *n)
     if (!n->role->serves || !n->pipe_server_tls)
         return;
     if (c->pipe.announce[0]) {
-        snprintf(self->pipe, sizeof(self->pipe), "%s", c->pipe.announce);
+        strcpy(self->pipe, c->pipe.announce); /* measured, too */
     } else {
         reachable(&c->pipe.listen, &at);
         snprintf(self->pipe, sizeof(self->pipe), "%s", addr_print(&at, text));
@@ -271,7 +271,7 @@ static void run_round(struct mail *m, struct worker *w)
     struct seat *s = container_of(m, struct seat, round);
 
     (void)w;
-    if (s->w.http) /* the first round */
+    if (!s->closed) /* the first round */
         seat_close(s);
     m->run = run_answered;
     worker_post(s->w.node->main, m);

@@ -48,7 +48,7 @@ struct role {
     bool webrtc, pulls, serves; /* has a WebRTC port; pulls from parents; has children */
     /* Opens the role's servers on w and sets w->role. 0, or -1 with one clear line in error. */
     int (*open)(struct node_worker *w, char error[CONFIG_ERROR_CAP]);
-    /* On the worker's thread at the end: sessions end, servers close. */
+    /* On the worker's thread at the end: sessions end, servers close. May close w->http itself, where the order matters. */
     void (*close)(struct node_worker *w);
     /* Appends its sessions, as objects, to the JSON array. May be NULL. */
     void (*sessions)(struct node_worker *w, json_t *array);

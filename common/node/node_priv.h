@@ -11,6 +11,7 @@
 
 #include "cache/cache.h"
 #include "directory/directory.h"
+#include "http/static.h"
 #include "io/timer.h"
 #include "node/node.h"
 #include "relay/hub.h"
@@ -31,6 +32,8 @@ struct seat {
     char name[8]; /* "w0" */
     struct worker_facts facts;
     struct timer beat;
+    struct http_static *pages;
+    bool closed;
     struct mail round; /* of the orderly end */
 };
 
@@ -82,4 +85,5 @@ struct question {
 void gather(struct node_worker *w, struct http_exchange *x, const struct question *q);
 
 /* ---- api.c ---- */
-void api_open(struct node_worker *w);
+/* pages: the folder of web pages; NULL: none. */
+void api_open(struct node_worker *w, struct http_static *pages);

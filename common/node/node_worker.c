@@ -8,8 +8,10 @@
 #include "webrtc/endpoint.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     PACKETS_PER_WORKER = 1 << 19, /* cap of the pool, 800 MiB; it grows with use, the caches' budgets bound it first */
@@ -56,15 +58,47 @@ static int open_relay(struct node *n, struct node_worker *w, char *error)
     return 0;
 }
 
+/* Where the pages are when the configuration does not say: beside the installed program, or in the source tree. */
+static const char *web_folder(const struct config *c, char out[PATH_MAX])
+{
+    static const char *const places[] = {"../share/millrace/web", "../../../web"};
+    char self[PATH_MAX];
+    ssize_t n = c->http.web[0] ? 0 : readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (c->http.web[0])
+        return c->http.web;
+    while (n > 0 && self[n - 1] != '/')
+        n--;
+    for (size_t i = 0; n > 0 && i < LEN(places); i++)
+        if (snprintf(out, PATH_MAX, "%.*s%s", (int)n, self, places[i]) < PATH_MAX && access(out, R_OK) == 0)
+            return out;
+    return NULL;
+}
+
+static int open_pages(struct seat *s, char *error)
+{
+    char path[PATH_MAX];
+    const char *folder = web_folder(s->w.config, path);
+    int err = folder ? http_static_open(&s->pages, s->w.worker, folder) : 0;
+
+    if (err == 0)
+        return 0;
+    snprintf(error, CONFIG_ERROR_CAP, "http.web: %.512s: %s", folder, strerror(-err));
+    return -1;
+}
+
 static int open_http(struct node *n, struct node_worker *w, char *error)
 {
+    struct seat *s = container_of(w, struct seat, w);
     struct http_server_cfg cfg = {.listen = n->config.http.listen, .tls = n->http_tls, .reuse_port = true};
     int err = http_server_open(&w->http, w->worker, &cfg);
 
     if (err != 0)
         return fail(error, "http.listen", &cfg.listen, err);
     w->tls = n->http_tls;
-    api_open(w);
+    if (open_pages(s, error) != 0)
+        return -1;
+    api_open(w, s->pages);
     return 0;
 }
 
@@ -192,9 +226,13 @@ void seat_close(struct seat *s)
 {
     struct node_worker *w = &s->w;
 
+    s->closed = true;
     timer_stop(&s->beat);
-    http_server_close(&w->http);
     w->node->role->close(w);
+    if (w->http)
+        http_server_close(&w->http);
+    if (s->pages)
+        http_static_close(&s->pages);
     if (w->pipe_server)
         pipe_server_close(&w->pipe_server);
     relay_close(w->relay);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * edge.c - the edge: from the pipe to the viewer.
+ *
+ *   parent --pipe/pipe_client--> relay/pull --> router (cache) --+--> webrtc/viewer --> whep session --> browser
+ *                                                 |              +--> flv_mux ------> flv -----------> ffmpeg, VLC, mpegts.js
+ *                                                 +--> relay/link --> the same stream's router on another worker
+ *
+ * What a worker of the edge has beside the node's own parts (common/node): a WHEP server and an HTTP-FLV server on its HTTP port.
+ */
+#include "edge/flv.h"
+#include "edge/whep.h"
+#include "http/forward.h"
+#include "node/facts.h"
+#include "node/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct edge {
+    struct whep *whep;
+    struct flv *flv;
+};
+
+/* ---- Sessions of other workers ------------------------------------------------------------------------------- */
+
+static void on_forwarded(struct http_exchange *x, void *arg)
+{
+    struct node_worker *there = arg;
+    struct edge *e = there->role;
+
+    whep_on_session(e->whep, x);
+}
+
+static bool forward(void *arg, struct http_exchange *x, unsigned index)
+{
+    struct node_worker *there = node_worker_at(arg, index);
+
+    if (!there)
+        return false;
+    http_forward(x, there->worker, on_forwarded, there);
+    return true;
+}
+
+/* ---- Opening and closing ---------------------------------------------------------------------------------------- */
+
+static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
+{
+    struct edge *e = calloc(1, sizeof(*e));
+    struct whep_cfg whep = {.http = w->http,
+                            .relay = w->relay,
+                            .endpoint = w->rtc,
+                            .index = w->index,
+                            .grace_us = w->config->relay.grace_ms * 1000,
+                            .forward = forward,
+                            .arg = w};
+    struct flv_cfg flv = {.relay = w->relay, .server = w->http};
+
+    w->role = e;
+    if (e && whep_open(&e->whep, &whep) == 0 && flv_open(&e->flv, &flv) == 0)
+        return 0;
+    snprintf(error, CONFIG_ERROR_CAP, "out of memory");
+    return -1;
+}
+
+static void edge_close(struct node_worker *w)
+{
+    struct edge *e = w->role;
+
+    whep_close(&e->whep); /* answers those who wait, so before the server */
+    http_server_close(&w->http);
+    flv_close(&e->flv); /* its responses have ended with the server */
+    free(e);
+    w->role = NULL;
+}
+
+/* ---- Facts ---------------------------------------------------------------------------------------------------------- */
+
+static void add_whep_session(void *arg, const struct whep_facts *f)
+{
+    const struct rtp_sender_counters *video = &f->viewer.sent[0], *audio = &f->viewer.sent[1];
+    json_t *o = facts_session("whep", f->id, f->stream, &f->http_peer, f->started_unix_us);
+
+    facts_text(o, "state", f->ended ? "waiting for the publisher" : rtc_viewer_state_name(f->viewer.state));
+    facts_address(o, "media_peer", &f->peer);
+    facts_text(o, "srtp", f->profile);
+    facts_text(o, "video", codec_name(f->viewer.video));
+    facts_text(o, "audio", codec_name(f->viewer.audio));
+    facts_number(o, "packets", video->packets + audio->packets);
+    facts_number(o, "bytes", video->octets + audio->octets);
+    facts_number(o, "retransmitted", video->resent + audio->resent);
+    facts_number(o, "nacked", video->nacked + audio->nacked);
+    facts_number(o, "keyframes_asked", f->viewer.keyframes_asked);
+    facts_number(o, "rtt_us", f->viewer.rtt_us);
+    facts_number(o, "lost_permille", f->viewer.lost_fraction * 1000u / 256);
+    facts_number(o, "catch_up_us", f->viewer.catch_up_us);
+    json_array_append_new(arg, o);
+}
+
+static void add_flv_session(void *arg, const struct flv_viewer_facts *f)
+{
+    json_t *o = facts_session("flv", f->id, f->stream, f->peer, f->started_unix_us);
+
+    facts_text(o, "state", flv_viewer_state_name(f->state));
+    facts_number(o, "bytes", f->bytes);
+    facts_number(o, "queued_bytes", f->queued_bytes);
+    facts_number(o, "lag_ms", f->lag_ms);
+    facts_number(o, "dropped_to_keyframe", f->dropped_to_keyframe);
+    json_array_append_new(arg, o);
+}
+
+static void edge_sessions(struct node_worker *w, json_t *array)
+{
+    struct edge *e = w->role;
+
+    whep_each(e->whep, add_whep_session, array);
+    flv_each(e->flv, add_flv_session, array);
+}
+
+static void edge_facts(struct node_worker *w, struct role_facts *out)
+{
+    struct edge *e = w->role;
+    struct flv_counters flv;
+
+    flv_counters(e->flv, &flv);
+    out->viewers = (unsigned)(whep_viewers(e->whep) + flv.viewers);
+}
+
+static const struct metric m_viewers = {"millrace_viewers", "Viewers now", METRIC_GAUGE};
+static const struct metric m_joins = {"millrace_joins_total", "Viewers who got media", METRIC_COUNTER};
+static const struct metric m_join_failures = {"millrace_join_failures_total", "Viewers refused, by cause", METRIC_COUNTER};
+static const struct metric m_skips = {"millrace_viewer_skips_total", "Times a slow viewer was dropped to the next keyframe",
+                                      METRIC_COUNTER};
+
+static void edge_whep_metrics(struct edge *e, struct metrics *m)
+{
+    const struct whep_counters *c = whep_counters(e->whep);
+    struct whep_totals t;
+
+    whep_totals(e->whep, &t);
+    metrics_add(m, &m_viewers, "kind=\"whep\"", (double)whep_viewers(e->whep));
+    metrics_add(m, &m_joins, "kind=\"whep\"", (double)c->joins);
+    metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"bad_request\"", (double)c->bad_requests);
+    metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"not_acceptable\"", (double)c->not_acceptable);
+    metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"no_publisher\"", (double)c->no_publisher);
+    metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"unreachable\"", (double)(c->unreachable + c->timeouts));
+    metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"overloaded\"", (double)c->overloaded);
+    metrics_add(m, &metric_packets_sent, "transport=\"webrtc\"", (double)t.packets);
+    metrics_add(m, &metric_bytes_sent, "transport=\"webrtc\"", (double)t.octets);
+    metrics_add(m, &metric_retransmitted, "transport=\"webrtc\"", (double)t.resent);
+    metrics_add(m, &metric_bad_input, "protocol=\"whep\"", (double)c->bad_requests);
+    metrics_add(m, &metric_bad_input, "protocol=\"rtcp\"", (double)t.bad_rtcp);
+}
+
+static void edge_metrics(struct node_worker *w, struct metrics *m)
+{
+    struct edge *e = w->role;
+    struct flv_counters f;
+
+    edge_whep_metrics(e, m);
+    flv_counters(e->flv, &f);
+    metrics_add(m, &m_viewers, "kind=\"flv\"", (double)f.viewers);
+    metrics_add(m, &m_joins, "kind=\"flv\"", (double)f.joins);
+    metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"no_publisher\"", (double)f.not_found);
+    metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"unreachable\"", (double)(f.unreachable + f.timed_out));
+    metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"overloaded\"", (double)f.overloaded);
+    metrics_add(m, &m_skips, "kind=\"flv\"", (double)f.dropped_to_keyframe);
+    metrics_add(m, &metric_bytes_sent, "transport=\"flv\"", (double)f.bytes);
+}
+
+static const struct role edge_role = {
+    .role = NODE_EDGE,
+    .webrtc = true,
+    .pulls = true,
+    .open = edge_open,
+    .close = edge_close,
+    .sessions = edge_sessions,
+    .metrics = edge_metrics,
+    .facts = edge_facts,
+};
+
+int main(int argc, char **argv)
+{
+    return node_main(argc, argv, &edge_role);
+}
