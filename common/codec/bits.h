@@ -12,8 +12,7 @@
 
 struct bits {
     const uint8_t *p, *end;
-    uint32_t bits_left; /* of `byte` */
-    uint8_t byte;
+    uint32_t byte, bits_left; /* the byte being read, and its bits still to come */
     uint8_t zeros; /* zero bytes just before p */
     bool nal;
     bool bad;
@@ -53,7 +52,7 @@ static inline uint32_t bits_u1(struct bits *b)
     if (b->bits_left == 0)
         bits_refill(b);
     b->bits_left--;
-    return b->byte >> b->bits_left & 1u;
+    return b->byte >> b->bits_left & 1;
 }
 
 /* n bits, 0..32. */
