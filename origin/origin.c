@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * origin.c - the origin: from the publisher to the pipe.
+ *
+ *   OBS, ffmpeg --> rtmp --> rtmp_session --> rtmp_media --+
+ *   browser ------> whip --> webrtc/transport ------------+--> relay/publish --> router (cache) --+--> pipe/pipe_server --> children
+ *                                                                                               +--> transcode (AAC <-> Opus), back into the router
+ *
+ * What a worker of the origin has beside the node's own parts (common/node): an RTMP server and a WHIP server.
+ */
+#include "node/facts.h"
+#include "node/node.h"
+#include "origin/rtmp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct origin {
+    struct rtmp *rtmp;
+};
+
+static int origin_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
+{
+    struct origin *o = calloc(1, sizeof(*o));
+    struct rtmp_cfg rtmp = {.listen = w->config->rtmp.listen,
+                            .reuse_port = true,
+                            .relay = w->relay,
+                            .audio_transcode = w->config->publish.audio_transcode};
+    char text[ADDR_TEXT_CAP];
+
+    w->role = o;
+    int err = o ? rtmp_open(&o->rtmp, w->worker, &rtmp) : -ENOMEM;
+    if (err == 0)
+        return 0;
+    snprintf(error, CONFIG_ERROR_CAP, "rtmp.listen: %s: %s", addr_print(&rtmp.listen, text), strerror(-err));
+    return -1;
+}
+
+static void origin_close(struct node_worker *w)
+{
+    struct origin *o = w->role;
+
+    rtmp_close(&o->rtmp);
+    free(o);
+    w->role = NULL;
+}
+
+/* ---- Facts ---------------------------------------------------------------------------------------------------- */
+
+static void add_rtmp_session(void *arg, const struct rtmp_session_facts *f)
+{
+    json_t *o = facts_session("rtmp", f->id, f->stream, f->peer, f->started_unix_us);
+
+    facts_text(o, "state", rtmp_session_state_name(f->state));
+    facts_text(o, "encoder", f->encoder);
+    facts_number(o, "messages", f->messages);
+    facts_number(o, "bytes", f->bytes);
+    json_array_append_new(arg, o);
+}
+
+static void origin_sessions(struct node_worker *w, json_t *array)
+{
+    struct origin *o = w->role;
+
+    rtmp_each(o->rtmp, add_rtmp_session, array);
+}
+
+static void count_rtmp(void *arg, const struct rtmp_session_facts *f)
+{
+    struct role_facts *out = arg;
+
+    out->publishers += f->state == RTMP_SESSION_PUBLISHING;
+}
+
+static void origin_facts(struct node_worker *w, struct role_facts *out)
+{
+    struct origin *o = w->role;
+
+    rtmp_each(o->rtmp, count_rtmp, out);
+}
+
+static const struct metric m_publishes = {"millrace_publishes_total", "Publishings granted", METRIC_COUNTER};
+static const struct metric m_refused = {"millrace_publish_refusals_total", "Publishings refused, by cause", METRIC_COUNTER};
+
+static void origin_metrics(struct node_worker *w, struct metrics *m)
+{
+    struct origin *o = w->role;
+    const struct rtmp_counters *c = rtmp_counters(o->rtmp);
+    char label[64];
+
+    metrics_add(m, &m_publishes, "kind=\"rtmp\"", (double)c->publishes);
+    metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"taken\"", (double)c->refused_taken);
+    metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"name\"", (double)c->refused_name);
+    metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"codec\"", (double)c->refused_codec);
+    metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"overload\"", (double)c->refused_overload);
+    metrics_add(m, &metric_bytes_received, "transport=\"rtmp\"", (double)c->bytes);
+    for (int i = 0; i < RTMP_BAD_INPUTS; i++) {
+        snprintf(label, sizeof(label), "protocol=\"rtmp\",part=\"%s\"", rtmp_bad_input_name((enum rtmp_bad_input)i));
+        metrics_add(m, &metric_bad_input, label, (double)c->bad_input[i]);
+    }
+}
+
+static const struct role origin_role = {
+    .role = NODE_ORIGIN,
+    .webrtc = true,
+    .serves = true,
+    .open = origin_open,
+    .close = origin_close,
+    .sessions = origin_sessions,
+    .metrics = origin_metrics,
+    .facts = origin_facts,
+};
+
+int main(int argc, char **argv)
+{
+    return node_main(argc, argv, &origin_role);
+}
