@@ -50,6 +50,7 @@ struct http_exchange *exchange_create(struct http_conn *c, struct request *r)
     x->c = c;
     x->r = r;
     x->method = r ? method_of(r->method) : HTTP_M_OTHER;
+    x->http_1_1 = r && r->http_1_1;
     x->close = !r || !r->keep_alive;
     push_cors(x);
     return x;
@@ -130,12 +131,12 @@ const uint8_t *http_body(const struct http_exchange *x, size_t *len)
 
 const struct addr *http_peer(const struct http_exchange *x)
 {
-    return conn_peer(x->c->conn);
+    return x->forward ? forward_peer(x->forward) : conn_peer(x->c->conn);
 }
 
 struct worker *http_worker(const struct http_exchange *x)
 {
-    return x->c->worker;
+    return x->forward ? forward_worker(x->forward) : x->c->worker;
 }
 
 void http_base_url(const struct http_exchange *x, char *out, size_t cap)
@@ -144,6 +145,10 @@ void http_base_url(const struct http_exchange *x, char *out, size_t cap)
     char local_text[ADDR_TEXT_CAP];
     struct addr local;
 
+    if (x->forward) {
+        snprintf(out, cap, "%s", forward_base_url(x->forward));
+        return;
+    }
     if (!host || !host[0]) { /* HTTP/1.0 */
         memset(&local, 0, sizeof(local));
         if (x->c->server)
@@ -205,7 +210,7 @@ void exchange_head(struct http_exchange *x, struct text *out, int status, const 
         text_push(out, x->headers.p, x->headers.len);
     if (x->close)
         text_print(out, "Connection: close\r\n");
-    else if (!x->r->http_1_1)
+    else if (!x->http_1_1)
         text_print(out, "Connection: keep-alive\r\n");
     text_push(out, "\r\n", 2);
     out->bad |= x->headers.bad;
@@ -234,6 +239,10 @@ void http_reply(struct http_exchange *x, int status, const char *content_type, c
 {
     struct text head = {0};
 
+    if (x->forward) {
+        forward_reply(x, status, content_type, body, len, NULL);
+        return;
+    }
     exchange_head(x, &head, status, content_type, true, len);
     reply(x, &head, body, len, NULL);
 }
@@ -242,6 +251,10 @@ void http_reply_buf(struct http_exchange *x, int status, const char *content_typ
 {
     struct text head = {0};
 
+    if (x->forward) {
+        forward_reply(x, status, content_type, NULL, 0, body);
+        return;
+    }
     exchange_head(x, &head, status, content_type, true, body->len);
     reply(x, &head, body->bytes, body->len, body);
 }

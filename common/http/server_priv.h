@@ -88,9 +88,11 @@ void http_conn_abort(struct http_conn *c);
 enum http_stream { STREAM_NO, STREAM_CHUNKED, STREAM_PLAIN, STREAM_HEAD };
 
 struct http_exchange {
-    struct http_conn *c;
-    struct request *r;
+    struct http_conn *c;     /* NULL when forwarded here from another worker */
+    struct forward *forward; /* NULL when not */
+    struct request *r;       /* NULL when unknown, or forwarded from here */
     enum http_method method;
+    bool http_1_1;
     bool close; /* the connection does not outlive the reply */
     enum http_stream stream;
     struct text headers; /* of the reply */
@@ -111,3 +113,12 @@ void exchange_gone(struct http_exchange *x);
 void exchange_head(struct http_exchange *x, struct text *out, int status, const char *content_type, bool length_known,
                    size_t len);
 const char *status_phrase(int status);
+
+/* ---- What another worker forwarded (forward.c) --------------------------------------------------------------- */
+
+/* body is shared, or NULL and then bytes are copied. x is freed. */
+void forward_reply(struct http_exchange *x, int status, const char *content_type, const void *bytes, size_t len,
+                   struct buf *body);
+const struct addr *forward_peer(const struct forward *f);
+const char *forward_base_url(const struct forward *f);
+struct worker *forward_worker(const struct forward *f);

@@ -11,8 +11,8 @@ void http_stream_begin(struct http_exchange *x, int status, const char *content_
     struct http_conn *c = x->c;
     struct text head = {0};
 
-    assert(x->stream == STREAM_NO);
-    x->stream = chunked && x->r->http_1_1 ? STREAM_CHUNKED : STREAM_PLAIN;
+    assert(x->stream == STREAM_NO && !x->forward);
+    x->stream = chunked && x->http_1_1 ? STREAM_CHUNKED : STREAM_PLAIN;
     if (x->stream == STREAM_CHUNKED)
         http_reply_header(x, "Transfer-Encoding", "chunked"); /* its end is marked: the connection may go on */
     if (x->stream == STREAM_PLAIN || x->method == HTTP_M_HEAD)
