@@ -47,6 +47,8 @@ uint64_t rtp_segment_due_us(const struct rtp_segment *g, uint64_t ts_ticks)
     uint64_t first = g->meet_ts + g->ts_offset - g->run_ticks;
     int64_t since = (int64_t)(rtp_segment_ts(g, ts_ticks) - first);
 
+    if (since > (int64_t)g->run_ticks)
+        since = (int64_t)g->run_ticks; /* live goes out as it comes: some of it comes sooner than the line says */
     return since > 0 ? g->start_us + ticks_to_us((uint64_t)since, g->clock_hz) : g->start_us;
 }
 

@@ -123,7 +123,7 @@ static inline bool rtp_sender_running(const struct rtp_sender *s)
 uint64_t rtp_catch_up_us(uint64_t span_us, uint64_t bytes);
 /* The viewer's (64-bit) timestamp of a cluster timestamp in this segment; never falls when ts grows. */
 uint64_t rtp_segment_ts(const struct rtp_segment *g, uint64_t ts_ticks);
-/* When a packet with this timestamp is to be sent; in the past from meet_ts on. */
+/* When a packet with this timestamp is to be sent: never later than the end of the catching up. */
 uint64_t rtp_segment_due_us(const struct rtp_segment *g, uint64_t ts_ticks);
 
 /* The packet in the viewer's terms, counted as sent at now_us. False when it is not of this segment (another track or

@@ -194,7 +194,7 @@ static bool pump(struct rtc_viewer *v, uint64_t now)
         if (!p || !is_of(&v->video, p))
             continue;
         uint64_t due = rtp_segment_due_us(&v->video.sender.now, p->ts_ticks);
-        if (due > now && due - now <= RTP_CATCH_UP_MAX_US) { /* beyond: timestamps that make a jump */
+        if (due > now) {
             timer_start(&v->pace, due - now);
             return false;
         }
