@@ -10,9 +10,9 @@
 
 /* Strings are borrowed for the server's life. Any origin is let in; there are no cookies to protect. */
 struct http_cors {
-    const char *methods;     /* "POST, GET, OPTIONS" */
-    const char *headers;     /* that a page may send; "Authorization, Content-Type, If-Match" */
-    const char *expose;      /* that a page may read; "Location, ETag, Link"; NULL: none beyond the simple ones */
+    const char *methods; /* "POST, GET, OPTIONS" */
+    const char *headers; /* that a page may send; "Authorization, Content-Type, If-Match" */
+    const char *expose;  /* that a page may read; "Location, ETag, Link"; NULL: none beyond the simple ones */
     const char *accept_post; /* content type, for OPTIONS (RFC 9725 s4.2); NULL: none */
 };
 

@@ -14,13 +14,14 @@
 
 enum { DETAIL_CAP = 512 /* bytes of a problem's detail; the rest is cut */ };
 
-/* ---- Life -------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static enum http_method method_of(const char *name)
 {
-    static const char *const names[] = {[HTTP_M_GET] = "GET",       [HTTP_M_HEAD] = "HEAD",   [HTTP_M_POST] = "POST",
-                                        [HTTP_M_PUT] = "PUT",       [HTTP_M_PATCH] = "PATCH", [HTTP_M_DELETE] = "DELETE",
-                                        [HTTP_M_OPTIONS] = "OPTIONS"};
+    static const char *const names[] = {
+        [HTTP_M_GET] = "GET",        [HTTP_M_HEAD] = "HEAD",   [HTTP_M_POST] = "POST",
+        [HTTP_M_PUT] = "PUT",        [HTTP_M_PATCH] = "PATCH", [HTTP_M_DELETE] = "DELETE",
+        [HTTP_M_OPTIONS] = "OPTIONS"};
 
     for (unsigned i = 0; i < LEN(names); i++)
         if (strcmp(names[i], name) == 0)
@@ -98,7 +99,7 @@ void exchange_dispatch(struct http_exchange *x)
     }
 }
 
-/* ---- The request ------------------------------------------------------------------------------------------- */
+/* ---- The request ----------------------------------------------------------------------------- */
 
 enum http_method http_method(const struct http_exchange *x)
 {
@@ -158,7 +159,7 @@ void http_base_url(const struct http_exchange *x, char *out, size_t cap)
     snprintf(out, cap, "%s://%s", conn_is_tls(x->c->conn) ? "https" : "http", host);
 }
 
-/* ---- The reply ----------------------------------------------------------------------------------------------- */
+/* ---- The reply ------------------------------------------------------------------------------- */
 
 void http_on_gone(struct http_exchange *x, void (*on_gone)(struct http_exchange *x, void *arg), void *arg)
 {
@@ -179,7 +180,8 @@ void http_reply_header(struct http_exchange *x, const char *name, const char *va
 static const char *date(struct http_server *s)
 {
     static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     uint64_t now_s = worker_unix_us(s->worker) / 1000000;
     time_t t = (time_t)now_s;
     struct tm tm;
@@ -194,8 +196,8 @@ static const char *date(struct http_server *s)
     return s->date;
 }
 
-void exchange_head(struct http_exchange *x, struct text *out, int status, const char *content_type, bool length_known,
-                   size_t len)
+void exchange_head(struct http_exchange *x, struct text *out, int status, const char *content_type,
+                   bool length_known, size_t len)
 {
     struct http_server *s = x->c->server;
 
@@ -217,7 +219,8 @@ void exchange_head(struct http_exchange *x, struct text *out, int status, const 
 }
 
 /* Head, then body: inline, shared, or left out for HEAD. */
-static void reply(struct http_exchange *x, struct text *head, const void *body, size_t len, struct buf *shared)
+static void reply(struct http_exchange *x, struct text *head, const void *body, size_t len,
+                  struct buf *shared)
 {
     struct http_conn *c = x->c;
     bool keep = !x->close && !head->bad;
@@ -282,8 +285,8 @@ void http_problem(struct http_exchange *x, int status, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(detail, sizeof(detail), fmt, args);
     va_end(args);
-    text_print(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"", status_phrase(status),
-               status);
+    text_print(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"",
+               status_phrase(status), status);
     push_json(&body, detail);
     text_print(&body, "\"}\n");
     http_reply(x, status, "application/problem+json", body.bad ? "" : body.p, body.bad ? 0 : body.len);

@@ -39,7 +39,7 @@ static void free_forward(struct forward *f)
     free(f);
 }
 
-/* ---- Back home ------------------------------------------------------------------------------------------- */
+/* ---- Back home ------------------------------------------------------------------------------- */
 
 static void on_reply(struct mail *m, struct worker *home)
 {
@@ -67,7 +67,7 @@ static void on_gone(struct http_exchange *x, void *arg)
     f->x = NULL;
 }
 
-/* ---- There ------------------------------------------------------------------------------------------------- */
+/* ---- There ----------------------------------------------------------------------------------- */
 
 static void on_request(struct mail *m, struct worker *there)
 {
@@ -88,8 +88,8 @@ static struct buf *copy(const void *bytes, size_t len)
     return b;
 }
 
-void forward_reply(struct http_exchange *x, int status, const char *content_type, const void *bytes, size_t len,
-                   struct buf *body)
+void forward_reply(struct http_exchange *x, int status, const char *content_type, const void *bytes,
+                   size_t len, struct buf *body)
 {
     struct forward *f = x->forward;
 
@@ -121,10 +121,10 @@ struct worker *forward_worker(const struct forward *f)
     return f->to;
 }
 
-/* ---- At home, first ------------------------------------------------------------------------------------------ */
+/* ---- At home, first -------------------------------------------------------------------------- */
 
-void http_forward(struct http_exchange *x, struct worker *to, void (*handler)(struct http_exchange *x, void *arg),
-                  void *arg)
+void http_forward(struct http_exchange *x, struct worker *to,
+                  void (*handler)(struct http_exchange *x, void *arg), void *arg)
 {
     struct forward *f = calloc(1, sizeof(*f));
     struct http_exchange *proxy = calloc(1, sizeof(*proxy));
@@ -136,8 +136,14 @@ void http_forward(struct http_exchange *x, struct worker *to, void (*handler)(st
         http_problem(x, 503, "short of memory");
         return;
     }
-    *f = (struct forward){.mail.run = on_request, .home = http_worker(x), .to = to, .handler = handler, .arg = arg,
-                          .x = x, .proxy = proxy, .peer = *http_peer(x)};
+    *f = (struct forward){.mail.run = on_request,
+                          .home = http_worker(x),
+                          .to = to,
+                          .handler = handler,
+                          .arg = arg,
+                          .x = x,
+                          .proxy = proxy,
+                          .peer = *http_peer(x)};
     http_base_url(x, f->base_url, sizeof(f->base_url));
     proxy->forward = f;
     proxy->method = x->method;

@@ -26,7 +26,7 @@ static int fail(struct request_parser *p, int err, const char *reason)
     return -1; /* makes http_parser_execute return */
 }
 
-/* ---- Callbacks: every string may come in pieces -------------------------------------------------------- */
+/* ---- Callbacks: every string may come in pieces ---------------------------------------------- */
 
 static int push_text(struct request_parser *p, const char *at, size_t n)
 {
@@ -156,7 +156,8 @@ static int on_headers_complete(http_parser *http)
         return -1;
     const char *expect = request_field(r, "expect");
     r->expect_continue = r->http_1_1 && expect && strcasecmp(expect, "100-continue") == 0;
-    r->has_body = request_field(r, "transfer-encoding") || (http->content_length != UINT64_MAX && http->content_length > 0);
+    r->has_body = request_field(r, "transfer-encoding") ||
+                  (http->content_length != UINT64_MAX && http->content_length > 0);
     http_parser_pause(http, 1);
     return 0;
 }
@@ -189,7 +190,7 @@ static const http_parser_settings callbacks = {
     .on_message_complete = on_message_complete,
 };
 
-/* ---- Feeding --------------------------------------------------------------------------------------------- */
+/* ---- Feeding --------------------------------------------------------------------------------- */
 
 static int parser_error(struct request_parser *p)
 {
@@ -216,7 +217,9 @@ int request_parser_feed(struct request_parser *p, const uint8_t *bytes, size_t l
         return parser_error(p);
     if (HTTP_PARSER_ERRNO(&p->http) == HPE_PAUSED)
         http_parser_pause(&p->http, 0);
-    *event = p->message_complete ? REQUEST_DONE : p->head_complete && !head_before ? REQUEST_HEAD : REQUEST_MORE;
+    *event = p->message_complete                ? REQUEST_DONE
+             : p->head_complete && !head_before ? REQUEST_HEAD
+                                                : REQUEST_MORE;
     return REQUEST_OK;
 }
 

@@ -15,17 +15,17 @@
 
 enum request_err {
     REQUEST_OK = 0,
-    REQUEST_ERR_BAD = -1,          /* 400 */
-    REQUEST_ERR_TARGET_LONG = -2,  /* 414 */
-    REQUEST_ERR_HEAD_LARGE = -3,   /* 431 */
-    REQUEST_ERR_BODY_LARGE = -4,   /* 413 */
-    REQUEST_ERR_CODING = -5,       /* 501: a transfer coding other than chunked */
-    REQUEST_ERR_VERSION = -6,      /* 505 */
-    REQUEST_ERR_MEMORY = -7,       /* 503 */
+    REQUEST_ERR_BAD = -1,         /* 400 */
+    REQUEST_ERR_TARGET_LONG = -2, /* 414 */
+    REQUEST_ERR_HEAD_LARGE = -3,  /* 431 */
+    REQUEST_ERR_BODY_LARGE = -4,  /* 413 */
+    REQUEST_ERR_CODING = -5,      /* 501: a transfer coding other than chunked */
+    REQUEST_ERR_VERSION = -6,     /* 505 */
+    REQUEST_ERR_MEMORY = -7,      /* 503 */
 };
 
 enum {
-    REQUEST_HEAD_MAX = 16384, /* bytes of names and values; browsers' cookies stay below it */
+    REQUEST_HEAD_MAX = 16384,  /* bytes of names and values; browsers' cookies stay below it */
     REQUEST_TARGET_MAX = 8192, /* bytes; RFC 9112 s3 wants 8000 at least */
     REQUEST_FIELDS_MAX = 100,
     REQUEST_PARAMS_MAX = 32,

@@ -16,11 +16,11 @@ enum {
     BODY_US = 30000000,
     IDLE_US = 60000000,
     LINGER_US = 2000000,
-    PENDING_MAX = 64 << 10,   /* bytes of pipelined requests; then the connection is not read */
-    REPLIES_MAX = 256 << 10,  /* bytes of replies not yet taken; then no further request is begun */
+    PENDING_MAX = 64 << 10,  /* bytes of pipelined requests; then the connection is not read */
+    REPLIES_MAX = 256 << 10, /* bytes of replies not yet taken; then no further request is begun */
 };
 
-/* ---- Phases ------------------------------------------------------------------------------------------------ */
+/* ---- Phases ---------------------------------------------------------------------------------- */
 
 static void enter(struct http_conn *c, enum phase phase)
 {
@@ -81,7 +81,7 @@ static void on_timer(struct timer *t, uint64_t now_us)
         refuse(c, 408, c->phase == PHASE_HEAD ? "the head took too long" : "the body took too long");
 }
 
-/* ---- Bytes in ------------------------------------------------------------------------------------------------ */
+/* ---- Bytes in -------------------------------------------------------------------------------- */
 
 static int status_of(int err)
 {
@@ -228,7 +228,7 @@ void http_conn_done(struct http_conn *c, bool keep)
         worker_arm(c->worker, &c->hook); /* not from within the handler's reply */
 }
 
-/* ---- Life of a connection ---------------------------------------------------------------------------------- */
+/* ---- Life of a connection -------------------------------------------------------------------- */
 
 static void on_close(void *arg, int err)
 {
@@ -248,7 +248,8 @@ static void on_close(void *arg, int err)
     free(c);
 }
 
-static const struct conn_ops conn_callbacks = {.on_data = on_data, .on_drain = on_drain, .on_close = on_close};
+static const struct conn_ops conn_callbacks = {
+    .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
 
 static struct http_conn *create_conn(struct http_server *s, struct conn *conn)
 {
@@ -288,7 +289,7 @@ static void on_accept(void *arg, struct conn *conn)
     enter(c, PHASE_IDLE);
 }
 
-/* ---- The server ---------------------------------------------------------------------------------------------- */
+/* ---- The server ------------------------------------------------------------------------------ */
 
 int http_server_open(struct http_server **out, struct worker *w, const struct http_server_cfg *cfg)
 {

@@ -21,14 +21,24 @@ struct http_server;
 struct http_exchange; /* one request and its reply */
 struct tls_ctx;       /* secure/tls.h */
 
-enum http_method { HTTP_M_GET, HTTP_M_HEAD, HTTP_M_POST, HTTP_M_PUT, HTTP_M_PATCH, HTTP_M_DELETE, HTTP_M_OPTIONS, HTTP_M_OTHER };
+enum http_method {
+    HTTP_M_GET,
+    HTTP_M_HEAD,
+    HTTP_M_POST,
+    HTTP_M_PUT,
+    HTTP_M_PATCH,
+    HTTP_M_DELETE,
+    HTTP_M_OPTIONS,
+    HTTP_M_OTHER /* answered 405 or 404 */
+};
 
 struct http_server_cfg {
     struct addr listen;
-    struct tls_ctx *tls; /* NULL: plain */
-    size_t body_cap_bytes; /* larger bodies get 413; 0 means 64 KiB */
+    struct tls_ctx *tls;    /* NULL: plain */
+    size_t body_cap_bytes;  /* larger bodies get 413; 0 means 64 KiB */
     size_t max_connections; /* more are closed at once; 0 means 16384 */
-    uint64_t head_us, body_us, idle_us; /* how long a request's head, its body, the pause before it may take; 0: 10, 30, 60 s */
+    /* How long a request's head, its body, the pause before it may take; 0: 10, 30, 60 s. */
+    uint64_t head_us, body_us, idle_us;
     bool reuse_port;
 };
 
@@ -70,11 +80,12 @@ struct worker *http_worker(const struct http_exchange *x);
  * cap is in bytes; cut short when it does not fit. */
 void http_base_url(const struct http_exchange *x, char *out, size_t cap);
 
-/* ---- The reply: now, or later (keep x; ask for on_gone) --------------------------------------- */
+/* ---- The reply: now, or later (keep x; ask for on_gone) -------------------------------------- */
 /* Called when the client goes away before the reply was finished; x is dead after it. At most once;
  * never after http_reply. */
 void http_on_gone(struct http_exchange *x, void (*on_gone)(struct http_exchange *x, void *arg), void *arg);
-void http_reply_header(struct http_exchange *x, const char *name, const char *value); /* copied; CR/LF in value are refused */
+/* A header field of the reply, copied; a line break in it is refused, with an error in the log. */
+void http_reply_header(struct http_exchange *x, const char *name, const char *value);
 /* Ends the exchange. content_type may be NULL with len 0. Body copied. Content-Length, Date set here. */
 void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t len);
 /* The same with a shared body, not copied; takes a reference of its own. */
@@ -82,14 +93,14 @@ void http_reply_buf(struct http_exchange *x, int status, const char *content_typ
 /* RFC 9457 problem JSON: {"type":"about:blank","title","status","detail"}; detail printf-like. */
 void http_problem(struct http_exchange *x, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* ---- A reply without end: FLV, server-sent events ---------------------------------------------- */
-/* Sends status and headers. chunked: Transfer-Encoding chunked (HTTP/1.1 clients), else until close. The stream
- * then lives until http_stream_end or on_gone (so ask for on_gone first). on_drain may be NULL. To HEAD
- * the head is sent, what is written is dropped, and on_gone comes soon. */
+/* ---- A reply without end: FLV, server-sent events -------------------------------------------- */
+/* Sends status and headers. chunked: Transfer-Encoding chunked (HTTP/1.1 clients), else until close. The
+ * stream then lives until http_stream_end or on_gone (so ask for on_gone first). on_drain may be NULL. To
+ * HEAD the head is sent, what is written is dropped, and on_gone comes soon. */
 void http_stream_begin(struct http_exchange *x, int status, const char *content_type, bool chunked,
                        void (*on_drain)(struct http_exchange *x, void *arg), void *arg);
-void http_stream_write(struct http_exchange *x, const void *bytes, size_t len);      /* copied */
-void http_stream_write_buf(struct http_exchange *x, struct buf *b, size_t from);     /* shared, not copied */
+void http_stream_write(struct http_exchange *x, const void *bytes, size_t len);  /* copied */
+void http_stream_write_buf(struct http_exchange *x, struct buf *b, size_t from); /* shared, not copied */
 size_t http_stream_queued_bytes(const struct http_exchange *x);
-void http_stream_end(struct http_exchange *x); /* sends what is queued, then ends; x is dead */
+void http_stream_end(struct http_exchange *x);   /* sends what is queued, then ends; x is dead */
 void http_stream_abort(struct http_exchange *x); /* drops the connection; x is dead; no on_gone */

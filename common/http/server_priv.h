@@ -12,7 +12,7 @@
 
 struct http_cors;
 
-/* ---- Routes ------------------------------------------------------------------------------------------- */
+/* ---- Routes ---------------------------------------------------------------------------------- */
 
 struct http_route {
     enum http_method method;
@@ -58,22 +58,22 @@ const struct http_cors *route_cors(const struct http_server *s, const char *path
 /* "GET, HEAD, OPTIONS" of such bits. */
 void route_print_methods(unsigned methods, char *out, size_t cap);
 
-/* ---- Connections ---------------------------------------------------------------------------------------- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 struct http_conn {
-    struct list link;            /* in server->conns */
-    struct http_server *server;  /* NULL when that is closed */
+    struct list link;           /* in server->conns */
+    struct http_server *server; /* NULL when that is closed */
     struct worker *worker;
     struct conn *conn;
     enum phase phase;
     bool in_feed;
     bool paused;
-    struct timer timer;          /* of the phase */
-    size_t queued_then;          /* at the timer's last look */
+    struct timer timer; /* of the phase */
+    size_t queued_then; /* at the timer's last look */
     struct request_parser *parser;
-    struct http_exchange *x;     /* NULL when none is in work */
-    struct text pending;         /* came while one was in work */
-    struct turn_hook hook;       /* feeds what is pending */
+    struct http_exchange *x; /* NULL when none is in work */
+    struct text pending;     /* came while one was in work */
+    struct turn_hook hook;   /* feeds what is pending */
 };
 
 /* The exchange is over and freed; the connection goes on, or ends. */
@@ -83,7 +83,7 @@ void http_conn_end(struct http_conn *c);
 /* Closes at once. */
 void http_conn_abort(struct http_conn *c);
 
-/* ---- Exchanges ------------------------------------------------------------------------------------------ */
+/* ---- Exchanges ------------------------------------------------------------------------------- */
 
 enum http_stream { STREAM_NO, STREAM_CHUNKED, STREAM_PLAIN, STREAM_HEAD };
 
@@ -110,15 +110,15 @@ void exchange_dispatch(struct http_exchange *x);
 /* The client went away: tells the handler. x is freed. */
 void exchange_gone(struct http_exchange *x);
 /* Status line and header fields into out; length_known: with Content-Length. */
-void exchange_head(struct http_exchange *x, struct text *out, int status, const char *content_type, bool length_known,
-                   size_t len);
+void exchange_head(struct http_exchange *x, struct text *out, int status, const char *content_type,
+                   bool length_known, size_t len);
 const char *status_phrase(int status);
 
-/* ---- What another worker forwarded (forward.c) --------------------------------------------------------------- */
+/* ---- What another worker forwarded (forward.c) ----------------------------------------------- */
 
 /* body is shared, or NULL and then bytes are copied. x is freed. */
-void forward_reply(struct http_exchange *x, int status, const char *content_type, const void *bytes, size_t len,
-                   struct buf *body);
+void forward_reply(struct http_exchange *x, int status, const char *content_type, const void *bytes,
+                   size_t len, struct buf *body);
 const struct addr *forward_peer(const struct forward *f);
 const char *forward_base_url(const struct forward *f);
 struct worker *forward_worker(const struct forward *f);

@@ -41,7 +41,7 @@ static void unref(struct http_static *s)
     free(s);
 }
 
-/* ---- In a pool thread ------------------------------------------------------------------------------------ */
+/* ---- In a pool thread ------------------------------------------------------------------------ */
 
 /* Opens path ("/a/b.js") below folder_fd, name by name. Returns the descriptor, or -1. */
 static int open_below(int folder_fd, const char *path)
@@ -129,7 +129,7 @@ static void run(struct job *job)
     close(fd);
 }
 
-/* ---- On the worker ------------------------------------------------------------------------------------------ */
+/* ---- On the worker --------------------------------------------------------------------------- */
 
 static const char *content_type(const char *path)
 {

@@ -6,7 +6,8 @@ const char *status_phrase(int status)
     static const struct {
         int status;
         const char *phrase;
-    } phrases[] = { /* RFC 9110 s15, RFC 6585 */
+    } phrases[] = {
+        /* RFC 9110 s15, RFC 6585 */
         {200, "OK"},
         {201, "Created"},
         {202, "Accepted"},

@@ -14,7 +14,8 @@ void http_stream_begin(struct http_exchange *x, int status, const char *content_
     assert(x->stream == STREAM_NO && !x->forward);
     x->stream = chunked && x->http_1_1 ? STREAM_CHUNKED : STREAM_PLAIN;
     if (x->stream == STREAM_CHUNKED)
-        http_reply_header(x, "Transfer-Encoding", "chunked"); /* its end is marked: the connection may go on */
+        http_reply_header(x, "Transfer-Encoding",
+                          "chunked"); /* its end is marked: the connection may go on */
     if (x->stream == STREAM_PLAIN || x->method == HTTP_M_HEAD)
         x->close = true;
     exchange_head(x, &head, status, content_type, false, 0);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Text ----------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 /* Digits only: strtoul would take signs and blanks. */
 static int parse_port(const char *text, uint16_t *out)
@@ -133,7 +133,7 @@ const char *addr_print(const struct addr *a, char out[ADDR_TEXT_CAP])
     return out;
 }
 
-/* ---- Numbers --------------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 socklen_t addr_len(const struct addr *a)
 {
@@ -142,7 +142,9 @@ socklen_t addr_len(const struct addr *a)
 
 uint16_t addr_port(const struct addr *a)
 {
-    return ntohs(a->sa.sa_family == AF_INET6 ? a->v6.sin6_port : a->sa.sa_family == AF_INET ? a->v4.sin_port : 0);
+    if (a->sa.sa_family == AF_INET6)
+        return ntohs(a->v6.sin6_port);
+    return a->sa.sa_family == AF_INET ? ntohs(a->v4.sin_port) : 0;
 }
 
 void addr_set_port(struct addr *a, uint16_t port)
@@ -191,7 +193,7 @@ void addr_unmap(struct addr *a)
     a->v4 = v4;
 }
 
-/* ---- Interfaces ------------------------------------------------------------------------------------- */
+/* ---- Interfaces ------------------------------------------------------------------------------ */
 
 static bool usable(const struct ifaddrs *i)
 {

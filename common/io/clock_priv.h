@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 struct clock {
-    uint64_t now_us;         /* of this turn, when fresh */
-    uint64_t offset_us;      /* unix time = monotonic + offset, modulo 2^64 */
-    uint64_t offset_due_us;  /* when the offset is taken anew */
+    uint64_t now_us;        /* of this turn, when fresh */
+    uint64_t offset_us;     /* unix time = monotonic + offset, modulo 2^64 */
+    uint64_t offset_due_us; /* when the offset is taken anew */
     bool fresh;
 };
 

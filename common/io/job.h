@@ -9,9 +9,9 @@
 #include "io/worker.h"
 
 struct job {
-    void (*run)(struct job *j);                   /* in a pool thread */
-    void (*on_done)(struct job *j);               /* back on the worker; owns the job */
-    void *handle;                                 /* job.c's own */
+    void (*run)(struct job *j);     /* in a pool thread */
+    void (*on_done)(struct job *j); /* back on the worker; owns the job */
+    void *handle;                   /* job.c's own */
 };
 
 /* Returns 0 or a negative errno (then on_done is not called). The job must outlive on_done. */

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 enum {
-    GATHER_MAX = 64,         /* pieces a sendmsg */
-    SENDS_A_FLUSH = 8,       /* then the others' turn */
-    FLUSHES_A_TURN = 4,      /* an on_drain that always has more must not keep the turn from ending */
-    READS_A_TURN = 4,        /* of WORKER_READ_BYTES */
+    GATHER_MAX = 64,          /* pieces a sendmsg */
+    SENDS_A_FLUSH = 8,        /* then the others' turn */
+    FLUSHES_A_TURN = 4,       /* an on_drain that always has more must not keep the turn from ending */
+    READS_A_TURN = 4,         /* of WORKER_READ_BYTES */
     UNSENT_BYTES = 128 << 10, /* lent to the kernel ahead of what it has sent */
     EOF_LINGER_US = 5000000,
     USER_TIMEOUT_MS = 60000, /* bytes unacknowledged, or a window shut, for so long: gone */
@@ -25,7 +25,7 @@ enum {
 
 static void on_ready(uv_poll_t *handle, int status, int events);
 
-/* ---- The end ------------------------------------------------------------------------------------------ */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static void on_poll_closed(uv_handle_t *handle)
 {
@@ -69,7 +69,7 @@ static void on_empty(struct tcp *t)
     }
 }
 
-/* ---- Readiness ------------------------------------------------------------------------------------------ */
+/* ---- Readiness ------------------------------------------------------------------------------- */
 
 static void want(struct tcp *t)
 {
@@ -162,7 +162,7 @@ static void on_ready(uv_poll_t *handle, int status, int events)
     }
 }
 
-/* ---- Sending --------------------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 /* One sendmsg of what is queued. Returns true when all it was given is taken and it may go on. */
 static bool send_once(struct tcp *t)
@@ -252,7 +252,7 @@ size_t tcp_queued_bytes(const struct tcp *t)
     return t->queue.bytes;
 }
 
-/* ---- Life --------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void set_options(int fd)
 {
@@ -295,7 +295,8 @@ int tcp_create(struct tcp **out, struct worker *w, int fd, enum tcp_state state,
     return 0;
 }
 
-int tcp_connect(struct tcp **out, struct worker *w, const struct addr *to, const struct tcp_ops *ops, void *arg)
+int tcp_connect(struct tcp **out, struct worker *w, const struct addr *to, const struct tcp_ops *ops,
+                void *arg)
 {
     int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 

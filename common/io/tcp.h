@@ -40,10 +40,13 @@ struct tcp;
 struct tcp_listener;
 
 struct tcp_ops {
-    void (*on_open)(void *arg);                                  /* connected; may be NULL for accepted ones */
-    void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* borrowed; len > 0 */
-    void (*on_drain)(void *arg);                                 /* queue fell to zero after it was not; may be NULL */
-    /* 0: closed by the peer in order; negative errno else; -ECANCELED after tcp_close or tcp_shutdown */
+    /* Connected; may be NULL for accepted ones. */
+    void (*on_open)(void *arg);
+    /* bytes are borrowed; len > 0. */
+    void (*on_data)(void *arg, const uint8_t *bytes, size_t len);
+    /* The queue fell to zero after it was not; may be NULL. */
+    void (*on_drain)(void *arg);
+    /* 0: closed by the peer in order; negative errno else; -ECANCELED after tcp_close, tcp_shutdown. */
     void (*on_close)(void *arg, int err);
 };
 
@@ -60,7 +63,8 @@ void tcp_listener_local(const struct tcp_listener *l, struct addr *out);
 MUST_USE int tcp_probe(const struct addr *bind);
 
 /* Starts connecting; the result comes by on_open or on_close. Returns 0 or a negative errno. */
-MUST_USE int tcp_connect(struct tcp **out, struct worker *w, const struct addr *to, const struct tcp_ops *ops, void *arg);
+MUST_USE int tcp_connect(struct tcp **out, struct worker *w, const struct addr *to, const struct tcp_ops *ops,
+                         void *arg);
 void tcp_set_ops(struct tcp *t, const struct tcp_ops *ops, void *arg);
 /* Drops what is queued and closes. */
 void tcp_close(struct tcp *t);

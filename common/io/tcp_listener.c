@@ -13,8 +13,8 @@
 
 enum {
     ACCEPTS_A_TURN = 64,
-    BACKLOG = 4096,      /* cut to net.core.somaxconn */
-    RETRY_US = 100000,   /* when even the reserve is gone */
+    BACKLOG = 4096,    /* cut to net.core.somaxconn */
+    RETRY_US = 100000, /* when even the reserve is gone */
 };
 
 struct tcp_listener {
@@ -96,7 +96,7 @@ static void on_ready(uv_poll_t *handle, int status, int events)
         watch(l);
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* SO_REUSEADDR: connections of a former process in TIME_WAIT do not hold the port. */
 static int bound_fd(const struct addr *bind_to, bool reuse_port, int *out)

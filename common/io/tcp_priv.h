@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <uv.h>
 
-/* ---- Queue: pieces of shared buffers, and of a chunk that takes in what is copied ------------------- */
+/* ---- Queue: pieces of shared buffers, and of a chunk that takes in what is copied ------------ */
 
 struct tcp_piece {
     struct buf *b; /* one reference */
@@ -34,7 +34,7 @@ size_t tcp_queue_gather(const struct tcp_queue *q, struct iovec *iov, size_t cap
 void tcp_queue_consume(struct tcp_queue *q, size_t n);
 void tcp_queue_fini(struct tcp_queue *q);
 
-/* ---- Connection --------------------------------------------------------------------------------------- */
+/* ---- Connection ------------------------------------------------------------------------------ */
 
 enum tcp_state { TCP_CONNECTING, TCP_OPEN, TCP_ENDED };
 
@@ -60,4 +60,5 @@ struct tcp {
 };
 
 /* Takes the fd over, also when it fails (then it is closed). state is CONNECTING or OPEN. */
-MUST_USE int tcp_create(struct tcp **out, struct worker *w, int fd, enum tcp_state state, const struct addr *peer);
+MUST_USE int tcp_create(struct tcp **out, struct worker *w, int fd, enum tcp_state state,
+                        const struct addr *peer);

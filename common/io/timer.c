@@ -3,7 +3,7 @@
 
 #include "worker_priv.h"
 
-/* ---- Pairing heap: a node's children are a list; prev of the first child is the parent ---------- */
+/* ---- Pairing heap: a node's children are a list; prev of the first child is the parent ------- */
 
 static bool due_before(const struct timer *a, const struct timer *b)
 {
@@ -79,7 +79,7 @@ static void heap_remove(struct timer_heap *h, struct timer *t)
     h->root = heap_meld(h->root, rest);
 }
 
-/* ---- The worker's side -------------------------------------------------------------------------- */
+/* ---- The worker's side ----------------------------------------------------------------------- */
 
 /* The timer that is due first, put in its true place: one that was moved to a later time is still
  * where it was when it was first started. */
@@ -111,7 +111,7 @@ uint64_t timer_heap_next_us(const struct timer_heap *h)
     return h->root ? h->root->key_us : UINT64_MAX;
 }
 
-/* ---- The owner's side --------------------------------------------------------------------------- */
+/* ---- The owner's side ------------------------------------------------------------------------ */
 
 void timer_init(struct timer *t, struct worker *w, void (*on_due)(struct timer *, uint64_t now_us))
 {

@@ -8,8 +8,8 @@
 #include "io/timer.h"
 
 struct timer_heap {
-    struct timer *root;   /* the one due first */
-    uint64_t next_order;  /* ties are run in the order of timer_start */
+    struct timer *root;  /* the one due first */
+    uint64_t next_order; /* ties are run in the order of timer_start */
 };
 
 /* Runs what is due at now_us, in order. Those that are started from within for now run next time. */

@@ -10,7 +10,7 @@
 
 enum { RECV_CALLS_A_TURN = 8 /* 256 messages; what is left is read in the next turn, after the hooks */ };
 
-/* ---- Receiving -------------------------------------------------------------------------------------- */
+/* ---- Receiving ------------------------------------------------------------------------------- */
 
 struct recv_call {
     struct mmsghdr headers[RECV_MESSAGES];
@@ -78,10 +78,14 @@ static void take_message(struct udp_socket *s, struct recv_call *c, size_t i)
 static void recv_prepare(const struct udp_socket *s, struct recv_call *c)
 {
     for (size_t i = 0; i < RECV_MESSAGES; i++) {
-        c->iov[i] = (struct iovec){.iov_base = s->in.bytes + i * RECV_MESSAGE_BYTES, .iov_len = RECV_MESSAGE_BYTES};
-        c->headers[i].msg_hdr = (struct msghdr){.msg_name = &c->from[i], .msg_namelen = sizeof(c->from[i]),
-                                                .msg_iov = &c->iov[i], .msg_iovlen = 1,
-                                                .msg_control = &c->control[i], .msg_controllen = sizeof(c->control[i].bytes)};
+        c->iov[i] =
+            (struct iovec){.iov_base = s->in.bytes + i * RECV_MESSAGE_BYTES, .iov_len = RECV_MESSAGE_BYTES};
+        c->headers[i].msg_hdr = (struct msghdr){.msg_name = &c->from[i],
+                                                .msg_namelen = sizeof(c->from[i]),
+                                                .msg_iov = &c->iov[i],
+                                                .msg_iovlen = 1,
+                                                .msg_control = &c->control[i],
+                                                .msg_controllen = sizeof(c->control[i].bytes)};
     }
 }
 
@@ -123,7 +127,7 @@ void udp_want(struct udp_socket *s)
         (void)uv_poll_start(&s->poll, UV_READABLE | (s->out.blocked ? UV_WRITABLE : 0), on_ready);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* SO_RCVBUFFORCE goes over the system's limit and wants CAP_NET_ADMIN. */
 static void set_buffer(int fd, int force, int plain, int bytes)

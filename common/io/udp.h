@@ -19,7 +19,7 @@
 
 enum {
     UDP_DATAGRAM_MAX = 1500, /* bytes; what udp_reserve gives at most */
-    UDP_BATCH_MAX = 64,      /* datagrams a callback: one fan-out batch, and recvmmsg beyond 64 gains nothing measurable */
+    UDP_BATCH_MAX = 64,      /* datagrams a callback: more gains nothing measurable */
 };
 
 struct udp_datagram {

@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    ARENA_BYTES = 1 << 20,   /* bounds what waits for a full socket: 3 s of a 2.5 Mbit/s stream */
+    ARENA_BYTES = 1 << 20, /* bounds what waits for a full socket: 3 s of a 2.5 Mbit/s stream */
     MESSAGES = 1024,
     EARLY_BYTES = 256 << 10, /* sent before the turn ends: what was written is still in the cache */
 };
@@ -40,7 +40,7 @@ void udp_out_fini(struct udp_socket *s)
     free(s->out.messages);
 }
 
-/* ---- Sending ------------------------------------------------------------------------------------------ */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 /* One sendmmsg call in the making. */
 struct call {
@@ -63,7 +63,8 @@ static void call_push(struct call *c, const struct udp_out *out, struct out_mess
 
     c->of[i] = m;
     c->iov[i] = (struct iovec){.iov_base = out->arena + m->at + offset, .iov_len = len};
-    *h = (struct msghdr){.msg_name = &m->to, .msg_namelen = addr_len(&m->to), .msg_iov = &c->iov[i], .msg_iovlen = 1};
+    *h = (struct msghdr){
+        .msg_name = &m->to, .msg_namelen = addr_len(&m->to), .msg_iov = &c->iov[i], .msg_iovlen = 1};
     if (len <= m->segment_bytes)
         return;
     h->msg_control = &c->control[i];
@@ -160,7 +161,7 @@ void udp_out_on_writable(struct udp_socket *s)
         udp_want(s);
 }
 
-/* ---- Gathering ---------------------------------------------------------------------------------------- */
+/* ---- Gathering ------------------------------------------------------------------------------- */
 
 /* What was sent while the rest waited leaves its room to the rest. */
 static void compact(struct udp_out *out)
@@ -251,8 +252,11 @@ void udp_commit(struct udp_socket *s, size_t len)
         out->used_bytes += len;
         return;
     }
-    out->messages[out->tail++] = (struct out_message){.to = out->to, .at = (uint32_t)out->used_bytes,
-                                                      .len = (uint32_t)len, .segment_bytes = (uint16_t)len, .count = 1};
+    out->messages[out->tail++] = (struct out_message){.to = out->to,
+                                                      .at = (uint32_t)out->used_bytes,
+                                                      .len = (uint32_t)len,
+                                                      .segment_bytes = (uint16_t)len,
+                                                      .count = 1};
     out->used_bytes += len;
     if (out->used_bytes >= EARLY_BYTES) /* a message cut here is only sent in two */
         udp_out_flush(s);

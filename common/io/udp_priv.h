@@ -29,13 +29,13 @@ struct out_message {
 struct udp_out {
     uint8_t *arena;
     struct out_message *messages;
-    size_t head, tail;    /* messages [head, tail) wait */
-    size_t used_bytes;    /* of the arena */
+    size_t head, tail; /* messages [head, tail) wait */
+    size_t used_bytes; /* of the arena */
     struct turn_hook hook;
     bool gso;
-    bool blocked;         /* the socket is full: waiting for it to be writable */
-    struct addr to;       /* of the datagram reserved */
-    uint8_t *reserved;    /* NULL: none; else in the arena, or scratch */
+    bool blocked;      /* the socket is full: waiting for it to be writable */
+    struct addr to;    /* of the datagram reserved */
+    uint8_t *reserved; /* NULL: none; else in the arena, or scratch */
     size_t reserved_cap;
     uint8_t scratch[UDP_DATAGRAM_MAX]; /* where datagrams are written that will be dropped */
 };

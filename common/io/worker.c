@@ -12,7 +12,7 @@ enum {
     CLOSE_ROUNDS = 64,         /* loop turns given at destroy to handles that are closing */
 };
 
-/* ---- Mail: a stack that senders push on and the receiver takes whole ------------------------------ */
+/* ---- Mail: a stack that senders push on and the receiver takes whole ------------------------- */
 
 void worker_post(struct worker *to, struct mail *m)
 {
@@ -52,7 +52,7 @@ static void run_mails(struct worker *w)
     }
 }
 
-/* ---- The end of a turn ----------------------------------------------------------------------------- */
+/* ---- The end of a turn ----------------------------------------------------------------------- */
 
 void worker_arm(struct worker *w, struct turn_hook *hook)
 {
@@ -128,7 +128,7 @@ static void on_mail_wake(uv_async_t *unused)
     (void)unused; /* the turn's end runs the mails */
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* The three handles of the worker itself. libuv's init calls on an initialised loop do not fail,
  * except uv_async_init, which is first. */

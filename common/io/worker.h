@@ -51,7 +51,7 @@ uint64_t worker_now_us(const struct worker *w);
  * from the system clock once a second, so it never jumps within a turn. */
 uint64_t worker_unix_us(const struct worker *w);
 
-/* ---- Mail: the only way from one worker to another ------------------------------------------ */
+/* ---- Mail: the only way from one worker to another ------------------------------------------- */
 
 /* Embed it at the head of a message. run() is called once on the receiver's thread and owns the
  * message from then on. */

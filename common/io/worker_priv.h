@@ -23,7 +23,7 @@ struct worker {
     struct clock *clock; /* &clock_store: the question for the time, of a const worker, may read it anew */
     struct timer_heap timers;
     struct list hooks[TURN_STAGES];
-    uint64_t turn; /* counts up */
+    uint64_t turn;                  /* counts up */
     _Atomic(struct mail *) mailbox; /* newest first */
     struct tcp_counters tcp;
     unsigned jobs; /* in the thread pool */

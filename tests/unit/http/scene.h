@@ -18,9 +18,9 @@ struct client {
     struct scene *scene;
     int fd;
     struct fd_watch *watch;
-    struct text got;       /* all that came */
-    size_t stop_at;        /* stops the loop at so many bytes, if not 0 */
-    bool ended;            /* the server ended; stops the loop */
+    struct text got; /* all that came */
+    size_t stop_at;  /* stops the loop at so many bytes, if not 0 */
+    bool ended;      /* the server ended; stops the loop */
 };
 
 /* cfg may be NULL; its listen is not used. */

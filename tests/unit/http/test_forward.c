@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK(method, fields) method " /whip/session/abc?q=1 HTTP/1.1\r\nHost: relay:80\r\nConnection: close\r\n" fields "\r\n"
+#define ASK(method, fields)                                                                                  \
+    method " /whip/session/abc?q=1 HTTP/1.1\r\nHost: relay:80\r\nConnection: close\r\n" fields "\r\n"
 
 /* A server here, a worker in a thread there. */
 struct two {
@@ -73,8 +74,8 @@ static void describe(struct http_exchange *x, void *arg)
 
     t->handled++;
     http_base_url(x, base, sizeof(base));
-    int n = snprintf(text, sizeof(text), "%d|%s|%s|%s|%.*s|%s|%s|%u", (int)http_method(x), http_path(x), http_query(x, "q"),
-                     http_header(x, "if-match"), (int)len, (const char *)body, base,
+    int n = snprintf(text, sizeof(text), "%d|%s|%s|%s|%.*s|%s|%s|%u", (int)http_method(x), http_path(x),
+                     http_query(x, "q"), http_header(x, "if-match"), (int)len, (const char *)body, base,
                      addr_print_host(http_peer(x), peer), worker_index(http_worker(x)));
     http_reply_header(x, "ETag", "\"two\"");
     http_reply(x, 200, "text/plain", text, (size_t)n);
@@ -86,10 +87,13 @@ static void the_other_worker_sees_the_whole_request_and_its_reply_comes_back(voi
 
     (void)state;
     setup(&t, describe);
-    struct text reply = scene_ask_open(&t.scene, ASK("PATCH", "If-Match: \"one\"\r\nContent-Length: 4\r\n") "body");
+    struct text reply =
+        scene_ask_open(&t.scene, ASK("PATCH", "If-Match: \"one\"\r\nContent-Length: 4\r\n") "body");
     assert_non_null(strstr(reply.p, "HTTP/1.1 200 OK\r\n"));
     assert_non_null(strstr(reply.p, "Content-Type: text/plain\r\n"));
-    assert_non_null(strstr(reply.p, "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: ETag\r\nETag: \"two\"\r\n"));
+    assert_non_null(
+        strstr(reply.p,
+               "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: ETag\r\nETag: \"two\"\r\n"));
     assert_string_equal(body_of(&reply), "4|/whip/session/abc|1|\"one\"|body|http://relay:80|127.0.0.1|7");
     text_fini(&reply);
     teardown(&t);
@@ -147,7 +151,7 @@ static void every_kind_of_reply_comes_back(void **state)
     }
 }
 
-/* ---- Later, or never ------------------------------------------------------------------------------------------------ */
+/* ---- Later, or never ------------------------------------------------------------------------- */
 
 static struct two *scene_of_test; /* mails carry no argument here */
 

@@ -8,7 +8,7 @@
 
 #define HOST "Host: relay.example:8080\r\n"
 
-/* ---- Handlers -------------------------------------------------------------------------------------------------- */
+/* ---- Handlers -------------------------------------------------------------------------------- */
 
 static void say(struct http_exchange *x, void *arg)
 {
@@ -50,7 +50,8 @@ static void forget(struct http_exchange *x, void *arg)
     (void)arg;
 }
 
-static const struct http_cors whip_cors = {"POST, OPTIONS", "Authorization, Content-Type", "Location, ETag, Link", "application/sdp"};
+static const struct http_cors whip_cors = {"POST, OPTIONS", "Authorization, Content-Type",
+                                           "Location, ETag, Link", "application/sdp"};
 
 static char exact_text[] = "exact", rest_text[] = "rest", suffix_text[] = "suffix", longer_text[] = "longer";
 
@@ -69,7 +70,7 @@ static void setup(struct scene *s)
     http_cors_route(s->server, "/whip/*", &whip_cors);
 }
 
-/* ---- Requests and replies ---------------------------------------------------------------------------------------- */
+/* ---- Requests and replies -------------------------------------------------------------------- */
 
 static const struct row {
     const char *name, *request, *statuses, *contains;
@@ -81,37 +82,55 @@ static const struct row {
     {"the longest pattern", "GET /rest/of/it HTTP/1.1\r\n" HOST "\r\n", "200", "longer"},
     {"a suffix", "GET /live/test.flv HTTP/1.1\r\n" HOST "\r\n", "200", "suffix"},
     {"no body", "GET /empty HTTP/1.1\r\n" HOST "\r\n", "204", "GMT\r\n\r\n"},
-    {"the parts of a request", "GET /describe/a%20b?stream=live%2Ftest HTTP/1.1\r\n" HOST "x-test: T\r\n\r\n", "200",
-     "/describe/a b|live/test|T|http://relay.example:8080|127.0.0.1"},
-    {"a reply field", "GET /describe/ HTTP/1.1\r\n" HOST "\r\n", "200", "X-Reply: yes\r\n\r\n/describe/|-|-|"},
+    {"the parts of a request", "GET /describe/a%20b?stream=live%2Ftest HTTP/1.1\r\n" HOST "x-test: T\r\n\r\n",
+     "200", "/describe/a b|live/test|T|http://relay.example:8080|127.0.0.1"},
+    {"a reply field", "GET /describe/ HTTP/1.1\r\n" HOST "\r\n", "200",
+     "X-Reply: yes\r\n\r\n/describe/|-|-|"},
     {"HTTP/1.0 without Host", "GET /describe/ HTTP/1.0\r\n\r\n", "200", "http://127.0.0.1:"},
-    {"HTTP/1.0 kept alive", "GET /exact HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "200", "Connection: keep-alive\r\n"},
-    {"a body by length", "POST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc", "201", "\r\n\r\nabc"},
-    {"a body by chunks", "POST /whip/a HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "201", "\r\n\r\nabc"},
-    {"100 before the body", "POST /whip/a HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", "100 201", "abc"},
+    {"HTTP/1.0 kept alive", "GET /exact HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "200",
+     "Connection: keep-alive\r\n"},
+    {"a body by length", "POST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc", "201",
+     "\r\n\r\nabc"},
+    {"a body by chunks",
+     "POST /whip/a HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "201",
+     "\r\n\r\nabc"},
+    {"100 before the body",
+     "POST /whip/a HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", "100 201",
+     "abc"},
     {"no 100 without body", "GET /exact HTTP/1.1\r\n" HOST "Expect: 100-continue\r\n\r\n", "200", "exact"},
-    {"pipelined", "GET /exact HTTP/1.1\r\n" HOST "\r\nPOST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabcGET /none HTTP/1.1\r\n" HOST "\r\n",
+    {"pipelined",
+     "GET /exact HTTP/1.1\r\n" HOST "\r\nPOST /whip/a HTTP/1.1\r\n" HOST
+     "Content-Length: 3\r\n\r\nabcGET /none HTTP/1.1\r\n" HOST "\r\n",
      "200 201 404", "abc"},
-    {"nothing after close", "GET /exact HTTP/1.1\r\n" HOST "Connection: close\r\n\r\nGET /exact HTTP/1.1\r\n" HOST "\r\n", "200", "exact"},
+    {"nothing after close",
+     "GET /exact HTTP/1.1\r\n" HOST "Connection: close\r\n\r\nGET /exact HTTP/1.1\r\n" HOST "\r\n", "200",
+     "exact"},
     {"preflight", "OPTIONS /whip/a HTTP/1.1\r\n" HOST "\r\n", "200",
      "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Location, ETag, Link\r\n"
-     "Access-Control-Allow-Methods: POST, OPTIONS\r\nAccess-Control-Allow-Headers: Authorization, Content-Type\r\n"
+     "Access-Control-Allow-Methods: POST, OPTIONS\r\nAccess-Control-Allow-Headers: Authorization, "
+     "Content-Type\r\n"
      "Access-Control-Max-Age: 86400\r\nAllow: POST, OPTIONS\r\nAccept-Post: application/sdp\r\n"},
-    {"CORS on a reply", "DELETE /whip/a HTTP/1.1\r\n" HOST "\r\n", "204", "Access-Control-Allow-Origin: *\r\n"},
+    {"CORS on a reply", "DELETE /whip/a HTTP/1.1\r\n" HOST "\r\n", "204",
+     "Access-Control-Allow-Origin: *\r\n"},
     {"unknown path", "GET /none HTTP/1.1\r\n" HOST "\r\n", "404",
      "application/problem+json\r\nContent-Length: 84\r\n\r\n"
      "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,\"detail\":\"nothing at /none\"}"},
-    {"a path that would break JSON", "GET /\"%5c%ff HTTP/1.1\r\n" HOST "\r\n", "404", "nothing at /\\\"\\\\?\""},
+    {"a path that would break JSON", "GET /\"%5c%ff HTTP/1.1\r\n" HOST "\r\n", "404",
+     "nothing at /\\\"\\\\?\""},
     {"wrong method", "PUT /whip/a HTTP/1.1\r\n" HOST "\r\n", "405", "Allow: POST, DELETE, OPTIONS\r\n"},
     {"wrong method on GET", "POST /exact HTTP/1.1\r\n" HOST "\r\n", "405", "Allow: GET, HEAD\r\n"},
     {"a method nobody routes", "PROPFIND /exact HTTP/1.1\r\n" HOST "\r\n", "405", "Allow: GET, HEAD\r\n"},
-    {"CORS on an error of the server", "POST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", "413", "Access-Control-Allow-Origin: *\r\n"},
-    {"length and chunks", "POST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "\"status\":400"},
+    {"CORS on an error of the server", "POST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", "413",
+     "Access-Control-Allow-Origin: *\r\n"},
+    {"length and chunks",
+     "POST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     "400", "\"status\":400"},
     {"traversal", "GET /rest/../../etc/passwd HTTP/1.1\r\n" HOST "\r\n", "400", "malformed target"},
     {"traversal, encoded", "GET /rest/%2e%2e/x HTTP/1.1\r\n" HOST "\r\n", "400", "malformed target"},
     {"not HTTP", "\x03\x01\x02hello\r\n\r\n", "400", "Connection: close"},
     {"HTTP/2", "GET / HTTP/2.0\r\n" HOST "\r\n", "505", "Connection: close"},
-    {"unknown coding", "POST /whip/a HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", "501", "Connection: close"},
+    {"unknown coding", "POST /whip/a HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", "501",
+     "Connection: close"},
     {"bad after good", "GET /exact HTTP/1.1\r\n" HOST "\r\n\x01garbage", "200 400", "exact"},
     {"a handler that forgets to reply", "GET /forget HTTP/1.1\r\n" HOST "\r\n", "500", "no reply"},
 };
@@ -172,8 +191,9 @@ static void a_head_too_large_gets_431_and_a_long_target_414(void **state)
 static void everything_is_counted(void **state)
 {
     struct scene s;
-    static const char *const requests[] = {"GET /exact HTTP/1.1\r\n" HOST "\r\n", "GET /none HTTP/1.1\r\n" HOST "\r\n",
-                                           "bad\r\n\r\n", "POST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 5000\r\n\r\n"};
+    static const char *const requests[] = {"GET /exact HTTP/1.1\r\n" HOST "\r\n",
+                                           "GET /none HTTP/1.1\r\n" HOST "\r\n", "bad\r\n\r\n",
+                                           "POST /whip/a HTTP/1.1\r\n" HOST "Content-Length: 5000\r\n\r\n"};
 
     (void)state;
     setup(&s);
@@ -215,7 +235,7 @@ static void a_connection_is_kept_for_the_next_request(void **state)
     scene_fini(&s);
 }
 
-/* ---- Slow and many ------------------------------------------------------------------------------------------------ */
+/* ---- Slow and many --------------------------------------------------------------------------- */
 
 static void who_is_too_slow_gets_408_and_who_is_silent_is_closed(void **state)
 {
@@ -305,7 +325,7 @@ static void connections_over_the_bound_are_closed(void **state)
     scene_fini(&s);
 }
 
-/* ---- Replies that come later --------------------------------------------------------------------------------------- */
+/* ---- Replies that come later ----------------------------------------------------------------- */
 
 struct later {
     struct http_exchange *x[16];
@@ -339,7 +359,8 @@ static void a_later_reply_holds_back_the_pipelined_ones(void **state)
     setup(&s);
     http_route(s.server, HTTP_M_GET, "/later", keep, &l);
     client_open(&c, &s);
-    client_send(&c, "GET /later HTTP/1.1\r\n" HOST "\r\nGET /exact HTTP/1.1\r\n" HOST "\r\nGET /later HTTP/1.1\r\n" HOST "\r\nGET /none HTTP/1.1\r\n" HOST
+    client_send(&c, "GET /later HTTP/1.1\r\n" HOST "\r\nGET /exact HTTP/1.1\r\n" HOST
+                    "\r\nGET /later HTTP/1.1\r\n" HOST "\r\nGET /none HTTP/1.1\r\n" HOST
                     "Connection: close\r\n\r\n");
     test_loop_run_for(&s.loop, 2000);
     assert_int_equal(l.n, 1);
@@ -417,7 +438,8 @@ static void a_handler_may_close_the_server(void **state)
     (void)state;
     setup(&s);
     http_route(s.server, HTTP_M_GET, "/stop", close_server, &s);
-    struct text reply = scene_ask_open(&s, "GET /stop HTTP/1.1\r\n" HOST "\r\nGET /stop HTTP/1.1\r\n" HOST "\r\n");
+    struct text reply =
+        scene_ask_open(&s, "GET /stop HTTP/1.1\r\n" HOST "\r\nGET /stop HTTP/1.1\r\n" HOST "\r\n");
     assert_int_equal(reply.len, 0);
     text_fini(&reply);
     scene_fini(&s);

@@ -79,7 +79,8 @@ static struct text get(struct site *s, const char *path, const char *fields)
 {
     char request[512];
 
-    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n", path, fields);
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n", path,
+             fields);
     return scene_ask_open(&s->scene, request);
 }
 
@@ -159,7 +160,8 @@ static void a_known_tag_gets_304_until_the_file_changes(void **state)
     assert_non_null(at);
     assert_int_equal(sscanf(at, "ETag: %60[^\r]", tag), 1);
     text_fini(&reply);
-    const char *const formats[] = {"If-None-Match: %s\r\n", "If-None-Match: \"other\", W/%s, \"x\"\r\n", "If-None-Match: *\r\n"};
+    const char *const formats[] = {"If-None-Match: %s\r\n", "If-None-Match: \"other\", W/%s, \"x\"\r\n",
+                                   "If-None-Match: *\r\n"};
     for (size_t i = 0; i < LEN(formats); i++) {
         int n = 0;
         for (const char *f = formats[i]; *f; f++) {

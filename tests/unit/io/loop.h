@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * loop.h - a worker for a test: it runs until the test's callbacks stop it, or fails when it takes too long. */
+ * loop.h - a worker for a test: it runs until the test's callbacks stop it, or fails when it takes too long.
+ */
 #pragma once
 
 #include "io/timer.h"

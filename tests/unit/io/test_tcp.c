@@ -19,8 +19,8 @@ struct side {
     unsigned opens, drains, closes;
     int err;
     size_t received;
-    unsigned wrong;  /* bytes that are not the pattern */
-    size_t stop_at;  /* stop the loop when so much is received */
+    unsigned wrong; /* bytes that are not the pattern */
+    size_t stop_at; /* stop the loop when so much is received */
     bool stop_on_close, stop_on_drain;
 };
 
@@ -154,7 +154,7 @@ static int raw_connect(const struct scene *s)
     return fd;
 }
 
-/* ---- Sending ------------------------------------------------------------------------------------------------ */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void bytes_go_both_ways(void **state)
 {
@@ -314,7 +314,7 @@ static void what_is_written_before_the_connection_is_open_arrives(void **state)
     scene_fini(&s);
 }
 
-/* ---- Ends ------------------------------------------------------------------------------------------------------ */
+/* ---- Ends ------------------------------------------------------------------------------------ */
 
 static void reply_to_data(void *arg, const uint8_t *bytes, size_t len)
 {
@@ -390,7 +390,7 @@ static void close_on_open(void *arg)
 
     s->opens++;
     tcp_close(s->t);
-    tcp_close(s->t); /* twice is once */
+    tcp_close(s->t);                /* twice is once */
     assert_int_equal(s->closes, 0); /* never from within the call */
 }
 
@@ -523,7 +523,7 @@ static void shutdown_before_the_connection_opens_sends_first(void **state)
     scene_fini(&s);
 }
 
-/* ---- Ports and descriptors ---------------------------------------------------------------------------------------- */
+/* ---- Ports and descriptors ------------------------------------------------------------------- */
 
 static void a_port_in_use_is_noticed_although_workers_share_it(void **state)
 {

@@ -6,12 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- The system's sendmmsg, with trouble on demand ------------------------------------------------------ */
+/* ---- The system's sendmmsg, with trouble on demand ------------------------------------------- */
 
 static struct {
-    int err;         /* given instead of sending */
-    unsigned times;  /* how often */
-    bool only_gso;   /* only to calls that begin with a segmented message */
+    int err;        /* given instead of sending */
+    unsigned times; /* how often */
+    bool only_gso;  /* only to calls that begin with a segmented message */
 } trouble;
 
 int __real_sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags);
@@ -27,7 +27,7 @@ int __wrap_sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
     return __real_sendmmsg(fd, v, n, flags);
 }
 
-/* ---- A pair of sockets ------------------------------------------------------------------------------------ */
+/* ---- A pair of sockets ----------------------------------------------------------------------- */
 
 struct pair {
     struct test_loop loop;
@@ -148,7 +148,7 @@ static uint64_t bytes_of(unsigned total)
     return sum;
 }
 
-/* ---- What goes well ----------------------------------------------------------------------------------------- */
+/* ---- What goes well -------------------------------------------------------------------------- */
 
 static void ten_thousand_datagrams_of_mixed_sizes_arrive_intact_and_counted(void **state)
 {
@@ -235,7 +235,7 @@ static void runs_end_at_the_limits_of_the_system(void **state)
     pair_fini(&p);
 }
 
-/* ---- Trouble -------------------------------------------------------------------------------------------------- */
+/* ---- Trouble --------------------------------------------------------------------------------- */
 
 static void a_device_without_offload_gets_datagram_by_datagram(void **state)
 {
@@ -334,7 +334,8 @@ static void icmp_errors_of_one_peer_do_not_touch_another(void **state)
 
     (void)state;
     pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
-    assert_int_equal(udp_open(&c, p.loop.w, &(struct udp_cfg){.bind = p.a_addr, .on_datagrams = nothing}), -EADDRINUSE);
+    assert_int_equal(udp_open(&c, p.loop.w, &(struct udp_cfg){.bind = p.a_addr, .on_datagrams = nothing}),
+                     -EADDRINUSE);
     struct udp_cfg cfg = {.on_datagrams = nothing};
     assert_int_equal(addr_parse(&cfg.bind, "127.0.0.1:0"), 0);
     assert_int_equal(udp_open(&c, p.loop.w, &cfg), 0);

@@ -18,7 +18,7 @@ static void trace_push(struct trace *t, char c)
     t->text[t->len] = '\0';
 }
 
-/* ---- Mail -------------------------------------------------------------------------------------------- */
+/* ---- Mail ------------------------------------------------------------------------------------ */
 
 enum { SENDERS = 4, MAILS = 20000 };
 
@@ -129,7 +129,7 @@ static void workers_in_threads_reach_each_other(void **state)
     assert_int_equal(b.throws, 1000);
 }
 
-/* ---- Hooks -------------------------------------------------------------------------------------------- */
+/* ---- Hooks ----------------------------------------------------------------------------------- */
 
 struct scene {
     struct test_loop loop;
@@ -287,7 +287,7 @@ static void a_hook_that_arms_itself_for_ever_does_not_stop_the_loop(void **state
     test_loop_fini(&s.loop);
 }
 
-/* ---- Clock -------------------------------------------------------------------------------------------- */
+/* ---- Clock ----------------------------------------------------------------------------------- */
 
 static void hook_compare_time(struct turn_hook *hook, uint64_t now_us)
 {
