@@ -58,7 +58,7 @@ static int parse_connect(struct rtmp_command *c, struct amf0_reader *a)
     while ((got = amf0_next(a, &v)) == 1 && !(v.type == AMF0_END && v.depth == 0))
         if (v.depth == 1)
             take_connect_member(c, &v);
-    return got < 0 ? got : AMF0_OK;
+    return got < 0 ? got : got == 0 ? AMF0_ERR_SHORT : AMF0_OK;
 }
 
 /* ---- commands of a stream: (name, transaction, null, key, ...) --------------------------------------- */
