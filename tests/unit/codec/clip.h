@@ -3,6 +3,7 @@
  * back in canonical form (codec/codec.h). */
 #pragma once
 
+#include "base/compiler.h"
 #include "codec/codec.h"
 
 struct clip_frame {
