@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * fake_transport.h - a transport without network or keys, in place of webrtc/transport.c and endpoint.c: what is sent
+ * is kept, what a peer would do is done by the test. One endpoint a program. */
+#pragma once
+
+#include "webrtc/endpoint.h"
+#include "webrtc/transport.h"
+#include "wire/rtp_view.h"
+
+enum { FAKE_SENT_MAX = 4096 };
+
+struct fake_rtp {
+    uint64_t at_us, index;
+    struct rtp_view view; /* payload and extensions are not kept */
+    uint64_t mark;        /* first 8 bytes of the payload, RTX's number taken off */
+};
+
+struct rtc_transport {
+    struct rtc_transport_cfg cfg;
+    bool started, connected, keep;
+    size_t n_sent, n_rtcp; /* n_sent goes on counting when the table is full */
+    struct fake_rtp sent[FAKE_SENT_MAX];
+    uint8_t rtcp[64][512];
+    size_t rtcp_len[64];
+    char ufrag[16];
+    unsigned restarts;
+    struct rtc_transport_counters counters;
+};
+
+struct rtc_endpoint *fake_endpoint(struct worker *w);
+/* The transport created last; NULL after it was destroyed. */
+struct rtc_transport *fake_transport(void);
+void fake_connect(struct rtc_transport *t);
+void fake_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len);
+void fake_close(struct rtc_transport *t, enum rtc_close why);

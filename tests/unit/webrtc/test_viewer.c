@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * test_viewer.c - a viewer between a real router and a transport that only keeps what it is given. */
+#include "fake_transport.h"
+
+#include "router/router.h"
+#include "unit/io/count_alloc.h"
+#include "unit/io/loop.h"
+#include "webrtc/viewer.h"
+#include "wire/rtcp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HZ = 90000, VIDEO = 1, AUDIO = 0, FRAME_TICKS = 3000, PACKETS_A_FRAME = 3 };
+
+static const struct rtc_viewer_media AUDIO_MEDIA = {.n_payloads = 1, .payloads = {{CODEC_OPUS, 0, 111, 0, 0}}};
+static const struct rtc_viewer_media VIDEO_MEDIA = {
+    .n_payloads = 4,
+    .payloads = {{CODEC_VP8, 0, 96, 97, 0}, {CODEC_H264, 0x42001f, 102, 103, 1}, {CODEC_H264, 0x64001f, 104, 105, 0},
+                 {CODEC_H264, 0x64001f, 106, 107, 1}},
+};
+
+struct fixture {
+    struct test_loop loop;
+    struct router_set *routers;
+    struct router *r;
+    struct producer producer;
+    struct pool *pool;
+    struct rtc_viewer *v;
+    struct rtc_transport *t;
+    uint64_t epoch, n_video, n_audio; /* packets so far in this epoch */
+    unsigned keyframes_wanted, tracks_told, playable, ends, closed;
+    enum stream_end why;
+};
+
+static struct fixture *F; /* for the producer's callbacks, which have no argument */
+
+static void on_want(struct producer *p, uint64_t want)
+{
+    (void)p;
+    (void)want;
+}
+
+static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
+{
+    (void)p;
+    assert_int_equal(track, VIDEO);
+    assert_int_equal(layer, 0);
+    F->keyframes_wanted++;
+}
+
+static void ignore_router(void *arg, struct router *r)
+{
+    (void)arg;
+    (void)r;
+}
+
+static const struct producer_ops producer_ops = {on_want, on_keyframe};
+
+static void on_tracks(void *arg, bool playable)
+{
+    struct fixture *f = arg;
+
+    f->tracks_told++;
+    f->playable += playable;
+}
+
+static void on_end(void *arg, enum stream_end why)
+{
+    struct fixture *f = arg;
+
+    f->ends++;
+    f->why = why;
+}
+
+static void on_closed(void *arg, enum rtc_close why, const char *detail)
+{
+    struct fixture *f = arg;
+
+    assert_int_equal(why, RTC_CLOSE_CONSENT);
+    assert_string_equal(detail, "");
+    f->closed++;
+    rtc_viewer_destroy(&f->v);
+}
+
+static const struct rtc_viewer_ops viewer_ops = {on_tracks, on_end, on_closed};
+
+static void create_viewer(struct fixture *f)
+{
+    struct rtc_viewer_cfg cfg = {.endpoint = fake_endpoint(f->loop.w), .audio = &AUDIO_MEDIA, .video = &VIDEO_MEDIA,
+                                 .ops = &viewer_ops, .arg = f};
+
+    assert_int_equal(rtc_viewer_create(&f->v, &cfg), 0);
+    f->t = fake_transport();
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = F = calloc(1, sizeof(*f));
+    struct router_set_cfg cfg = {.cache = {.cap_bytes = 1 << 25, .cap_packets = 16384, .cap_us = 10000000}, .linger_us = 10000000,
+                                 .on_demand = ignore_router, .on_idle = ignore_router};
+
+    assert_non_null(f);
+    test_loop_init(&f->loop);
+    assert_int_equal(router_set_create(&f->routers, f->loop.w, &cfg), 0);
+    assert_int_equal(packet_pool_create(&f->pool, 20000), 0);
+    f->r = router_open(f->routers, "live/test");
+    assert_non_null(f->r);
+    create_viewer(f);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    rtc_viewer_destroy(&f->v);
+    router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
+    router_set_destroy(&f->routers);
+    test_loop_fini(&f->loop);
+    pool_destroy(&f->pool);
+    free(f);
+    return 0;
+}
+
+/* ---- the stream ------------------------------------------------------------------------------------------- */
+
+static void publish(struct fixture *f, enum codec video, enum codec audio, uint32_t profile)
+{
+    struct track_set set = {.epoch = ++f->epoch, .n = 2};
+
+    set.v[AUDIO] = (struct track){.codec = audio, .clock_hz = 48000, .channels = 2, .n_layers = 1};
+    set.v[VIDEO] = (struct track){.codec = video, .clock_hz = HZ, .n_layers = 1, .profile = profile};
+    f->producer = (struct producer){.ops = &producer_ops, .kind = "test"};
+    f->n_video = f->n_audio = 0;
+    router_publish(f->r, &f->producer, &set);
+}
+
+static struct packet *make(struct fixture *f, unsigned track, uint64_t mark)
+{
+    struct packet *p = packet_create(f->pool);
+
+    assert_non_null(p);
+    p->track = (uint8_t)track;
+    p->payload_len = 500;
+    memset(p->bytes, 0, p->payload_len);
+    memcpy(p->bytes, &mark, sizeof(mark));
+    return p;
+}
+
+/* The next frame: three packets; its mark is the packet's number in the epoch. */
+static void push_frame(struct fixture *f, bool key)
+{
+    uint64_t frame = f->n_video / PACKETS_A_FRAME;
+
+    for (uint64_t i = 0; i < PACKETS_A_FRAME; i++) {
+        struct packet *p = make(f, VIDEO, f->n_video);
+        p->seq = PACKET_SEQ_FIRST + f->epoch * 1000 + f->n_video++;
+        p->ts_ticks = (f->epoch << 33) + frame * FRAME_TICKS;
+        p->capture_us = f->epoch * 1000000000 + frame * 33333;
+        p->flags = (uint8_t)((key ? PACKET_KEYFRAME : 0) | (i == 0 ? PACKET_FRAME_START : 0) |
+                             (i + 1 == PACKETS_A_FRAME ? PACKET_FRAME_END | PACKET_MARKER : 0));
+        router_push(f->r, p);
+    }
+}
+
+static void push_audio(struct fixture *f)
+{
+    struct packet *p = make(f, AUDIO, f->n_audio);
+
+    p->seq = PACKET_SEQ_FIRST + f->n_audio;
+    p->ts_ticks = (f->epoch << 33) + f->n_audio * 960;
+    p->capture_us = f->epoch * 1000000000 + f->n_audio++ * 20000;
+    p->flags = PACKET_FRAME_START | PACKET_FRAME_END;
+    router_push(f->r, p);
+}
+
+static void turn(struct fixture *f)
+{
+    test_loop_run_for(&f->loop, 1000);
+}
+
+static enum rtc_viewer_state state_of(const struct fixture *f)
+{
+    struct rtc_viewer_facts facts;
+
+    rtc_viewer_facts(f->v, &facts);
+    return facts.state;
+}
+
+static void live_viewer(struct fixture *f)
+{
+    publish(f, CODEC_VP8, CODEC_OPUS, 0);
+    router_ready(&f->producer);
+    rtc_viewer_play(f->v, f->r);
+    fake_connect(f->t);
+    push_frame(f, true);
+    turn(f);
+    push_frame(f, false);
+    turn(f);
+    assert_int_equal(state_of(f), RTC_VIEWER_LIVE);
+}
+
+/* ---- which tracks ------------------------------------------------------------------------------------------ */
+
+static void the_payload_type_that_fits_a_track_best_is_found(void **state)
+{
+    static const struct {
+        const char *name;
+        struct track track;
+        int at;
+    } rows[] = {
+        {"the only VP8", {.codec = CODEC_VP8}, 0},
+        {"same profile, mode 1", {.codec = CODEC_H264, .profile = 0x64002a}, 3},
+        {"baseline", {.codec = CODEC_H264, .profile = 0x42c01f}, 1},
+        {"main is contained in high", {.codec = CODEC_H264, .profile = 0x4d401f}, 3},
+        {"unknown profile: mode 1 that is preferred", {.codec = CODEC_H264}, 1},
+        {"a profile nobody offered: decoders go by what is in the stream", {.codec = CODEC_H264, .profile = 0x7a001f}, 1},
+        {"not offered", {.codec = CODEC_AV1}, -1},
+        {"not offered audio", {.codec = CODEC_AAC}, -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        print_message("  %s\n", rows[i].name);
+        assert_int_equal(rtc_payload_find(&VIDEO_MEDIA, &rows[i].track), rows[i].at);
+    }
+}
+
+static void only_what_is_played_is_wanted(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, CODEC_VP8, CODEC_AAC, 0);
+    rtc_viewer_play(f->v, f->r);
+    assert_int_equal(router_want(f->r), want_bit(VIDEO, 0));
+    assert_int_equal(f->tracks_told, 1);
+    assert_int_equal(f->playable, 1);
+}
+
+static void nothing_in_common_is_said_so(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, CODEC_AV1, CODEC_AAC, 0);
+    rtc_viewer_play(f->v, f->r);
+    assert_int_equal(f->tracks_told, 1);
+    assert_int_equal(f->playable, 0);
+    assert_int_equal(router_want(f->r), 0);
+}
+
+static void tracks_that_come_later_are_told_then(void **state)
+{
+    struct fixture *f = *state;
+
+    rtc_viewer_play(f->v, f->r);
+    turn(f);
+    assert_int_equal(f->tracks_told, 0);
+    publish(f, CODEC_H264, CODEC_OPUS, 0x64001f);
+    assert_int_equal(f->tracks_told, 1);
+    assert_int_equal(f->playable, 1);
+    assert_int_equal(router_want(f->r), want_bit(VIDEO, 0) | want_bit(AUDIO, 0));
+}
+
+/* ---- beginning ------------------------------------------------------------------------------------------------ */
+
+static void a_viewer_of_a_stream_without_keyframe_asks_for_one_and_begins_there(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, CODEC_VP8, CODEC_OPUS, 0);
+    router_ready(&f->producer);
+    rtc_viewer_play(f->v, f->r);
+    fake_connect(f->t);
+    assert_int_equal(f->keyframes_wanted, 1);
+    assert_int_equal(state_of(f), RTC_VIEWER_WAITING);
+    push_frame(f, false);
+    push_audio(f);
+    turn(f);
+    assert_int_equal(f->t->n_sent, 1); /* sound does not wait */
+    assert_int_equal(f->t->sent[0].view.pt, 111);
+    push_frame(f, true);
+    turn(f);
+    assert_int_equal(f->t->n_sent, 4);
+    assert_int_equal(f->t->sent[1].mark, 3);
+    assert_int_equal(f->t->sent[1].view.pt, 96);
+    assert_int_equal(f->t->sent[3].view.marker, true);
+    push_frame(f, false);
+    turn(f);
+    assert_int_equal(state_of(f), RTC_VIEWER_LIVE);
+    assert_int_equal(f->t->n_sent, 7);
+}
+
+static void nothing_is_sent_before_the_connection_and_the_routers_word(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, CODEC_VP8, CODEC_OPUS, 0);
+    rtc_viewer_play(f->v, f->r);
+    fake_connect(f->t);
+    push_frame(f, true); /* the past: it fills the cache */
+    turn(f);
+    assert_int_equal(f->t->n_sent, 0);
+    assert_int_equal(state_of(f), RTC_VIEWER_IDLE);
+    router_ready(&f->producer);
+    turn(f);
+    assert_int_equal(f->t->n_sent, 3);
+    assert_int_equal(f->t->sent[0].mark, 0);
+}
+
+/* Joins 30 frames after a keyframe: gets them from the cache in a fourth of their time, with timestamps to match, then
+ * what is new; nothing twice, nothing left out, and reports only then. */
+static void a_late_viewer_catches_up_from_the_cache(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t start_us;
+
+    publish(f, CODEC_VP8, CODEC_OPUS, 0);
+    router_ready(&f->producer);
+    push_frame(f, false);
+    push_frame(f, true);
+    for (int i = 0; i < 30; i++)
+        push_frame(f, false);
+    turn(f);
+    rtc_viewer_play(f->v, f->r);
+    start_us = worker_now_us(f->loop.w);
+    fake_connect(f->t);
+    assert_int_equal(state_of(f), RTC_VIEWER_CATCHING_UP);
+    assert_int_equal(f->t->n_sent, PACKETS_A_FRAME);
+    for (int i = 0; i < 15; i++) { /* live goes on */
+        test_loop_run_for(&f->loop, 33000);
+        push_frame(f, false);
+        push_audio(f);
+    }
+    turn(f);
+    assert_int_equal(state_of(f), RTC_VIEWER_LIVE);
+    uint64_t mark = PACKETS_A_FRAME, n_video = 0;
+    for (size_t i = 0; i < f->t->n_sent; i++) {
+        const struct fake_rtp *p = &f->t->sent[i];
+        if (p->view.pt == 111)
+            continue;
+        assert_int_equal(p->mark, mark++);
+        assert_int_equal((uint16_t)(p->view.seq - f->t->sent[0].view.seq), n_video++);
+        /* said of it and sent go together: never before its time, and after it by what a busy machine takes */
+        int64_t said_us = (int64_t)(uint32_t)(p->view.ts_ticks - f->t->sent[0].view.ts_ticks) * 100 / 9;
+        if (said_us < 240000)
+            assert_in_range((int64_t)(p->at_us - start_us) - said_us + 1000, 0, 100000);
+    }
+    assert_int_equal(mark, f->n_video);
+    test_loop_run_for(&f->loop, 400000);
+    assert_true(f->t->n_rtcp >= 2);
+}
+
+/* ---- reports and feedback ---------------------------------------------------------------------------------------- */
+
+static void sender_reports_of_both_tracks_are_of_one_clock(void **state)
+{
+    struct fixture *f = *state;
+    struct rtcp_report sr[2];
+    struct rtcp_cname name[2];
+    struct rtcp_packet p;
+    unsigned n_sr = 0, n_name = 0;
+
+    live_viewer(f);
+    for (int i = 0; i < 3; i++) {
+        push_frame(f, false);
+        push_audio(f);
+        push_audio(f);
+        turn(f);
+    }
+    test_loop_run_for(&f->loop, 80000);
+    assert_int_equal(f->t->n_rtcp, 1);
+    assert_int_equal(rtcp_compound_check(f->t->rtcp[0], f->t->rtcp_len[0], false), RTCP_OK);
+    struct rtcp_walk walk = rtcp_walk_init(f->t->rtcp[0], f->t->rtcp_len[0]);
+    while (rtcp_walk_next(&walk, &p) > 0) {
+        if (p.type == RTCP_SR)
+            assert_int_equal(rtcp_report_parse(&sr[n_sr++], &p), RTCP_OK);
+        else
+            assert_int_equal(rtcp_sdes_parse(&name[n_name++], &p), RTCP_OK);
+    }
+    assert_int_equal(n_sr, 2);
+    assert_int_equal(n_name, 2);
+    assert_int_equal(sr[0].ssrc, rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO));
+    assert_int_equal(sr[1].ssrc, rtc_viewer_ssrc(f->v, CODEC_KIND_AUDIO));
+    assert_int_equal(name[0].ssrc, sr[0].ssrc);
+    assert_int_equal(name[1].ssrc, sr[1].ssrc);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(name[i].name_len, strlen(rtc_viewer_cname(f->v)));
+        assert_memory_equal(name[i].name, rtc_viewer_cname(f->v), name[i].name_len);
+    }
+    assert_int_equal(sr[0].packets, 15);
+    assert_int_equal(sr[1].packets, 6);
+    assert_int_equal(sr[1].octets, 3000);
+    /* Captured at the epoch's start is the first packet of either: extrapolate both to that. */
+    uint64_t video_us = ntp_to_unix_us(sr[0].ntp), audio_us = ntp_to_unix_us(sr[1].ntp);
+    uint32_t video_first = 0, audio_first = 0;
+    for (size_t i = 0; i < f->t->n_sent; i++) {
+        const struct fake_rtp *s = &f->t->sent[i];
+        if (s->mark == 0 && s->view.pt == 96)
+            video_first = s->view.ts_ticks;
+        if (s->mark == 0 && s->view.pt == 111)
+            audio_first = s->view.ts_ticks;
+    }
+    int64_t video_0 = (int64_t)video_us - (int64_t)(uint32_t)(sr[0].ts_ticks - video_first) * 1000 / 90;
+    int64_t audio_0 = (int64_t)audio_us - (int64_t)(uint32_t)(sr[1].ts_ticks - audio_first) * 1000 / 48;
+    assert_in_range(video_0 - audio_0 + 1000, 0, 2000);
+}
+
+static void feed(struct fixture *f, struct writer *w)
+{
+    assert_false(w->bad);
+    fake_rtcp(f->t, w->start, writer_len(w));
+}
+
+static void a_nack_is_answered_by_rtx_from_the_cache(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buf[64];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct rtc_viewer_facts facts;
+
+    live_viewer(f);
+    uint16_t seqs[] = {f->t->sent[1].view.seq, f->t->sent[2].view.seq, (uint16_t)(f->t->sent[5].view.seq + 3)};
+    assert_int_equal(rtcp_nack_write(&w, 1, rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO), seqs, 3), 3);
+    feed(f, &w);
+    assert_int_equal(f->t->n_sent, 8);
+    for (int i = 0; i < 2; i++) {
+        const struct fake_rtp *again = &f->t->sent[6 + i];
+        assert_int_equal(again->view.ssrc, rtc_viewer_rtx_ssrc(f->v, CODEC_KIND_VIDEO));
+        assert_int_equal(again->view.pt, 97);
+        assert_int_equal(again->mark, 1 + i);
+    }
+    rtc_viewer_facts(f->v, &facts);
+    assert_int_equal(facts.sent[0].nacked, 3);
+    assert_int_equal(facts.sent[0].resent, 2);
+    assert_int_equal(facts.sent[0].resend_gone, 1);
+    assert_int_equal(facts.bad_rtcp, 0);
+}
+
+static void pli_and_fir_go_upstream_as_one(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buf[256];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct rtc_viewer_facts facts;
+
+    live_viewer(f);
+    unsigned before = f->keyframes_wanted;
+    test_loop_run_for(&f->loop, KEYFRAME_GATE_US + 20000);
+    uint32_t ssrc = rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO);
+    rtcp_pli_write(&w, &(struct rtcp_pli){1, ssrc});
+    rtcp_pli_write(&w, &(struct rtcp_pli){1, ssrc});
+    rtcp_fir_write(&w, 1, ssrc, 7);
+    rtcp_pli_write(&w, &(struct rtcp_pli){1, rtc_viewer_ssrc(f->v, CODEC_KIND_AUDIO)}); /* nonsense, but well-formed */
+    feed(f, &w);
+    assert_int_equal(f->keyframes_wanted, before + 1);
+    rtc_viewer_facts(f->v, &facts);
+    assert_int_equal(facts.keyframes_asked, 3);
+    assert_int_equal(facts.bad_rtcp, 0);
+}
+
+static void malformed_rtcp_is_counted_and_does_nothing(void **state)
+{
+    static const struct {
+        const char *name, *bytes;
+        size_t len;
+    } rows[] = {
+        {"empty", "", 0},
+        {"half a header", "\x81\xc8", 2},
+        {"version 1", "\x41\xc9\0\1" "\0\0\0\1", 8},
+        {"length past the end", "\x80\xc9\0\5" "\0\0\0\1", 8},
+        {"one block promised, none there", "\x81\xc9\0\1" "\0\0\0\1", 8},
+        {"NACK without media source", "\x81\xcd\0\1" "\0\0\0\1", 8},
+        {"FIR cut in an entry", "\x84\xce\0\3" "\0\0\0\1" "\0\0\0\0" "\0\0\0\2", 16},
+    };
+    struct fixture *f = *state;
+    struct rtc_viewer_facts facts;
+
+    live_viewer(f);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        print_message("  %s\n", rows[i].name);
+        fake_rtcp(f->t, (const uint8_t *)rows[i].bytes, rows[i].len);
+        rtc_viewer_facts(f->v, &facts);
+        assert_int_equal(facts.bad_rtcp, i + 1);
+        assert_int_equal(f->t->n_sent, 6);
+    }
+}
+
+/* ---- epochs and the end --------------------------------------------------------------------------------------------- */
+
+static void a_new_epoch_with_another_codec_plays_on_in_the_same_stream(void **state)
+{
+    struct fixture *f = *state;
+
+    live_viewer(f);
+    const struct fake_rtp last = f->t->sent[5];
+    router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
+    assert_int_equal(f->ends, 1);
+    assert_int_equal(f->why, STREAM_UNPUBLISHED);
+    assert_int_equal(state_of(f), RTC_VIEWER_IDLE);
+    test_loop_run_for(&f->loop, 50000);
+    publish(f, CODEC_H264, CODEC_OPUS, 0x64001f);
+    router_ready(&f->producer);
+    assert_int_equal(f->playable, 2);
+    push_frame(f, true);
+    turn(f);
+    assert_int_equal(f->t->n_sent, 9);
+    const struct fake_rtp *next = &f->t->sent[6];
+    assert_int_equal(next->view.ssrc, last.view.ssrc);
+    assert_int_equal(next->view.pt, 106);
+    assert_int_equal(next->view.seq, (uint16_t)(last.view.seq + 1));
+    assert_int_equal(next->index, last.index + 1);
+    uint32_t passed = (uint32_t)((next->at_us - last.at_us) * 9 / 100);
+    assert_in_range(next->view.ts_ticks - last.view.ts_ticks + 2 - passed, 0, 4);
+}
+
+static void a_stream_that_cannot_be_had_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    rtc_viewer_play(f->v, f->r);
+    router_refuse(f->r, STREAM_UNKNOWN);
+    assert_int_equal(f->ends, 1);
+    assert_int_equal(f->why, STREAM_UNKNOWN);
+}
+
+static void the_transports_end_is_told_and_leaves_the_router(void **state)
+{
+    struct fixture *f = *state;
+
+    live_viewer(f);
+    assert_int_equal(router_consumers(f->r, "whep"), 1);
+    fake_close(f->t, RTC_CLOSE_CONSENT);
+    assert_int_equal(f->closed, 1);
+    assert_null(f->v);
+    assert_null(fake_transport());
+    assert_int_equal(router_consumers(f->r, "whep"), 0);
+    push_frame(f, false);
+    turn(f);
+}
+
+/* ---- the hot path ------------------------------------------------------------------------------------------------------ */
+
+static void ten_thousand_packets_allocate_nothing(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t sent;
+
+    live_viewer(f);
+    for (int i = 0; i < 3400; i++) /* the pool's slabs and the cache's rings come now */
+        push_frame(f, i % 100 == 0);
+    turn(f);
+    sent = f->t->n_sent;
+    size_t before = count_allocs();
+    for (int i = 0; i < 3400; i++) {
+        push_frame(f, i % 100 == 0);
+        if (i % 50 == 49)
+            turn(f);
+    }
+    turn(f);
+    assert_int_equal(count_allocs() - before, 0);
+    assert_int_equal(f->t->n_sent - sent, 3400 * PACKETS_A_FRAME);
+}
+
+#define IN_FIXTURE(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_payload_type_that_fits_a_track_best_is_found),
+        IN_FIXTURE(only_what_is_played_is_wanted),
+        IN_FIXTURE(nothing_in_common_is_said_so),
+        IN_FIXTURE(tracks_that_come_later_are_told_then),
+        IN_FIXTURE(a_viewer_of_a_stream_without_keyframe_asks_for_one_and_begins_there),
+        IN_FIXTURE(nothing_is_sent_before_the_connection_and_the_routers_word),
+        IN_FIXTURE(a_late_viewer_catches_up_from_the_cache),
+        IN_FIXTURE(sender_reports_of_both_tracks_are_of_one_clock),
+        IN_FIXTURE(a_nack_is_answered_by_rtx_from_the_cache),
+        IN_FIXTURE(pli_and_fir_go_upstream_as_one),
+        IN_FIXTURE(malformed_rtcp_is_counted_and_does_nothing),
+        IN_FIXTURE(a_new_epoch_with_another_codec_plays_on_in_the_same_stream),
+        IN_FIXTURE(a_stream_that_cannot_be_had_is_told),
+        IN_FIXTURE(the_transports_end_is_told_and_leaves_the_router),
+        IN_FIXTURE(ten_thousand_packets_allocate_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
