@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whom a node asks for a stream. */
+#include "relay/parents.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct node_record node(const char *id, enum node_role role, const char *region)
+{
+    struct node_record n = {.role = role};
+
+    snprintf(n.id, sizeof(n.id), "%s", id);
+    snprintf(n.region, sizeof(n.region), "%s", region);
+    if (role != NODE_EDGE)
+        snprintf(n.pipe, sizeof(n.pipe), "%s:9000", id);
+    return n;
+}
+
+static const char *order(const struct parent_list *l)
+{
+    static char text[512];
+
+    text[0] = '\0';
+    for (size_t i = 0; i < l->n; i++) {
+        strcat(text, i ? " " : "");
+        strcat(text, l->v[i].id);
+    }
+    return text;
+}
+
+static void an_edge_asks_its_region_then_others_then_the_owner(void **state)
+{
+    struct node_record v[] = {node("us-1", NODE_BACKBONE, "us"), node("origin", NODE_ORIGIN, "eu"),
+                              node("eu-1", NODE_BACKBONE, "eu"), node("other-origin", NODE_ORIGIN, "eu"),
+                              node("edge-2", NODE_EDGE, "eu"),   node("edge-1", NODE_EDGE, "eu")};
+    struct parent_list out;
+
+    (void)state;
+    parents_choose(&out, &v[5], v, LEN(v), "live/a", "origin");
+    assert_string_equal(order(&out), "eu-1 us-1 origin");
+    assert_string_equal(out.v[0].address, "eu-1:9000");
+}
+
+static void a_backbone_asks_the_owner(void **state)
+{
+    struct node_record v[] = {node("b1", NODE_BACKBONE, "eu"), node("b2", NODE_BACKBONE, "eu"),
+                              node("origin", NODE_ORIGIN, "us")};
+    struct parent_list out;
+
+    (void)state;
+    parents_choose(&out, &v[0], v, LEN(v), "live/a", "origin");
+    assert_string_equal(order(&out), "origin");
+}
+
+static void a_draining_backbone_is_left_out_but_a_draining_owner_is_asked(void **state)
+{
+    struct node_record v[] = {node("b1", NODE_BACKBONE, "eu"), node("origin", NODE_ORIGIN, "eu"),
+                              node("edge", NODE_EDGE, "eu")};
+    struct parent_list out;
+
+    (void)state;
+    v[0].draining = v[1].draining = true;
+    parents_choose(&out, &v[2], v, LEN(v), "live/a", "origin");
+    assert_string_equal(order(&out), "origin");
+}
+
+static void nobody_is_left_when_the_owner_is_not_there(void **state)
+{
+    struct node_record v[] = {node("edge", NODE_EDGE, "eu")};
+    struct parent_list out;
+
+    (void)state;
+    parents_choose(&out, &v[0], v, LEN(v), "live/a", "origin");
+    assert_int_equal(out.n, 0);
+}
+
+static void the_owner_keeps_its_place_behind_many_backbones(void **state)
+{
+    struct node_record v[22];
+    struct parent_list out;
+    char id[8];
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++) {
+        snprintf(id, sizeof(id), "b%zu", i);
+        v[i] = node(id, NODE_BACKBONE, "eu");
+    }
+    v[20] = node("origin", NODE_ORIGIN, "eu");
+    v[21] = node("edge", NODE_EDGE, "eu");
+    parents_choose(&out, &v[21], v, LEN(v), "live/a", "origin");
+    assert_int_equal(out.n, PARENTS_MAX);
+    assert_string_equal(out.v[PARENTS_MAX - 1].id, "origin");
+}
+
+/* Rendezvous: all choose alike, streams spread, and a node that goes moves only its own streams. */
+static void streams_spread_over_backbones_and_stay_when_another_goes(void **state)
+{
+    enum { BACKBONES = 5, STREAMS = 1000 };
+    struct node_record v[BACKBONES + 2], edge2 = node("edge-2", NODE_EDGE, "eu");
+    size_t load[BACKBONES] = {0}, moved = 0;
+    struct parent_list out, other, without;
+    char id[16], name[32];
+
+    (void)state;
+    for (size_t i = 0; i < BACKBONES; i++) {
+        snprintf(id, sizeof(id), "b%zu", i);
+        v[i] = node(id, NODE_BACKBONE, "eu");
+    }
+    v[BACKBONES] = node("origin", NODE_ORIGIN, "eu");
+    v[BACKBONES + 1] = node("edge-1", NODE_EDGE, "eu");
+    for (size_t s = 0; s < STREAMS; s++) {
+        snprintf(name, sizeof(name), "live/s%zu", s);
+        parents_choose(&out, &v[BACKBONES + 1], v, LEN(v), name, "origin");
+        parents_choose(&other, &edge2, v, LEN(v), name, "origin");
+        assert_string_equal(out.v[0].id, other.v[0].id);
+        load[out.v[0].id[1] - '0']++;
+        parents_choose(&without, &v[BACKBONES + 1], v + 1, LEN(v) - 1, name, "origin");
+        if (strcmp(out.v[0].id, "b0") != 0)
+            assert_string_equal(without.v[0].id, out.v[0].id);
+        else
+            moved++;
+    }
+    assert_int_equal(moved, load[0]);
+    for (size_t i = 0; i < BACKBONES; i++)
+        assert_in_range(load[i], STREAMS / BACKBONES * 3 / 4, STREAMS / BACKBONES * 5 / 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_edge_asks_its_region_then_others_then_the_owner),
+        cmocka_unit_test(a_backbone_asks_the_owner),
+        cmocka_unit_test(a_draining_backbone_is_left_out_but_a_draining_owner_is_asked),
+        cmocka_unit_test(nobody_is_left_when_the_owner_is_not_there),
+        cmocka_unit_test(the_owner_keeps_its_place_behind_many_backbones),
+        cmocka_unit_test(streams_spread_over_backbones_and_stay_when_another_goes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
