@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The directory against a real redis-server: claims, leases, fencing, Redis away and back. */
+#include "cluster/directory/redis.h"
+#include "directory/directory.h"
+#include "unit/io/loop.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { LEASE_MS = 1000, EVENTS_MAX = 64 };
+
+/* A node's directory with all it was told. */
+struct party {
+    struct directory *d;
+    struct node_record self;
+    unsigned nodes_news, lost;
+    char lost_to[NODE_ID_MAX + 1];
+    size_t n;
+    struct {
+        char name[STREAM_NAME_MAX + 1];
+        bool gone;
+        struct stream_record record;
+    } events[EVENTS_MAX];
+    /* The last answer. */
+    unsigned answers;
+    enum claim_result claim;
+    uint64_t epoch;
+    char owner[NODE_ID_MAX + 1];
+    bool found, known, closed;
+};
+
+struct scene {
+    struct test_redis redis;
+    struct test_loop loop;
+    char address[32];
+    struct party a, b;
+};
+
+static void on_stream(void *arg, const char *name, const struct stream_record *record)
+{
+    struct party *p = arg;
+
+    assert_true(p->n < EVENTS_MAX);
+    snprintf(p->events[p->n].name, sizeof(p->events[p->n].name), "%s", name);
+    p->events[p->n].gone = !record;
+    if (record)
+        p->events[p->n].record = *record;
+    p->n++;
+}
+
+static void on_nodes(void *arg)
+{
+    ((struct party *)arg)->nodes_news++;
+}
+
+static void on_claim_lost(void *arg, const char *name, uint64_t epoch, const char *new_owner)
+{
+    struct party *p = arg;
+
+    (void)name;
+    (void)epoch;
+    p->lost++;
+    snprintf(p->lost_to, sizeof(p->lost_to), "%s", new_owner);
+}
+
+static const struct directory_ops ops = {on_stream, on_nodes, on_claim_lost};
+
+static void on_claimed(void *arg, enum claim_result result, uint64_t epoch, const char *owner)
+{
+    struct party *p = arg;
+
+    p->answers++;
+    p->claim = result;
+    p->epoch = epoch;
+    snprintf(p->owner, sizeof(p->owner), "%s", owner);
+}
+
+static void on_found(void *arg, const struct stream_record *record, bool known)
+{
+    struct party *p = arg;
+
+    p->answers++;
+    p->known = known;
+    p->found = record != NULL;
+    p->epoch = record ? record->epoch : 0;
+    snprintf(p->owner, sizeof(p->owner), "%s", record ? record->owner : "");
+}
+
+static void on_closed(void *arg)
+{
+    ((struct party *)arg)->closed = true;
+}
+
+/* ---- Waiting, bounded ---- */
+
+static bool until(struct scene *s, bool (*done)(const struct scene *s), uint64_t bound_us)
+{
+    for (uint64_t us = 0; us < bound_us && !done(s); us += 10000)
+        test_loop_run_for(&s->loop, 10000);
+    return done(s);
+}
+
+static bool both_up(const struct scene *s)
+{
+    return directory_state(s->a.d) == DIRECTORY_UP && (!s->b.d || directory_state(s->b.d) == DIRECTORY_UP);
+}
+
+static bool both_away(const struct scene *s)
+{
+    return directory_state(s->a.d) == DIRECTORY_AWAY && (!s->b.d || directory_state(s->b.d) == DIRECTORY_AWAY);
+}
+
+static bool both_see_both(const struct scene *s)
+{
+    const struct node_record *v;
+    return directory_nodes(s->a.d, &v) == 2 && directory_nodes(s->b.d, &v) == 2;
+}
+
+static bool a_answered(const struct scene *s)
+{
+    return s->a.answers > 0;
+}
+
+static bool b_answered(const struct scene *s)
+{
+    return s->b.answers > 0;
+}
+
+static bool b_told(const struct scene *s)
+{
+    return s->b.n > 0;
+}
+
+static bool a_lost(const struct scene *s)
+{
+    return s->a.lost > 0;
+}
+
+static bool a_closed(const struct scene *s)
+{
+    return s->a.closed;
+}
+
+static bool b_closed(const struct scene *s)
+{
+    return s->b.closed;
+}
+
+static void party_open(struct scene *s, struct party *p, const char *id, enum node_role role)
+{
+    const char *error;
+
+    *p = (struct party){.self = {.role = role, .region = "eu", .started_us = 1}};
+    snprintf(p->self.id, sizeof(p->self.id), "%s", id);
+    snprintf(p->self.pipe, sizeof(p->self.pipe), "%s:9000", id);
+    struct directory_cfg cfg = {.address = s->address,
+                                .password = "",
+                                .prefix = "t:",
+                                .lease_us = LEASE_MS * 1000,
+                                .self = p->self,
+                                .ops = &ops,
+                                .arg = p};
+    assert_int_equal(directory_open(&p->d, s->loop.w, &cfg, &error), 0);
+}
+
+static void scene_init(struct scene *s, bool with_redis)
+{
+    *s = (struct scene){0};
+    test_redis_start(&s->redis);
+    if (!with_redis)
+        test_redis_kill(&s->redis);
+    snprintf(s->address, sizeof(s->address), "127.0.0.1:%u", s->redis.port);
+    test_loop_init(&s->loop);
+}
+
+static void scene_two(struct scene *s)
+{
+    scene_init(s, true);
+    party_open(s, &s->a, "a", NODE_ORIGIN);
+    party_open(s, &s->b, "b", NODE_ORIGIN);
+    assert_true(until(s, both_up, 3000000));
+    assert_true(until(s, both_see_both, 2000000));
+}
+
+static void scene_fini(struct scene *s)
+{
+    if (s->a.d && !s->a.closed) {
+        directory_close(s->a.d, 500000, on_closed, &s->a);
+        assert_true(until(s, a_closed, 2000000));
+    }
+    if (s->b.d && !s->b.closed) {
+        directory_close(s->b.d, 500000, on_closed, &s->b);
+        assert_true(until(s, b_closed, 2000000));
+    }
+    test_redis_kill(&s->redis);
+    worker_destroy(&s->loop.w);
+}
+
+static enum claim_result claim(struct scene *s, struct party *p, const char *name, bool takeover)
+{
+    p->answers = 0;
+    directory_claim(p->d, name, takeover, on_claimed, p);
+    assert_int_equal(p->answers, 0); /* never from within the call */
+    assert_true(until(s, p == &s->a ? a_answered : b_answered, 3000000));
+    return p->claim;
+}
+
+static bool find(struct scene *s, struct party *p, const char *name)
+{
+    p->answers = 0;
+    directory_find(p->d, name, on_found, p);
+    assert_int_equal(p->answers, 0);
+    assert_true(until(s, p == &s->a ? a_answered : b_answered, 3000000));
+    return p->found;
+}
+
+/* ---- */
+
+static void nodes_see_each_other_and_go_when_they_leave(void **state)
+{
+    struct scene s;
+    const struct node_record *v;
+
+    (void)state;
+    scene_two(&s);
+    const struct node_record *a = directory_node(s.b.d, "a");
+    assert_non_null(a);
+    assert_int_equal(a->role, NODE_ORIGIN);
+    assert_string_equal(a->region, "eu");
+    assert_string_equal(a->pipe, "a:9000");
+    assert_true(s.b.nodes_news > 0);
+    directory_close(s.a.d, 500000, on_closed, &s.a);
+    assert_true(until(&s, a_closed, 1000000));
+    test_loop_run_for(&s.loop, 200000);
+    assert_int_equal(directory_nodes(s.b.d, &v), 1);
+    assert_string_equal(test_redis_cli(&s.redis, "keys 't:node:a'"), "");
+    scene_fini(&s);
+}
+
+static void a_name_has_one_owner_until_it_is_released(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    uint64_t first = s.a.epoch;
+    assert_true(first > 1700000000000);
+    assert_int_equal(claim(&s, &s.b, "live/x", false), CLAIM_TAKEN);
+    assert_string_equal(s.b.owner, "a");
+    assert_int_equal(s.b.epoch, first);
+    assert_true(find(&s, &s.b, "live/x"));
+    assert_string_equal(s.b.owner, "a");
+    directory_release(s.a.d, "live/x", first);
+    test_loop_run_for(&s.loop, 50000);
+    assert_false(find(&s, &s.b, "live/x"));
+    assert_true(s.b.known);
+    assert_int_equal(claim(&s, &s.b, "live/x", false), CLAIM_OK);
+    assert_true(s.b.epoch > first);
+    scene_fini(&s);
+}
+
+static void others_are_told_of_a_stream_s_coming_and_going(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    assert_true(until(&s, b_told, 1000000));
+    assert_string_equal(s.b.events[0].name, "live/x");
+    assert_false(s.b.events[0].gone);
+    assert_string_equal(s.b.events[0].record.owner, "a");
+    assert_int_equal(s.b.events[0].record.epoch, s.a.epoch);
+    s.b.n = 0;
+    directory_release(s.a.d, "live/x", s.a.epoch);
+    assert_true(until(&s, b_told, 1000000));
+    assert_true(s.b.events[0].gone);
+    scene_fini(&s);
+}
+
+static void a_claim_is_renewed_beyond_its_lease(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    test_loop_run_for(&s.loop, LEASE_MS * 2500);
+    assert_int_equal(s.a.lost, 0);
+    assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/x owner"), "a");
+    assert_int_equal(claim(&s, &s.b, "live/x", false), CLAIM_TAKEN);
+    scene_fini(&s);
+}
+
+/* The stopped process: its lease runs out, another takes the name, then it wakes up and renews, releases, and all that
+ * must not touch the new owner's entry. */
+static void who_wakes_up_after_its_lease_cannot_touch_the_new_owner_s_entry(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    uint64_t old = s.a.epoch;
+    assert_string_equal(test_redis_cli(&s.redis, "del t:stream:live/x"), "1"); /* its lease has run out */
+    assert_int_equal(claim(&s, &s.b, "live/x", false), CLAIM_OK);
+    assert_true(s.b.epoch > old);
+    char mine[32];
+    snprintf(mine, sizeof(mine), "%llu", (unsigned long long)s.b.epoch);
+    assert_true(until(&s, a_lost, LEASE_MS * 1000));
+    assert_string_equal(s.a.lost_to, "b");
+    directory_release(s.a.d, "live/x", old);
+    directory_release(s.a.d, "live/x", s.b.epoch); /* even with the right number it is not the owner */
+    test_loop_run_for(&s.loop, LEASE_MS * 1000);
+    assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/x owner"), "b");
+    assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/x epoch"), mine);
+    assert_int_equal(s.b.lost, 0);
+    scene_fini(&s);
+}
+
+static void a_takeover_ends_the_old_claim(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    uint64_t old = s.a.epoch;
+    assert_int_equal(claim(&s, &s.b, "live/x", true), CLAIM_OK);
+    assert_true(s.b.epoch > old);
+    assert_true(until(&s, a_lost, LEASE_MS * 1000));
+    scene_fini(&s);
+}
+
+static void redis_killed_and_back_empty_has_everything_again_within_a_lease(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    uint64_t epoch = s.a.epoch;
+    assert_true(find(&s, &s.b, "live/x"));
+    test_redis_kill(&s.redis);
+    assert_true(until(&s, both_away, 3000000));
+    assert_true(find(&s, &s.b, "live/x")); /* what is known goes on being served */
+    assert_int_equal(s.b.epoch, epoch);
+    assert_non_null(directory_node(s.b.d, "a"));
+    test_redis_start(&s.redis);
+    assert_true(until(&s, both_up, 8000000));
+    test_loop_run_for(&s.loop, LEASE_MS * 1000);
+    assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/x owner"), "a");
+    assert_string_equal(test_redis_cli(&s.redis, "exists t:node:a t:node:b"), "2");
+    assert_int_equal(s.a.lost, 0);
+    scene_fini(&s);
+}
+
+static void with_redis_away_a_claim_is_provisional_and_registered_later(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_init(&s, false);
+    party_open(&s, &s.a, "a", NODE_ORIGIN);
+    assert_true(until(&s, both_away, 3000000));
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    assert_false(find(&s, &s.a, "live/y"));
+    assert_false(s.a.known); /* nobody could be asked */
+    test_redis_start(&s.redis);
+    assert_true(until(&s, both_up, 8000000));
+    test_loop_run_for(&s.loop, 100000);
+    assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/x owner"), "a");
+    scene_fini(&s);
+}
+
+static void a_claim_made_while_connecting_waits_for_redis(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_init(&s, true);
+    assert_string_equal(test_redis_cli(&s.redis, "hset t:stream:live/x owner z epoch 99"), "2");
+    party_open(&s, &s.a, "a", NODE_ORIGIN);
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_TAKEN);
+    assert_string_equal(s.a.owner, "z");
+    scene_fini(&s);
+}
+
+static void a_silent_redis_is_noticed(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_init(&s, true);
+    party_open(&s, &s.a, "a", NODE_ORIGIN);
+    assert_true(until(&s, both_up, 3000000));
+    kill(s.redis.pid, SIGSTOP);
+    assert_true(until(&s, both_away, 6000000));
+    kill(s.redis.pid, SIGCONT);
+    assert_true(until(&s, both_up, 8000000));
+    scene_fini(&s);
+}
+
+static void records_and_events_that_make_no_sense_harm_nobody(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    test_redis_cli(&s.redis, "set t:node:bad garbage");
+    test_redis_cli(&s.redis, "sadd t:nodes bad");
+    test_redis_cli(&s.redis, "publish t:events 'stream x'");
+    test_redis_cli(&s.redis, "publish t:events ''");
+    test_redis_cli(&s.redis, "hset t:stream:live/bad owner z epoch many");
+    test_redis_cli(&s.redis, "set t:stream:live/worse text");
+    assert_false(find(&s, &s.a, "live/bad"));
+    assert_false(find(&s, &s.a, "live/worse"));
+    assert_int_equal(claim(&s, &s.a, "live/worse", false), CLAIM_FAILED);
+    test_loop_run_for(&s.loop, LEASE_MS * 500);
+    assert_null(directory_node(s.a.d, "bad"));
+    assert_true(both_see_both(&s));
+    scene_fini(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nodes_see_each_other_and_go_when_they_leave),
+        cmocka_unit_test(a_name_has_one_owner_until_it_is_released),
+        cmocka_unit_test(others_are_told_of_a_stream_s_coming_and_going),
+        cmocka_unit_test(a_claim_is_renewed_beyond_its_lease),
+        cmocka_unit_test(who_wakes_up_after_its_lease_cannot_touch_the_new_owner_s_entry),
+        cmocka_unit_test(a_takeover_ends_the_old_claim),
+        cmocka_unit_test(redis_killed_and_back_empty_has_everything_again_within_a_lease),
+        cmocka_unit_test(with_redis_away_a_claim_is_provisional_and_registered_later),
+        cmocka_unit_test(a_claim_made_while_connecting_waits_for_redis),
+        cmocka_unit_test(a_silent_redis_is_noticed),
+        cmocka_unit_test(records_and_events_that_make_no_sense_harm_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
