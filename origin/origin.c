@@ -10,6 +10,7 @@
 #include "node/facts.h"
 #include "node/node.h"
 #include "origin/rtmp.h"
+#include "origin/transcode.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,16 @@
 
 struct origin {
     struct rtmp *rtmp;
+    struct transcoders *transcoders;
 };
+
+/* A stream of which this worker is home has been published: its derived tracks are made here, when wanted. */
+static void on_published(void *arg, struct router *router)
+{
+    struct origin *o = arg;
+
+    transcoders_watch(o->transcoders, router);
+}
 
 static int origin_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
 {
@@ -30,7 +40,12 @@ static int origin_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
     char text[ADDR_TEXT_CAP];
 
     w->role = o;
-    int err = o ? rtmp_open(&o->rtmp, w->worker, &rtmp) : -ENOMEM;
+    if (!o || transcoders_create(&o->transcoders, relay_pool(w->relay)) != 0) {
+        snprintf(error, CONFIG_ERROR_CAP, "out of memory");
+        return -1;
+    }
+    relay_on_published(w->relay, on_published, o);
+    int err = rtmp_open(&o->rtmp, w->worker, &rtmp);
     if (err == 0)
         return 0;
     snprintf(error, CONFIG_ERROR_CAP, "rtmp.listen: %s: %s", addr_print(&rtmp.listen, text), strerror(-err));
@@ -42,6 +57,8 @@ static void origin_close(struct node_worker *w)
     struct origin *o = w->role;
 
     rtmp_close(&o->rtmp);
+    relay_on_published(w->relay, NULL, NULL);
+    transcoders_destroy(&o->transcoders);
     free(o);
     w->role = NULL;
 }
@@ -81,6 +98,7 @@ static void origin_facts(struct node_worker *w, struct role_facts *out)
 }
 
 static const struct metric m_publishes = {"millrace_publishes_total", "Publishings granted", METRIC_COUNTER};
+static const struct metric m_transcodes = {"millrace_transcodes", "Audio tracks being transcoded now", METRIC_GAUGE};
 static const struct metric m_refused = {"millrace_publish_refusals_total", "Publishings refused, by cause", METRIC_COUNTER};
 
 static void origin_metrics(struct node_worker *w, struct metrics *m)
@@ -95,6 +113,7 @@ static void origin_metrics(struct node_worker *w, struct metrics *m)
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"codec\"", (double)c->refused_codec);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"overload\"", (double)c->refused_overload);
     metrics_add(m, &metric_bytes_received, "transport=\"rtmp\"", (double)c->bytes);
+    metrics_add(m, &m_transcodes, "", (double)transcoders_running(o->transcoders));
     for (int i = 0; i < RTMP_BAD_INPUTS; i++) {
         snprintf(label, sizeof(label), "protocol=\"rtmp\",part=\"%s\"", rtmp_bad_input_name((enum rtmp_bad_input)i));
         metrics_add(m, &metric_bad_input, label, (double)c->bad_input[i]);

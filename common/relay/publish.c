@@ -140,6 +140,7 @@ static void feed_begin(struct feed *f)
     router_publish(f->supply->router, &f->producer, tracks);
     router_ready(&f->producer);
     free(tracks);
+    relay_tell_published(container_of(f, struct publication, feed)->home, f->supply->router);
 }
 
 void feed_on_claim(struct supply *s, uint64_t token, enum claim_result result, uint64_t epoch)

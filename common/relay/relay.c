@@ -21,6 +21,8 @@ struct relay {
     struct router_set *routers;
     struct pool *packets, *parcels;
     struct relay_pipes pipes;
+    void (*on_published)(void *arg, struct router *router); /* NULL: nobody asks */
+    void *published_arg;
     struct relay *const *peers; /* by index, this one too */
     struct relay_counters counters;
 };
@@ -353,6 +355,18 @@ void relay_set_client(struct relay *r, struct pipe_client *client,
                       void (*path)(void *arg, const struct router *router, struct pipe_path *out), void *arg)
 {
     r->pipes = (struct relay_pipes){client, path, arg};
+}
+
+void relay_on_published(struct relay *r, void (*fn)(void *arg, struct router *router), void *arg)
+{
+    r->on_published = fn;
+    r->published_arg = arg;
+}
+
+void relay_tell_published(struct relay *r, struct router *router)
+{
+    if (r->on_published)
+        r->on_published(r->published_arg, router);
 }
 
 const struct relay_pipes *relay_pipes(const struct relay *r)

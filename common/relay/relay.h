@@ -43,6 +43,8 @@ MUST_USE int relay_create(struct relay **out, struct worker *w, const struct rel
  * through us (pipe_server_path); NULL where there are none. Borrowed. */
 void relay_set_client(struct relay *r, struct pipe_client *client,
                       void (*path)(void *arg, const struct router *router, struct pipe_path *out), void *arg);
+/* fn is called on the home worker each time a publisher here has begun an epoch (router_publish was called). */
+void relay_on_published(struct relay *r, void (*fn)(void *arg, struct router *router), void *arg);
 /* All relays of the process by worker index, this one too; before any worker runs. Borrowed. */
 void relay_set_peers(struct relay *r, struct relay *const *peers);
 /* On the worker's thread, before its loop ends: closes pulls and links. */

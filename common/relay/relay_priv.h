@@ -100,6 +100,7 @@ void parcel_give(struct parcel *p);
 struct pool *relay_parcels(struct relay *r);
 struct relay_counters *relay_count(struct relay *r);
 
+void relay_tell_published(struct relay *r, struct router *router);
 /* What pulls are made with; see relay_set_client. */
 struct relay_pipes {
     struct pipe_client *client;
