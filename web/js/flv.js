@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// flv.js - an HTTP-FLV player: mpegts.js into a <video>, with the same states and events as whep.js.
+import { Problem } from './api.js';
+
+const SCRIPT = 'node_modules/mpegts.js/dist/mpegts.js';
+const PAUSE_MIN_MS = 1_000;
+const PAUSE_MAX_MS = 8_000;
+
+export class FlvPlayer extends EventTarget {
+    state = 'idle';
+    media = 'none';
+    problem = null;
+    retryAt_ms = 0;
+    join_ms = 0;
+    figures = {};
+
+    #url;
+    #video;
+    #player = null;
+    #timer = 0;
+    #losses = 0;
+    #began_ms = 0;
+
+    constructor({ url, video }) {
+        super();
+        this.#url = new URL(url, location.href).href;
+        this.#video = video;
+        addEventListener('pagehide', () => this.stop());
+    }
+
+    async start() {
+        this.#losses = 0;
+        try {
+            await loadScript();
+        } catch {
+            this.#enter('failed', new Problem({
+                title: 'HTTP-FLV needs mpegts.js, which this node does not have',
+                detail: 'run npm ci in its web folder, or watch by WebRTC',
+            }));
+            return;
+        }
+        if (globalThis.mpegts.isSupported()) this.#open();
+        else this.#enter('failed', new Problem({ title: 'This browser has no Media Source Extensions, which HTTP-FLV needs' }));
+    }
+
+    stop() {
+        clearTimeout(this.#timer);
+        this.#close();
+        this.#enter('idle');
+    }
+
+    latency_s() {
+        const { buffered, currentTime } = this.#video;
+        return buffered.length ? buffered.end(buffered.length - 1) - currentTime : undefined;
+    }
+
+    #open() {
+        const { mpegts } = globalThis;
+        this.#enter('connecting');
+        this.#began_ms = performance.now();
+        this.join_ms = 0;
+        const player = mpegts.createPlayer({ type: 'flv', isLive: true, url: this.#url }, {
+            enableWorker: false,
+            enableStashBuffer: false,
+            liveSync: true,
+            liveSyncMaxLatency: 1.5,
+            liveSyncTargetLatency: 0.8,
+            autoCleanupSourceBuffer: true,
+        });
+        this.#player = player;
+        player.on(mpegts.Events.ERROR, (type, detail, info) => this.#lose(info?.code, info?.msg ?? detail));
+        player.on(mpegts.Events.LOADING_COMPLETE, () => this.#lose(404, 'the stream ended'));
+        player.on(mpegts.Events.STATISTICS_INFO, (info) => (this.figures = info));
+        player.attachMediaElement(this.#video);
+        player.load();
+        player.play()?.catch(() => {}); // a later play() or the end of loading replaces it
+        this.#video.requestVideoFrameCallback(() => this.#onPicture(player));
+    }
+
+    #onPicture(player) {
+        if (player !== this.#player) return;
+        this.join_ms = performance.now() - this.#began_ms;
+        this.#losses = 0;
+        this.#enter('live');
+        this.media = 'playing';
+        this.dispatchEvent(new Event('media'));
+    }
+
+    // mpegts.js tells a status, but not the problem's text.
+    #lose(status, title) {
+        if (!this.#player) return;
+        this.#close();
+        const pause_ms = Math.min(PAUSE_MIN_MS * 2 ** this.#losses++, PAUSE_MAX_MS) * (0.75 + Math.random() / 2);
+        this.retryAt_ms = performance.now() + pause_ms;
+        const code = typeof status === 'number' && status >= 400 ? status : 0;
+        this.#enter('waiting', new Problem({ status: code, title }));
+        this.#timer = setTimeout(() => this.#open(), pause_ms);
+    }
+
+    #close() {
+        const player = this.#player;
+        this.#player = null;
+        player?.destroy();
+        this.figures = {};
+    }
+
+    #enter(state, problem = null) {
+        this.state = state;
+        this.problem = problem;
+        this.media = 'none';
+        this.dispatchEvent(new Event('state'));
+    }
+}
+
+function loadScript() {
+    if (globalThis.mpegts) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+        const script = document.createElement('script');
+        Object.assign(script, { src: SCRIPT, onload: resolve, onerror: reject });
+        document.head.append(script);
+    }).then(() => {
+        if (!globalThis.mpegts) throw new Error('not mpegts.js');
+        globalThis.mpegts.LoggingControl.enableAll = false;
+    });
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// session.js - what WHIP (RFC 9725) and WHEP clients have in common: one HTTP session with one
+// RTCPeerConnection at a time, opened again with growing pauses when it is lost.
+//
+// Events: 'state', after which .state, .problem and .retryAt_ms say how it stands:
+//   idle -> connecting -> live -> (lost) waiting -> connecting ...     stop() leads back to idle
+//                     \-> failed: refused, and trying again would not help
+import { Problem, request } from './api.js';
+
+const CONNECT_MS = 12_000; // from the answer to a connected transport: ICE and DTLS, with their own retransmissions
+const PAUSE_MIN_MS = 500;
+const PAUSE_MAX_MS = 8_000;
+
+export class Session extends EventTarget {
+    state = 'idle';
+    problem = null;
+    retryAt_ms = 0; // performance.now() of the next try, while waiting
+    pc = null;
+    opened = 0; // sessions so far
+
+    #wanted = null; // AbortController of the time from start() to stop()
+    #resource = null; // {url, etag} of the HTTP session
+    #losses = 0; // since media last came
+
+    constructor({ endpoint, token = '' }) {
+        super();
+        this.endpoint = new URL(endpoint, location.href).href;
+        this.token = token;
+        addEventListener('pagehide', () => this.stop());
+    }
+
+    // ---- for those who extend this ----
+
+    prepare() {} // (pc): add transceivers
+    mungeOffer(sdp) {
+        return sdp;
+    }
+    retries() { // (problem): whether to try again after it
+        return true;
+    }
+
+    // ---- for pages ----
+
+    start() {
+        if (this.#wanted) return;
+        this.#wanted = new AbortController();
+        this.#losses = 0;
+        this.#run(this.#wanted.signal);
+    }
+
+    stop() {
+        this.#wanted?.abort();
+        this.#wanted = null;
+        this.#close();
+        this.#enter('idle');
+    }
+
+    // ---- the life of sessions ----
+
+    async #run(signal) {
+        while (!signal.aborted) {
+            try {
+                this.#enter('connecting');
+                const { lost } = await this.#open(signal);
+                this.#losses = 0;
+                this.#enter('live');
+                await lost;
+            } catch (error) {
+                if (signal.aborted) return;
+                this.#close();
+                const problem = error instanceof Problem ? error : new Problem({ title: error.message });
+                if (!this.retries(problem)) {
+                    this.#wanted = null;
+                    this.#enter('failed', problem);
+                    return;
+                }
+                await this.#pause(signal, problem);
+            }
+        }
+    }
+
+    // Resolves, when media can flow, to {lost}: a promise that rejects when the session is lost.
+    async #open(signal) {
+        const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+        this.pc = pc;
+        this.prepare(pc);
+        const offer = await pc.createOffer();
+        await pc.setLocalDescription({ type: 'offer', sdp: this.mungeOffer(offer.sdp) });
+        // The nodes are ICE-lite and find us by our own checks, so candidates need not be waited for.
+        const response = await request(this.endpoint, {
+            method: 'POST',
+            headers: { 'Content-Type': 'application/sdp', ...this.#authorization() },
+            body: pc.localDescription.sdp,
+            signal: AbortSignal.any ? AbortSignal.any([signal, AbortSignal.timeout(15_000)]) : signal,
+        });
+        const location = response.headers.get('Location');
+        if (!location) throw new Problem({ title: 'the answer names no session (Location)' });
+        this.#resource = { url: new URL(location, response.url).href, etag: response.headers.get('ETag') };
+        this.opened++;
+        await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
+        return this.#connected(pc, signal);
+    }
+
+    #connected(pc, signal) {
+        return new Promise((resolve, reject) => {
+            let lose;
+            const lost = new Promise((_, rejectLost) => (lose = rejectLost));
+            lost.catch(() => {}); // it may be lost before anyone waits
+            const timer = setTimeout(() => end('no media connection: is UDP blocked on the way?'), CONNECT_MS);
+            const end = (title) => {
+                clearTimeout(timer);
+                reject(new Problem({ title }));
+                lose(new Problem({ title }));
+            };
+            const look = () => {
+                if (pc.connectionState === 'connected') {
+                    clearTimeout(timer);
+                    resolve({ lost });
+                } else if (['failed', 'closed'].includes(pc.connectionState)) {
+                    end('the connection was lost');
+                }
+            };
+            pc.addEventListener('connectionstatechange', look);
+            signal.addEventListener('abort', () => end('stopped'), { once: true });
+            look();
+        });
+    }
+
+    // The server's Retry-After goes before our own pauses; ours are jittered, so that a crowd spreads.
+    async #pause(signal, problem) {
+        const own_ms = Math.min(PAUSE_MIN_MS * 2 ** this.#losses++, PAUSE_MAX_MS) * (0.75 + Math.random() / 2);
+        const pause_ms = problem.retryAfter_s ? problem.retryAfter_s * 1000 : own_ms;
+        this.retryAt_ms = performance.now() + pause_ms;
+        this.#enter('waiting', problem);
+        await new Promise((resolve) => {
+            const timer = setTimeout(resolve, pause_ms);
+            signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
+        });
+    }
+
+    #close() {
+        this.pc?.close();
+        this.pc = null;
+        const resource = this.#resource;
+        this.#resource = null;
+        if (!resource) return;
+        // keepalive: the request outlives the page. What it is answered changes nothing for us.
+        fetch(resource.url, { method: 'DELETE', keepalive: true, headers: this.#authorization() }).catch(() => {});
+    }
+
+    #authorization() {
+        return this.token ? { Authorization: `Bearer ${this.token}` } : {};
+    }
+
+    #enter(state, problem = null) {
+        this.state = state;
+        this.problem = problem;
+        this.dispatchEvent(new Event('state'));
+    }
+}

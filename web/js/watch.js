@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// watch.js - a stream of this edge, by WHEP or, with &via=flv, by HTTP-FLV through mpegts.js.
+//
+// ?stream=live/test, &endpoint=URL for another WHEP endpoint than this node's own.
+import { cluster, getJson, isStreamName } from './api.js';
+import { FlvPlayer } from './flv.js';
+import { $, bits, el, fixed, notice, repeat, showNode } from './page.js';
+import { Stats } from './stats.js';
+import { WhepPlayer } from './whep.js';
+
+const query = new URLSearchParams(location.search);
+const stream = query.get('stream') ?? '';
+const flv = query.get('via') === 'flv';
+const video = $('#video');
+const stats = new Stats();
+let base = location.origin; // of the edge
+let player = null;
+
+// ---- what is said over the picture ----
+
+function message(title, text = '') {
+    const box = $('#message');
+    box.hidden = !title;
+    $('b', box).textContent = title;
+    $('span', box).textContent = text;
+}
+
+function setBadge(state, text) {
+    $('#state').dataset.state = state;
+    $('#state').textContent = text;
+}
+
+function waitText() {
+    const seconds = Math.max(0, Math.ceil((player.retryAt_ms - performance.now()) / 1000));
+    return seconds > 0 ? `Trying again in ${seconds} s.` : 'Trying again.';
+}
+
+function showWaiting() {
+    const { status, message: text } = player.problem;
+    const nobody = status === 409 || status === 404;
+    setBadge('waiting', nobody ? 'not live' : 'reconnecting');
+    message(nobody ? `Nobody publishes ${stream} now` : 'The connection is gone',
+        nobody ? `It starts here when somebody does. ${waitText()}` : `${text}. ${waitText()}`);
+}
+
+function showState() {
+    const { state, problem, media } = player;
+    if (state === 'idle') {
+        setBadge('idle', 'stopped');
+        message('Stopped');
+    } else if (state === 'connecting') {
+        setBadge('connecting', 'connecting');
+        message('Connecting …');
+    } else if (state === 'waiting') {
+        showWaiting();
+    } else if (state === 'failed') {
+        setBadge('failed', 'cannot play');
+        message(problem.title, problem.detail);
+    } else if (media === 'playing') {
+        setBadge('live', 'live');
+        message('');
+    } else if (media === 'silent') {
+        showSilence();
+    }
+    $('#toggle').textContent = ['idle', 'failed'].includes(state) ? 'Play' : 'Stop';
+    showUnmute();
+}
+
+// Nothing comes on a connection that lives: the edge knows whether the publisher left.
+async function showSilence() {
+    setBadge('waiting', 'waiting');
+    message('No picture comes', 'Looking for the reason …');
+    const known = await getJson(`${base}/api/v1/streams?prefix=${encodeURIComponent(stream)}`).catch(() => null);
+    if (player.media !== 'silent') return;
+    const state = known?.streams.find((s) => s.name === stream)?.state;
+    if (state && state !== 'live') message('The publisher is away', 'It plays on here when they come back.');
+    else message('No picture comes', known ? 'Waiting for the stream to go on.' : 'The edge does not answer.');
+}
+
+function showFigures(f) {
+    const rows = [
+        ['picture', f.width ? `${f.width}×${f.height}` : '–'],
+        ['frames', fixed(f.fps, 'fps')],
+        ['codec', f.codecs],
+        ['bitrate', bits(f.bitrate_bps)],
+        ['round trip', f.rtt_ms === undefined ? undefined : fixed(f.rtt_ms, 'ms')],
+        ['packets lost', f.lost],
+        ['jitter buffer', f.jitterBuffer_ms === undefined ? undefined : fixed(f.jitterBuffer_ms, 'ms')],
+        ['behind newest', f.buffered_s === undefined ? undefined : fixed(f.buffered_s, 's', 1)],
+        ['frames dropped', f.framesDropped],
+        ['joined in', player.join_ms ? fixed(player.join_ms, 'ms') : '–'],
+    ];
+    const known = rows.filter(([, value]) => value !== undefined && value !== '');
+    $('#overlay').replaceChildren(el('dl', {}, ...known.flatMap(([k, v]) => [el('dt', {}, k), el('dd', {}, `${v}`)])));
+}
+
+// ---- figures of either player ----
+
+const flvRate = { frames: 0, at_ms: 0 };
+
+function flvFigures() {
+    const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+    const now_ms = performance.now();
+    const fps = flvRate.at_ms ? ((frames - flvRate.frames) * 1000) / (now_ms - flvRate.at_ms) : undefined;
+    Object.assign(flvRate, { frames, at_ms: now_ms });
+    return {
+        width: video.videoWidth,
+        height: video.videoHeight,
+        fps,
+        codecs: 'HTTP-FLV',
+        bitrate_bps: player.figures.speed === undefined ? undefined : player.figures.speed * 8192, // KiB/s
+        framesDropped: video.getVideoPlaybackQuality().droppedVideoFrames,
+        buffered_s: player.latency_s(),
+    };
+}
+
+async function refresh() {
+    if (!player) return;
+    if (player.state === 'waiting') showWaiting();
+    if (player.media === 'silent') showSilence();
+    const shown = $('#stats').getAttribute('aria-pressed') === 'true';
+    const playing = player.state === 'live';
+    $('#overlay').hidden = !shown || !playing;
+    const figures = flv ? flvFigures() : await stats.sample(player.pc);
+    if (playing) showFigures(figures);
+}
+
+// ---- controls ----
+
+function showUnmute() {
+    const playing = player.state === 'live' && player.media === 'playing';
+    $('#unmute').hidden = !video.muted || !playing;
+    $('#sound').setAttribute('aria-pressed', `${!video.muted}`);
+    $('#sound').textContent = video.muted ? 'Sound on' : 'Sound off';
+}
+
+function setMuted(muted) {
+    video.muted = muted;
+    video.play().catch(() => {}); // nothing to play yet
+    showUnmute();
+}
+
+function toggleStats() {
+    const shown = $('#stats').getAttribute('aria-pressed') !== 'true';
+    $('#stats').setAttribute('aria-pressed', `${shown}`);
+    $('#overlay').hidden = !shown;
+}
+
+function play() {
+    player = flv
+        ? new FlvPlayer({ url: `${base}/${stream}.flv`, video })
+        : new WhepPlayer({ endpoint: query.get('endpoint') ?? `${base}/whep/${stream}`, video });
+    globalThis.millrace = { player }; // for the console
+    player.addEventListener('state', showState);
+    player.addEventListener('media', showState);
+    player.start();
+}
+
+// ---- page ----
+
+function showControls() {
+    document.title = `${stream} – Millrace`;
+    $('#title').textContent = stream;
+    $('#screen').hidden = false;
+    $('#controls').hidden = false;
+    $('#other').textContent = flv ? 'Watch by WebRTC' : 'Watch by HTTP-FLV';
+    $('#other').href = `?stream=${encodeURIComponent(stream)}${flv ? '' : '&via=flv'}`;
+    $('#unmute').addEventListener('click', () => setMuted(false));
+    $('#sound').addEventListener('click', () => setMuted(!video.muted));
+    $('#stats').addEventListener('click', toggleStats);
+    $('#full').addEventListener('click', () => $('#screen').requestFullscreen?.());
+    $('#toggle').addEventListener('click', () => {
+        if (['idle', 'failed'].includes(player.state)) player.start();
+        else player.stop();
+    });
+}
+
+function showLive(known) {
+    const others = known.streams.filter((s) => s.name !== stream);
+    const link = (s) => el('a', { class: 'mono', href: `?stream=${encodeURIComponent(s.name)}` }, s.name);
+    $('#live').replaceChildren(...(others.length ? [el('span', { class: 'soft' }, 'Live now:'), ...others.map(link)] : []));
+}
+
+// An edge plays by itself; on another node, the page plays from an edge, its own region's first.
+async function findEdge() {
+    const node = await showNode();
+    const known = await cluster().catch(() => ({ nodes: [], streams: [] }));
+    showLive(known);
+    if (!node || node.role === 'edge') return;
+    const edges = known.nodes.filter((n) => n.role === 'edge');
+    base = (edges.find((n) => n.region === node.region) ?? edges[0])?.url ?? location.origin;
+}
+
+$('#stream').value = stream;
+$('#via').value = flv ? 'flv' : '';
+if (stream && !isStreamName(stream)) {
+    notice($('#notice'), `“${stream}” is not a stream: they are named app/name, like live/test.`, 'bad');
+    findEdge();
+} else {
+    if (stream) showControls();
+    findEdge().then(() => stream && play());
+    if (stream) repeat(1000, refresh);
+}

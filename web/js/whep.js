@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// whep.js - a WHEP player (IETF draft-ietf-wish-whep): a stream of an edge into a <video>.
+//
+// Besides the session's own states it tells when nothing comes on a live session: 'media' events, after
+// which .media is 'none' (nothing came yet), 'playing' or 'silent' (the publisher is away, or the network is).
+import { Session } from './session.js';
+
+const LOOK_MS = 500;
+const SILENT_MS = 2_000;
+
+export class WhepPlayer extends Session {
+    media = 'none';
+    join_ms = 0; // from start() or the last loss to the first picture
+
+    #video;
+    #stream = new MediaStream();
+    #looks = 0; // interval
+    #bytes = 0;
+    #moved_ms = 0;
+    #began_ms = 0;
+
+    constructor({ endpoint, token, video }) {
+        super({ endpoint, token });
+        this.#video = video;
+        this.addEventListener('state', () => this.#onState());
+    }
+
+    prepare(pc) {
+        this.#stream = new MediaStream();
+        pc.addTransceiver('video', { direction: 'recvonly' });
+        pc.addTransceiver('audio', { direction: 'recvonly' });
+        pc.addEventListener('track', ({ track }) => this.#stream.addTrack(track));
+        this.#video.srcObject = this.#stream;
+        this.#video.requestVideoFrameCallback?.(() => {
+            this.join_ms = performance.now() - this.#began_ms;
+        });
+    }
+
+    // Without stereo=1 a browser makes one channel of an Opus track's two.
+    mungeOffer(sdp) {
+        return sdp.replace(/(a=fmtp:\d+ minptime=10;useinbandfec=1)(?!;stereo)/g, '$1;stereo=1');
+    }
+
+    // Streams come and nodes recover; only what is wrong with our own request stays wrong.
+    retries(problem) {
+        return ![400, 401, 403, 406, 415, 422].includes(problem.status);
+    }
+
+    #onState() {
+        clearInterval(this.#looks);
+        if (this.state === 'connecting') {
+            this.#began_ms = performance.now();
+            this.join_ms = 0;
+        }
+        if (this.state === 'live') {
+            this.#bytes = 0;
+            this.#moved_ms = performance.now();
+            this.#looks = setInterval(() => this.#look(), LOOK_MS);
+        }
+        this.#setMedia('none');
+    }
+
+    async #look() {
+        const pc = this.pc;
+        let bytes = 0;
+
+        for (const report of (await pc?.getStats())?.values() ?? [])
+            if (report.type === 'inbound-rtp') bytes += report.bytesReceived;
+        if (pc !== this.pc || this.state !== 'live') return;
+        const now_ms = performance.now();
+        if (bytes !== this.#bytes) this.#moved_ms = now_ms;
+        this.#bytes = bytes;
+        if (now_ms - this.#moved_ms < SILENT_MS) this.#setMedia(bytes > 0 ? 'playing' : 'none');
+        else this.#setMedia('silent');
+    }
+
+    #setMedia(media) {
+        if (media === this.media) return;
+        this.media = media;
+        this.dispatchEvent(new Event('media'));
+    }
+}
