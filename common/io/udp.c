@@ -18,7 +18,8 @@ struct recv_call {
     struct addr from[RECV_MESSAGES];
     union {
         struct cmsghdr align;
-        uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))];
+        uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t)) +
+                      CMSG_SPACE(sizeof(struct in6_pktinfo))];
     } control[RECV_MESSAGES];
 };
 
@@ -40,8 +41,35 @@ static void push_datagram(struct udp_socket *s, uint8_t *bytes, size_t len, cons
         deliver(s);
 }
 
+static void on_overflows(struct udp_socket *s, const struct cmsghdr *c)
+{
+    uint32_t overflows;
+
+    memcpy(&overflows, CMSG_DATA(c), sizeof(overflows));
+    s->counters.dropped_kernel += overflows - s->in.overflows; /* modulo 2^32 */
+    s->in.overflows = overflows;
+}
+
+/* Where the message was sent to; IPv4 addresses mapped. */
+static void on_destination(struct udp_socket *s, const struct cmsghdr *c, const struct addr *from)
+{
+    struct in6_addr local = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    struct in6_pktinfo v6;
+    struct in_pktinfo v4;
+
+    if (c->cmsg_level == IPPROTO_IPV6) {
+        memcpy(&v6, CMSG_DATA(c), sizeof(v6));
+        local = v6.ipi6_addr;
+    } else {
+        memcpy(&v4, CMSG_DATA(c), sizeof(v4));
+        memcpy(&local.s6_addr[12], &v4.ipi_spec_dst, 4);
+    }
+    if (s->sources && !IN6_IS_ADDR_MULTICAST(&local)) /* nobody sends from those */
+        udp_sources_push(s->sources, from, &local);
+}
+
 /* Returns the size of the datagrams that were merged into this message; 0 when it is one. */
-static size_t read_control(struct udp_socket *s, struct msghdr *h)
+static size_t read_control(struct udp_socket *s, struct msghdr *h, const struct addr *from)
 {
     int segment_bytes = 0;
 
@@ -49,11 +77,10 @@ static size_t read_control(struct udp_socket *s, struct msghdr *h)
         if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
             memcpy(&segment_bytes, CMSG_DATA(c), sizeof(segment_bytes));
         } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
-            uint32_t overflows;
-
-            memcpy(&overflows, CMSG_DATA(c), sizeof(overflows));
-            s->counters.dropped_kernel += overflows - s->in.overflows; /* modulo 2^32 */
-            s->in.overflows = overflows;
+            on_overflows(s, c);
+        } else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) ||
+                   (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)) {
+            on_destination(s, c, from);
         }
     }
     return segment_bytes > 0 ? (size_t)segment_bytes : 0;
@@ -63,7 +90,7 @@ static void take_message(struct udp_socket *s, struct recv_call *c, size_t i)
 {
     uint8_t *bytes = c->iov[i].iov_base;
     size_t left = c->headers[i].msg_len;
-    size_t step = read_control(s, &c->headers[i].msg_hdr);
+    size_t step = read_control(s, &c->headers[i].msg_hdr, &c->from[i]);
 
     addr_unmap(&c->from[i]);
     while (left > 0) {
@@ -150,6 +177,8 @@ static void set_options(int fd, bool v6, const struct udp_cfg *cfg)
     set_flag(fd, IPPROTO_UDP, UDP_GRO, 1);
     set_flag(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
     set_flag(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
+    if (addr_is_any(&cfg->bind))
+        set_flag(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1);
     if (v6) {
         set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
         set_flag(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
@@ -177,6 +206,7 @@ static int open_fd(const struct udp_cfg *cfg, int *out)
 static void free_socket(struct udp_socket *s)
 {
     udp_out_fini(s);
+    udp_sources_destroy(&s->sources);
     free(s->in.bytes);
     free(s);
 }
@@ -193,6 +223,10 @@ int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cf
     s->v6 = cfg->bind.sa.sa_family == AF_INET6;
     s->in.bytes = malloc((size_t)RECV_MESSAGES * RECV_MESSAGE_BYTES); /* only what arrives is ever touched */
     err = s->in.bytes ? udp_out_init(s) : -ENOMEM;
+    if (!err && addr_is_any(&cfg->bind)) {
+        s->sources = udp_sources_create();
+        err = s->sources ? 0 : -ENOMEM;
+    }
     if (!err)
         err = open_fd(cfg, &s->fd);
     if (err) {

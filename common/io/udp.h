@@ -5,7 +5,8 @@
  * datagrams are written straight into the socket's arena; consecutive ones of the same size to the
  * same address leave as one GSO message (UDP_SEGMENT), many messages by one sendmmsg at the end of
  * the loop turn (or earlier when the arena is full). Without GSO (old kernel, device without
- * checksum offload) it falls back to plain sendmmsg.
+ * checksum offload) it falls back to plain sendmmsg. A socket bound to "any" answers each peer from
+ * the address that the peer sent to. An error of one peer (ICMP, no route) touches no other.
  *
  * Thread: the worker's. Source: udp(7), Linux Documentation/networking/segmentation-offloads. */
 #pragma once

@@ -51,40 +51,67 @@ struct call {
     /* As the kernel wants control messages aligned. */
     union {
         struct cmsghdr align;
-        uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
+        uint8_t bytes[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
     } control[CALL_MESSAGES];
 };
 
-static void call_push(struct call *c, const struct udp_out *out, struct out_message *m, uint32_t offset,
+static void push_control(struct msghdr *h, int level, int type, const void *data, size_t len)
+{
+    struct cmsghdr c = {.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(len)};
+    uint8_t *at = (uint8_t *)h->msg_control + h->msg_controllen;
+
+    memcpy(at, &c, sizeof(c));
+    memcpy(at + CMSG_LEN(0), data, len);
+    h->msg_controllen += CMSG_SPACE(len);
+}
+
+/* The address the peer sent to. */
+static void push_source(const struct udp_socket *s, struct msghdr *h, const struct addr *to)
+{
+    const struct in6_addr *local = udp_sources_find(s->sources, to);
+    struct in6_pktinfo v6 = {0};
+    struct in_pktinfo v4 = {0};
+
+    if (local && s->v6) {
+        v6.ipi6_addr = *local;
+        push_control(h, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof(v6));
+    } else if (local) {
+        memcpy(&v4.ipi_spec_dst, &local->s6_addr[12], sizeof(v4.ipi_spec_dst));
+        push_control(h, IPPROTO_IP, IP_PKTINFO, &v4, sizeof(v4));
+    }
+}
+
+static void call_push(struct call *c, const struct udp_socket *s, struct out_message *m, uint32_t offset,
                       uint32_t len)
 {
     size_t i = c->n++;
     struct msghdr *h = &c->headers[i].msg_hdr;
 
     c->of[i] = m;
-    c->iov[i] = (struct iovec){.iov_base = out->arena + m->at + offset, .iov_len = len};
-    *h = (struct msghdr){
-        .msg_name = &m->to, .msg_namelen = addr_len(&m->to), .msg_iov = &c->iov[i], .msg_iovlen = 1};
-    if (len <= m->segment_bytes)
-        return;
-    h->msg_control = &c->control[i];
-    h->msg_controllen = sizeof(c->control[i].bytes);
-    c->control[i].align.cmsg_level = IPPROTO_UDP;
-    c->control[i].align.cmsg_type = UDP_SEGMENT;
-    c->control[i].align.cmsg_len = CMSG_LEN(sizeof(uint16_t));
-    memcpy(CMSG_DATA(&c->control[i].align), &m->segment_bytes, sizeof(uint16_t));
+    c->iov[i] = (struct iovec){.iov_base = s->out.arena + m->at + offset, .iov_len = len};
+    *h = (struct msghdr){.msg_name = &m->to,
+                         .msg_namelen = addr_len(&m->to),
+                         .msg_iov = &c->iov[i],
+                         .msg_iovlen = 1,
+                         .msg_control = c->control[i].bytes};
+    if (len > m->segment_bytes)
+        push_control(h, IPPROTO_UDP, UDP_SEGMENT, &m->segment_bytes, sizeof(m->segment_bytes));
+    if (s->sources)
+        push_source(s, h, &m->to);
 }
 
 /* As many messages as a call takes; a message goes whole by GSO, else datagram by datagram. */
-static void call_fill(struct call *c, struct udp_out *out)
+static void call_fill(struct call *c, struct udp_socket *s)
 {
+    struct udp_out *out = &s->out;
+
     c->n = 0;
     for (size_t i = out->head; i < out->tail && c->n < CALL_MESSAGES; i++) {
         struct out_message *m = &out->messages[i];
         uint32_t step = out->gso && !m->plain ? MESSAGE_BYTES_MAX : m->segment_bytes;
 
         for (uint32_t at = m->sent; at < m->len && c->n < CALL_MESSAGES; at += step)
-            call_push(c, out, m, at, m->len - at < step ? m->len - at : step);
+            call_push(c, s, m, at, m->len - at < step ? m->len - at : step);
     }
 }
 
@@ -135,7 +162,7 @@ void udp_out_flush(struct udp_socket *s)
     struct call c;
 
     while (out->head < out->tail && !out->blocked) {
-        call_fill(&c, out);
+        call_fill(&c, s);
         int n = sendmmsg(s->fd, c.headers, (unsigned)c.n, MSG_DONTWAIT);
         s->counters.send_calls++;
         if (n > 0) {

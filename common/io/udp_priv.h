@@ -40,6 +40,18 @@ struct udp_out {
     uint8_t scratch[UDP_DATAGRAM_MAX]; /* where datagrams are written that will be dropped */
 };
 
+/* ---- The address each peer sent to (udp_source.c) -------------------------------------------- */
+
+/* Peers as the socket's family names them; local addresses of IPv4 in their mapped form. */
+struct udp_sources;
+
+struct udp_sources *udp_sources_create(void); /* NULL when memory is short */
+void udp_sources_destroy(struct udp_sources **s);
+void udp_sources_push(struct udp_sources *s, const struct addr *peer, const struct in6_addr *local);
+const struct in6_addr *udp_sources_find(struct udp_sources *s, const struct addr *peer);
+
+/* ---- The socket ------------------------------------------------------------------------------ */
+
 struct udp_in {
     uint8_t *bytes; /* RECV_MESSAGES of RECV_MESSAGE_BYTES */
     struct udp_datagram batch[UDP_BATCH_MAX];
@@ -55,6 +67,7 @@ struct udp_socket {
     bool v6;
     bool closed;
     struct udp_counters counters;
+    struct udp_sources *sources; /* NULL: bound to one address, which is the source of all */
     struct udp_in in;
     struct udp_out out;
 };

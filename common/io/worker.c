@@ -94,18 +94,20 @@ static void on_due_wake(uv_timer_t *unused)
     (void)unused;
 }
 
-/* libuv counts in ms: rounded up, so that the first timer is due when the loop wakes. */
+/* libuv counts in whole ms: the wait is rounded up, so the loop wakes when the first timer is due, or
+ * less than 1 ms after it. */
 static void set_due_wake(struct worker *w)
 {
-    uint64_t next_us = timer_heap_next_us(&w->timers);
+    uint64_t next_us = timer_heap_next_us(&w->timers), now_us;
 
     if (next_us == UINT64_MAX) {
         uv_timer_stop(&w->due_wake);
         return;
     }
-    uv_update_time(&w->loop);
-    uint64_t due_ms = (next_us + 999) / 1000, now_ms = uv_now(&w->loop);
-    (void)uv_timer_start(&w->due_wake, on_due_wake, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+    clock_expire(w->clock); /* the turn may have been long */
+    now_us = clock_now(w->clock);
+    (void)uv_timer_start(&w->due_wake, on_due_wake, next_us > now_us ? (next_us - now_us + 999) / 1000 : 0,
+                         0);
 }
 
 /* Sockets were read in the poll before this; what follows it is the wait. */

@@ -36,6 +36,8 @@ struct pair {
     struct timer step;
     unsigned sent, received, total, turn_count;
     unsigned wrong;
+    unsigned heard; /* by a */
+    struct addr heard_from;
     size_t allocs_before;
     unsigned warm; /* allocations are counted from this datagram on */
 };
@@ -99,6 +101,14 @@ static void send_some(struct timer *t, uint64_t now_us)
         timer_start(t, 0);
 }
 
+static void on_reply(void *arg, struct udp_datagram *v, size_t n)
+{
+    struct pair *p = arg;
+
+    p->heard += (unsigned)n;
+    p->heard_from = v[n - 1].from;
+}
+
 static void nothing(void *arg, struct udp_datagram *v, size_t n)
 {
     (void)arg;
@@ -108,7 +118,7 @@ static void nothing(void *arg, struct udp_datagram *v, size_t n)
 
 static void pair_init(struct pair *p, const char *bind_a, const char *bind_b)
 {
-    struct udp_cfg a = {.on_datagrams = nothing, .recv_bytes = 1 << 20, .send_bytes = 1 << 20};
+    struct udp_cfg a = {.on_datagrams = on_reply, .arg = p, .recv_bytes = 1 << 20, .send_bytes = 1 << 20};
     struct udp_cfg b = {.on_datagrams = on_numbered, .arg = p, .recv_bytes = 4 << 20, .send_bytes = 1 << 20};
 
     *p = (struct pair){.turn_count = 200};
@@ -233,6 +243,37 @@ static void runs_end_at_the_limits_of_the_system(void **state)
     assert_int_equal(udp_counters(p.a)->send_messages, 3 + 2); /* 64 + 64 + 2; 42 + 1 */
     assert_int_equal(udp_counters(p.b)->received, 173);
     pair_fini(&p);
+}
+
+/* The client is known to b by 127.0.0.1 and asks 127.0.0.5: that is where the reply must come from. */
+static void a_reply_leaves_from_the_address_that_was_asked(void **state)
+{
+    static const struct {
+        const char *name, *bind, *asked;
+    } rows[] = {
+        {"IPv4", "0.0.0.0:0", "127.0.0.5:0"},
+        {"both families", "[::]:0", "127.0.0.5:0"},
+    };
+    struct pair p;
+    struct addr asked;
+
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        print_message("%s\n", rows[i].name);
+        pair_init(&p, "127.0.0.1:0", rows[i].bind);
+        assert_int_equal(addr_parse(&asked, rows[i].asked), 0);
+        addr_set_port(&asked, addr_port(&p.b_addr));
+        for (int j = 0; j < 3; j++) /* the source of the last reply stays */
+            udp_send(p.a, &asked, "ask", 3);
+        test_loop_run_for(&p.loop, 2000);
+        for (int j = 0; j < 3; j++)
+            udp_send(p.b, &p.a_addr, "reply", 5); /* segmented, from that source */
+        test_loop_run_for(&p.loop, 2000);
+        assert_int_equal(udp_counters(p.b)->send_messages, 1);
+        assert_int_equal(p.heard, 3);
+        assert_true(addr_equal(&p.heard_from, &asked));
+        pair_fini(&p);
+    }
 }
 
 /* ---- Trouble --------------------------------------------------------------------------------- */
@@ -421,6 +462,7 @@ int main(void)
         cmocka_unit_test(a_socket_of_both_families_talks_to_ipv4_by_its_ipv4_name),
         cmocka_unit_test(ipv6_is_segmented_too),
         cmocka_unit_test(runs_end_at_the_limits_of_the_system),
+        cmocka_unit_test(a_reply_leaves_from_the_address_that_was_asked),
         cmocka_unit_test(a_device_without_offload_gets_datagram_by_datagram),
         cmocka_unit_test(a_message_that_cannot_be_segmented_goes_plain_and_others_stay),
         cmocka_unit_test(what_a_full_socket_refuses_is_sent_when_it_is_writable),
