@@ -9,8 +9,18 @@
 static const enum rtp_ext_kind extensions[] = {RTP_EXT_AUDIO_LEVEL, RTP_EXT_VIDEO_ORIENTATION, RTP_EXT_PLAYOUT_DELAY,
                                                RTP_EXT_DEPENDENCY_DESCRIPTOR, RTP_EXT_ABS_CAPTURE_TIME};
 
-static bool can_send(const struct sdp_codec *c)
+static bool has_mode_1(const struct sdp_media *m)
 {
+    for (size_t i = 0; i < m->n_codecs; i++)
+        if (m->codecs[i].codec == CODEC_H264 && m->codecs[i].h264_packetization == 1)
+            return true;
+    return false;
+}
+
+static bool can_send(const struct sdp_media *m, const struct sdp_codec *c)
+{
+    if (c->codec == CODEC_H264 && c->h264_packetization != 1 && has_mode_1(m))
+        return false; /* the cluster's packets are of mode 1 */
     return c->codec != CODEC_AAC && codec_kind(c->codec) != CODEC_KIND_NONE; /* AAC has an Opus track beside it */
 }
 
@@ -31,7 +41,7 @@ static void agree_on_section(const struct sdp_offer *o, enum sdp_kind kind, stru
     const struct sdp_media *m = &o->media[s->at];
     for (size_t i = 0; i < m->n_codecs && s->media.n_payloads < RTC_PAYLOADS_MAX; i++) {
         const struct sdp_codec *c = &m->codecs[i];
-        if (!can_send(c))
+        if (!can_send(m, c))
             continue;
         s->media.payloads[s->media.n_payloads++] = (struct rtc_payload){
             .codec = c->codec,

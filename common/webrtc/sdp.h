@@ -163,7 +163,7 @@ bool sdp_h264_same_profile(uint32_t a, uint32_t b);
 
 /* ---- The answer ------------------------------------------------------------------------------------------ */
 
-enum { SDP_ANSWER_CODECS_MAX = 12 };
+enum { SDP_ANSWER_CODECS_MAX = 16 };
 
 struct sdp_answer_media {
     bool accepted;                 /* false: the section is answered with port 0 */
