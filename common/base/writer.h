@@ -73,12 +73,18 @@ static inline void writer_u24(struct writer *w, uint32_t v)
 
 static inline void writer_u32(struct writer *w, uint32_t v)
 {
-    writer_u16(w, (uint16_t)(v >> 16));
-    writer_u16(w, (uint16_t)v);
+    uint8_t *b = writer_take(w, 4);
+    if (b) {
+        b[0] = (uint8_t)(v >> 24);
+        b[1] = (uint8_t)(v >> 16);
+        b[2] = (uint8_t)(v >> 8);
+        b[3] = (uint8_t)v;
+    }
 }
 
 static inline void writer_u64(struct writer *w, uint64_t v)
 {
-    writer_u32(w, (uint32_t)(v >> 32));
-    writer_u32(w, (uint32_t)v);
+    uint8_t *b = writer_take(w, 8);
+    for (unsigned i = 0; b && i < 8; i++)
+        b[i] = (uint8_t)(v >> (56 - 8 * i));
 }
