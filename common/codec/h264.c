@@ -277,7 +277,7 @@ int avcc_write(uint8_t *dst, size_t cap, const uint8_t *params, size_t params_le
 {
     struct reader r = reader_init(params, params_len);
     struct writer w = writer_init(dst, cap);
-    struct nal sps, pps;
+    struct nal sps = {0}, pps = {0};
     unsigned sps_count = count_type(r, H264_NAL_SPS, &sps), pps_count = count_type(r, H264_NAL_PPS, &pps);
 
     if (sps_count == 0 || pps_count == 0 || sps.len < 4)

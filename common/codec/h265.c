@@ -225,7 +225,7 @@ int hvcc_write(uint8_t *dst, size_t cap, const uint8_t *params, size_t params_le
     static const uint8_t types[] = {H265_NAL_VPS, H265_NAL_SPS, H265_NAL_PPS};
     struct reader r = reader_init(params, params_len);
     struct writer w = writer_init(dst, cap);
-    struct nal first[LEN(types)];
+    struct nal first[LEN(types)] = {0};
     unsigned counts[LEN(types)];
     struct sps_fields f;
     struct sps_info info;

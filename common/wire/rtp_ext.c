@@ -235,7 +235,8 @@ bool rtp_ext_abs_capture_time_parse(struct rtp_abs_capture_time *out, const uint
 size_t rtp_ext_abs_capture_time_write(uint8_t dst[RTP_EXT_ABS_CAPTURE_TIME_LONG_BYTES],
                                       const struct rtp_abs_capture_time *v)
 {
-    struct writer w = writer_init(dst, RTP_EXT_ABS_CAPTURE_TIME_LONG_BYTES);
+    size_t bytes = v->has_clock_offset ? RTP_EXT_ABS_CAPTURE_TIME_LONG_BYTES : RTP_EXT_ABS_CAPTURE_TIME_BYTES;
+    struct writer w = writer_init(dst, bytes);
 
     writer_u64(&w, v->ntp);
     if (v->has_clock_offset)
