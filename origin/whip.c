@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whip.c - the HTTP side of WHIP: endpoints and session resources; see whip.h. */
+#include "origin/whip_priv.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "http/cors.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define ENDPOINT "/whip/"
+#define SESSION "/whip/session/"
+#define TYPE_SDP "application/sdp"
+#define TYPE_FRAGMENT "application/trickle-ice-sdpfrag"
+
+enum { OVERLOAD_RETRY_S = 5 };
+
+/* A media type, its parameters left out. */
+static bool has_type(const struct http_exchange *x, const char *type)
+{
+    const char *v = http_header(x, "Content-Type");
+    size_t len = strlen(type);
+
+    return v && strncasecmp(v, type, len) == 0 && (v[len] == '\0' || v[len] == ';' || v[len] == ' ');
+}
+
+static void refuse_request(struct whip *w, struct http_exchange *x, int status, const char *detail)
+{
+    char peer[ADDR_TEXT_CAP];
+
+    w->counters.bad_requests++;
+    LOG_LIMITED("whip", "%d: %s peer=%s", status, detail, addr_print(http_peer(x), peer));
+    whip_refuse(x, status, 0, detail);
+}
+
+/* ---- The endpoint ------------------------------------------------------------------------------------------------ */
+
+/* The offer in the body and what we agree to of it; NULL: refused already. */
+static struct sdp_offer *read_offer(struct whip *w, struct http_exchange *x, struct whip_media_cfg *agreed)
+{
+    struct sdp_offer *o = malloc(sizeof(*o));
+    size_t len;
+    const uint8_t *body = http_body(x, &len);
+
+    if (!o) {
+        w->counters.overloaded++;
+        whip_refuse(x, 503, OVERLOAD_RETRY_S, "out of memory");
+        return NULL;
+    }
+    int err = sdp_offer_parse(o, (const char *)body, len);
+    if (err == SDP_OK)
+        err = sdp_offer_check(o, true);
+    if (err == SDP_OK)
+        err = whip_agree(o, agreed);
+    if (err == SDP_OK)
+        return o;
+    free(o);
+    refuse_request(w, x, sdp_http_status(err), sdp_error_text(err));
+    return NULL;
+}
+
+/* True: another worker, the stream's home, has it now. */
+static bool forward_home(struct whip *w, struct http_exchange *x, const char *stream)
+{
+    unsigned home = relay_home(w->cfg.relay, stream);
+
+    return home != w->cfg.index && w->cfg.forward && w->cfg.forward(w->cfg.arg, x, home);
+}
+
+static void publish(struct whip *w, struct http_exchange *x, const char *stream)
+{
+    struct whip_media_cfg agreed;
+
+    if (!has_type(x, TYPE_SDP)) {
+        refuse_request(w, x, 415, "the body must be " TYPE_SDP);
+        return;
+    }
+    if (!stream_name_valid(stream)) {
+        refuse_request(w, x, 400, "not a stream name: app/name");
+        return;
+    }
+    if (w->cfg.publishers_max && w->sessions.count >= w->cfg.publishers_max) {
+        w->counters.overloaded++;
+        whip_refuse(x, 503, OVERLOAD_RETRY_S + random_u32() % OVERLOAD_RETRY_S, "this node takes no more publishers");
+        return;
+    }
+    struct sdp_offer *offer = read_offer(w, x, &agreed);
+    if (offer)
+        whip_session_open(w, x, stream, offer, &agreed);
+}
+
+static void on_post(struct http_exchange *x, void *arg)
+{
+    struct whip *w = arg;
+    const char *stream = http_path(x) + strlen(ENDPOINT);
+
+    if (!stream_name_valid(stream) || !forward_home(w, x, stream))
+        publish(w, x, stream);
+}
+
+/* RFC 9725 s4.2: any 2xx, without content. */
+static void on_get(struct http_exchange *x, void *arg)
+{
+    (void)arg;
+    http_reply(x, http_method(x) == HTTP_M_HEAD ? 200 : 204, NULL, NULL, 0);
+}
+
+/* ---- The session resource ---------------------------------------------------------------------------------------- */
+
+static void restart(struct whip_session *s, struct http_exchange *x, const struct sdp_fragment *f)
+{
+    char text[4096], etag[WHIP_ID_CAP];
+
+    if (rtc_transport_restart_ice(s->transport, f->ice_ufrag, f->ice_pwd) < 0) {
+        http_problem(x, 400, "%s", sdp_error_text(SDP_ERR_ICE));
+        return;
+    }
+    s->generation++;
+    s->remote_ufrag = hash_code(f->ice_ufrag, strlen(f->ice_ufrag));
+    int len = whip_restart_write(text, sizeof(text), s);
+    if (len < 0) {
+        http_problem(x, 500, "%s", sdp_error_text(len));
+        return;
+    }
+    whip_session_etag(s, etag);
+    http_reply_header(x, "ETag", etag);
+    http_reply(x, 200, TYPE_FRAGMENT, text, (size_t)len);
+}
+
+/* The fragment, read; NULL: refused already. */
+static struct sdp_fragment *read_fragment(struct whip *w, struct http_exchange *x)
+{
+    struct sdp_fragment *f = malloc(sizeof(*f));
+    size_t len;
+    const uint8_t *body = http_body(x, &len);
+    int err = f ? sdp_fragment_parse(f, (const char *)body, len) : SDP_ERR_ROOM;
+
+    if (err == SDP_OK)
+        return f;
+    free(f);
+    refuse_request(w, x, sdp_http_status(err), sdp_error_text(err));
+    return NULL;
+}
+
+/* RFC 9725 s4.3.1: If-Match names the ICE session that the fragment is about; "*" with other credentials starts anew. As the
+ * client is the one that checks, its candidates tell us nothing. */
+static void patch(struct whip *w, struct whip_session *s, struct http_exchange *x)
+{
+    const char *match = http_header(x, "If-Match");
+    char etag[WHIP_ID_CAP];
+
+    if (!has_type(x, TYPE_FRAGMENT)) {
+        refuse_request(w, x, 415, "the body must be " TYPE_FRAGMENT);
+        return;
+    }
+    if (!match) {
+        http_problem(x, 428, "If-Match is required");
+        return;
+    }
+    whip_session_etag(s, etag);
+    bool any = strcmp(match, "*") == 0;
+    if (!any && strcmp(match, etag) != 0) {
+        http_problem(x, 412, "If-Match is not the ETag of the present ICE session");
+        return;
+    }
+    struct sdp_fragment *f = read_fragment(w, x);
+    if (!f)
+        return;
+    if (any && f->has_credentials && hash_code(f->ice_ufrag, strlen(f->ice_ufrag)) != s->remote_ufrag)
+        restart(s, x, f);
+    else
+        http_reply(x, 204, NULL, NULL, 0);
+    free(f);
+}
+
+/* Splits "<worker>-<token>"; NULL when it is not of that form. */
+static const char *session_token(const char *id, unsigned *index)
+{
+    char *end;
+    unsigned long n = id[0] >= '0' && id[0] <= '9' ? strtoul(id, &end, 10) : WORKER_MAIN;
+
+    if (n >= WORKER_MAIN || *end != '-' || end - id > 5)
+        return NULL;
+    *index = (unsigned)n;
+    return end + 1;
+}
+
+static void on_session(struct http_exchange *x, void *arg)
+{
+    struct whip *w = arg;
+    unsigned index;
+    const char *token = session_token(http_path(x) + strlen(SESSION), &index);
+
+    if (token && index != w->cfg.index && w->cfg.forward && w->cfg.forward(w->cfg.arg, x, index))
+        return;
+    struct whip_session *s = token && index == w->cfg.index ? whip_session_find(w, token) : NULL;
+    if (!s) {
+        http_problem(x, 404, "no such session");
+    } else if (http_method(x) == HTTP_M_PATCH) {
+        patch(w, s, x);
+    } else {
+        log_info("whip", "session %.*s over: deleted stream=%s", (int)(strcspn(s->id, "-") + 1 + WHIP_TOKEN_SHOWN), s->id, s->stream);
+        w->counters.deleted++;
+        whip_session_destroy(s);
+        http_reply(x, 200, NULL, NULL, 0);
+    }
+}
+
+/* Here it is meant for this worker: nothing is forwarded twice. */
+void whip_on_request(struct whip *w, struct http_exchange *x)
+{
+    if (strncmp(http_path(x), SESSION, strlen(SESSION)) == 0)
+        on_session(x, w);
+    else
+        publish(w, x, http_path(x) + strlen(ENDPOINT));
+}
+
+/* ---- Life ----------------------------------------------------------------------------------------------------------- */
+
+static void add_routes(struct whip *w)
+{
+    static const struct http_cors endpoint = {
+        .methods = "POST, GET, HEAD, OPTIONS",
+        .headers = "Authorization, Content-Type",
+        .expose = "Location, ETag, Link, Retry-After",
+        .accept_post = TYPE_SDP,
+    };
+    static const struct http_cors session = {
+        .methods = "PATCH, DELETE, OPTIONS",
+        .headers = "Authorization, Content-Type, If-Match",
+        .expose = "ETag, Link",
+    };
+    struct http_server *http = w->cfg.http;
+
+    http_route(http, HTTP_M_POST, ENDPOINT "*", on_post, w);
+    http_route(http, HTTP_M_GET, ENDPOINT "*", on_get, w);
+    http_route(http, HTTP_M_PATCH, SESSION "*", on_session, w);
+    http_route(http, HTTP_M_DELETE, SESSION "*", on_session, w);
+    http_cors_route(http, ENDPOINT "*", &endpoint);
+    http_cors_route(http, SESSION "*", &session);
+}
+
+int whip_open(struct whip **out, const struct whip_cfg *cfg)
+{
+    struct whip *w = calloc(1, sizeof(*w));
+
+    if (!w || hash_init(&w->sessions) < 0) {
+        free(w);
+        return -1;
+    }
+    w->cfg = *cfg;
+    w->worker = rtc_endpoint_worker(cfg->endpoint);
+    add_routes(w);
+    *out = w;
+    return 0;
+}
+
+void whip_close(struct whip **whip)
+{
+    struct whip *w = *whip;
+
+    *whip = NULL;
+    if (!w)
+        return;
+    hash_for_each(it, &w->sessions)
+    {
+        struct whip_session *s = container_of(it, struct whip_session, item);
+        if (s->state == WHIP_CLAIMING)
+            whip_refuse(s->x, 503, 1, "this node is stopping");
+        whip_session_destroy(s);
+    }
+    hash_fini(&w->sessions);
+    free(w);
+}
+
+const struct whip_counters *whip_counters(const struct whip *w)
+{
+    return &w->counters;
+}
+
+size_t whip_publishers(const struct whip *w)
+{
+    return w->publishers;
+}

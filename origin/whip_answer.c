@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whip_answer.c - what of an offer we agree to, and the answer's text; see whip_priv.h. */
+#include "origin/whip_priv.h"
+
+#include "base/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FEEDBACK = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC,
+    EXTENSIONS = 1u << RTP_EXT_MID | 1u << RTP_EXT_TRANSPORT_CC | 1u << RTP_EXT_AUDIO_LEVEL | 1u << RTP_EXT_VIDEO_ORIENTATION |
+                 1u << RTP_EXT_PLAYOUT_DELAY | 1u << RTP_EXT_DEPENDENCY_DESCRIPTOR,
+};
+
+/* ---- What is agreed on ------------------------------------------------------------------------------------------ */
+
+/* The codec of a section; NULL: it is answered with port 0. */
+static const struct sdp_codec *choose(const struct sdp_media *m)
+{
+    return sdp_media_usable(m, true) ? sdp_choose_first(m) : NULL;
+}
+
+static void fill_track(struct whip_track_cfg *t, const struct sdp_media *m, const struct sdp_codec *c, uint8_t index)
+{
+    *t = (struct whip_track_cfg){
+        .facts = {.codec = c->codec, .clock_hz = c->clock_hz, .n_layers = 1, .profile = c->h264_profile},
+        .index = index,
+        .pt = c->pt,
+        .rtx_pt = c->rtx_pt,
+        .ssrc = m->n_ssrcs ? m->ssrcs[0].ssrc : 0,
+        .rtx_ssrc = m->n_ssrcs ? m->ssrcs[0].rtx_ssrc : 0,
+        .nack = c->feedback & SDP_FB_NACK,
+        .pli = c->feedback & SDP_FB_NACK_PLI,
+    };
+    if (codec_kind(c->codec) == CODEC_KIND_AUDIO)
+        t->facts.channels = c->channels;
+    for (enum rtp_ext_kind kind = RTP_EXT_UNKNOWN + 1; kind < RTP_EXT_KINDS; kind++)
+        if (EXTENSIONS >> kind & 1)
+            t->ext_id[kind] = sdp_extmap_id(m, kind);
+}
+
+int whip_agree(const struct sdp_offer *o, struct whip_media_cfg *out)
+{
+    *out = (struct whip_media_cfg){0};
+    for (size_t i = 0; i < o->n_media && out->n_tracks < WHIP_TRACKS_MAX; i++) {
+        const struct sdp_codec *c = choose(&o->media[i]);
+
+        if (!c)
+            continue;
+        fill_track(&out->tracks[out->n_tracks], &o->media[i], c, (uint8_t)out->n_tracks);
+        out->n_tracks++;
+    }
+    return out->n_tracks ? SDP_OK : SDP_ERR_CODEC;
+}
+
+/* ---- The answer --------------------------------------------------------------------------------------------------- */
+
+static void fill_transport(struct sdp_answer *a, const struct whip_session *s)
+{
+    struct rtc_endpoint *e = s->w->cfg.endpoint;
+
+    a->session_id = hash_code(s->id, strlen(s->id)) >> 2;
+    a->version = s->generation;
+    a->ice_ufrag = rtc_transport_ufrag(s->transport);
+    a->ice_pwd = rtc_transport_pwd(s->transport);
+    a->fingerprint = rtc_endpoint_fingerprint(e);
+    a->candidates = rtc_endpoint_candidates(e, &a->n_candidates);
+}
+
+static void answer_section(struct sdp_answer *a, size_t i, const struct sdp_codec *c)
+{
+    struct sdp_answer_media *m = &a->media[i];
+
+    m->accepted = true;
+    m->direction = SDP_RECVONLY;
+    m->codecs[0] = c;
+    m->n_codecs = 1;
+    m->rtx = true;
+    m->feedback = FEEDBACK;
+    m->extensions = EXTENSIONS;
+}
+
+int whip_answer_write(char *dst, size_t cap, struct whip_session *s)
+{
+    struct sdp_answer a;
+    bool first = true;
+
+    sdp_answer_init(&a, s->offer);
+    fill_transport(&a, s);
+    for (size_t i = 0; i < s->offer->n_media; i++) {
+        const struct sdp_media *m = &s->offer->media[i];
+        const struct sdp_codec *c = choose(m);
+
+        if (!c)
+            continue;
+        answer_section(&a, i, c);
+        if (first) {
+            s->kind = m->kind;
+            memcpy(s->mid, m->mid, sizeof(s->mid));
+        }
+        first = false;
+    }
+    return sdp_answer_write(dst, cap, &a);
+}
+
+int whip_restart_write(char *dst, size_t cap, const struct whip_session *s)
+{
+    struct sdp_offer *o = calloc(1, sizeof(*o)); /* what of the offer an sdpfrag repeats */
+    struct sdp_answer a;
+
+    if (!o)
+        return SDP_ERR_ROOM;
+    o->n_media = 1;
+    o->media[0].kind = s->kind;
+    strcpy(o->media[0].media, s->kind == SDP_AUDIO ? "audio" : "video");
+    strcpy(o->media[0].proto, "UDP/TLS/RTP/SAVPF");
+    strcpy(o->media[0].fmt, "0");
+    memcpy(o->media[0].mid, s->mid, sizeof(s->mid));
+    sdp_answer_init(&a, o);
+    fill_transport(&a, s);
+    a.media[0].accepted = true;
+    int len = sdp_fragment_write(dst, cap, &a);
+    free(o);
+    return len;
+}

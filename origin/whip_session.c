@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whip_session.c - one WHIP session: claiming the name, connecting, live, the end; see whip_priv.h.
+ *
+ *   CLAIMING -> the name is ours -> 201 -> CONNECTING -> DTLS done -> LIVE
+ *            -> it is not        -> 409 or 503, and over */
+#include "origin/whip_priv.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "origin/transcode_tracks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RETRY_MIN_S = 1, RETRY_SPREAD_S = 3 };
+
+void whip_refuse(struct http_exchange *x, int status, unsigned retry_after_s, const char *detail)
+{
+    char seconds[16];
+
+    if (retry_after_s) {
+        snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
+        http_reply_header(x, "Retry-After", seconds);
+    }
+    http_problem(x, status, "%s", detail);
+}
+
+static unsigned retry_s(void)
+{
+    return RETRY_MIN_S + random_u32() % RETRY_SPREAD_S;
+}
+
+static int shown_len(const struct whip_session *s)
+{
+    return (int)(strcspn(s->id, "-") + 1 + WHIP_TOKEN_SHOWN);
+}
+
+/* ---- The end --------------------------------------------------------------------------------------------------- */
+
+void whip_session_destroy(struct whip_session *s)
+{
+    if (s->state != WHIP_CLAIMING)
+        s->w->publishers--;
+    if (s->state == WHIP_LIVE)
+        whip_media_count(&s->media, &s->w->past);
+    hash_remove(&s->w->sessions, &s->item);
+    timer_stop(&s->timer);
+    rtc_transport_destroy(&s->transport);
+    publish_close(&s->publication);
+    free(s->offer);
+    free(s);
+}
+
+static void end(struct whip_session *s, uint64_t *counter, const char *why, const char *detail)
+{
+    char peer[ADDR_TEXT_CAP];
+
+    (*counter)++;
+    log_info("whip", "session %.*s over: %s%s%s stream=%s peer=%s", shown_len(s), s->id, why, detail[0] ? ": " : "", detail,
+             s->stream, addr_print(&s->http_peer, peer));
+    whip_session_destroy(s);
+}
+
+static void fail(struct whip_session *s, int status, const char *detail)
+{
+    struct http_exchange *x = s->x;
+
+    s->x = NULL;
+    whip_session_destroy(s);
+    whip_refuse(x, status, retry_s(), detail);
+}
+
+/* ---- Media ------------------------------------------------------------------------------------------------------ */
+
+static void schedule(struct whip_session *s)
+{
+    uint64_t now_us = worker_now_us(s->w->worker), due_us = whip_media_due_us(&s->media);
+
+    if (!timer_running(&s->timer) || due_us < s->timer.due_us)
+        timer_start(&s->timer, due_us > now_us ? due_us - now_us : 0);
+}
+
+static void on_timer(struct timer *timer, uint64_t now_us)
+{
+    struct whip_session *s = container_of(timer, struct whip_session, timer);
+
+    whip_media_poll(&s->media, now_us);
+    schedule(s);
+}
+
+static void push(void *arg, struct packet *p)
+{
+    struct whip_session *s = arg;
+
+    publish_push(s->publication, p);
+}
+
+static void publish_tracks(struct whip_session *s)
+{
+    struct track_set tracks;
+
+    whip_media_tracks(&s->media, &tracks);
+    if (s->w->cfg.audio_transcode)
+        transcode_derive_tracks(&tracks);
+    publish_start(s->publication, &tracks);
+}
+
+static void on_source(void *arg)
+{
+    publish_tracks(arg);
+}
+
+static void send_rtcp(void *arg, const uint8_t *pkt, size_t len)
+{
+    struct whip_session *s = arg;
+
+    (void)rtc_transport_send_rtcp(s->transport, pkt, len); /* what is refused is counted there */
+}
+
+static const struct whip_media_ops media_ops = {.push = push, .on_source = on_source, .send_rtcp = send_rtcp};
+
+/* ---- The transport's callbacks ------------------------------------------------------------------------------------ */
+
+static void go_live(struct whip_session *s)
+{
+    struct whip_media_cfg *cfg = &s->agreed;
+    char peer[ADDR_TEXT_CAP];
+
+    cfg->ops = &media_ops;
+    cfg->arg = s;
+    cfg->pool = publish_pool(s->publication);
+    cfg->keyframe_us = s->w->cfg.keyframe_us;
+    cfg->stream = s->stream;
+    whip_media_init(&s->media, cfg, worker_now_us(s->w->worker));
+    s->state = WHIP_LIVE;
+    publish_tracks(s);
+    schedule(s);
+    log_info("whip", "live: %s%s%s session %.*s stream=%s peer=%s", codec_name(cfg->tracks[0].facts.codec),
+             cfg->n_tracks > 1 ? " and " : "", cfg->n_tracks > 1 ? codec_name(cfg->tracks[1].facts.codec) : "", shown_len(s),
+             s->id, s->stream, addr_print(&s->http_peer, peer));
+}
+
+static void on_connected(void *arg)
+{
+    go_live(arg);
+}
+
+static void on_rtp(void *arg, uint8_t *pkt, size_t len, uint64_t now_us)
+{
+    struct whip_session *s = arg;
+
+    whip_media_on_rtp(&s->media, pkt, len, now_us, worker_unix_us(s->w->worker));
+    if (whip_media_abused(&s->media))
+        end(s, &s->w->counters.abusive, "too many packets of nothing agreed on", "");
+    else
+        schedule(s);
+}
+
+static void on_rtcp(void *arg, const uint8_t *pkt, size_t len, uint64_t now_us)
+{
+    struct whip_session *s = arg;
+
+    whip_media_on_rtcp(&s->media, pkt, len, now_us, worker_unix_us(s->w->worker));
+}
+
+static void on_closed(void *arg, enum rtc_close why, const char *detail)
+{
+    struct whip_session *s = arg;
+    struct whip_counters *c = &s->w->counters;
+
+    end(s, why == RTC_CLOSE_UNREACHED ? &c->never_connected : &c->lost, rtc_close_name(why), detail);
+}
+
+static const struct rtc_transport_ops transport_ops = {
+    .on_connected = on_connected, .on_rtp = on_rtp, .on_rtcp = on_rtcp, .on_closed = on_closed};
+
+/* ---- The answer ------------------------------------------------------------------------------------------------------ */
+
+void whip_session_etag(const struct whip_session *s, char out[WHIP_ID_CAP])
+{
+    snprintf(out, WHIP_ID_CAP, "\"%.*s-%u\"", WHIP_TOKEN_SHOWN, strchr(s->id, '-') + 1, s->generation);
+}
+
+static int start_transport(struct whip_session *s)
+{
+    struct rtc_transport_cfg cfg = {.ops = &transport_ops, .arg = s, .receive_media = true};
+    struct rtc_remote remote = {
+        .ufrag = s->offer->ice_ufrag,
+        .pwd = s->offer->ice_pwd,
+        .fingerprint = s->offer->fingerprint,
+        .role = sdp_answer_role(s->offer),
+    };
+
+    if (rtc_transport_create(&s->transport, s->w->cfg.endpoint, &cfg) < 0)
+        return -1;
+    return rtc_transport_start(s->transport, &remote);
+}
+
+static void reply_created(struct whip_session *s, const char *text, size_t len)
+{
+    char location[sizeof("/whip/session/") + WHIP_ID_CAP], etag[WHIP_ID_CAP];
+
+    snprintf(location, sizeof(location), "/whip/session/%s", s->id);
+    whip_session_etag(s, etag);
+    http_reply_header(s->x, "Location", location);
+    http_reply_header(s->x, "ETag", etag);
+    http_reply(s->x, 201, "application/sdp", text, len);
+    s->x = NULL;
+}
+
+static void answer(struct whip_session *s)
+{
+    char *text = malloc(WHIP_ANSWER_CAP);
+    int len = text && start_transport(s) == 0 ? whip_answer_write(text, WHIP_ANSWER_CAP, s) : SDP_ERR_ROOM;
+
+    if (len < 0) {
+        s->w->counters.overloaded++;
+        fail(s, 503, "out of memory");
+    } else {
+        reply_created(s, text, (size_t)len);
+        s->state = WHIP_CONNECTING;
+        s->w->publishers++;
+        s->w->counters.publishes++;
+        free(s->offer);
+        s->offer = NULL;
+    }
+    free(text);
+}
+
+/* ---- The publication's callbacks --------------------------------------------------------------------------------------- */
+
+static void on_claimed(void *arg, enum publish_result result)
+{
+    struct whip_session *s = arg;
+
+    switch (result) {
+    case PUBLISH_OK:
+        answer(s);
+        break;
+    case PUBLISH_TAKEN:
+        s->w->counters.taken++;
+        fail(s, 409, "someone publishes this stream already");
+        break;
+    case PUBLISH_NAME:
+        s->w->counters.bad_requests++;
+        fail(s, 400, "not a stream name: app/name");
+        break;
+    case PUBLISH_OVERLOADED:
+        s->w->counters.overloaded++;
+        fail(s, 503, "this node takes no more publishers");
+        break;
+    }
+}
+
+/* A browser sends all it has; layers that nobody wants are for simulcast. */
+static void on_want(void *arg, uint64_t want)
+{
+    (void)arg, (void)want;
+}
+
+static void on_keyframe(void *arg, unsigned track, unsigned layer)
+{
+    struct whip_session *s = arg;
+
+    (void)layer;
+    if (s->state != WHIP_LIVE)
+        return;
+    whip_media_need_keyframe(&s->media, track);
+    schedule(s);
+}
+
+static void on_revoked(void *arg, const char *why)
+{
+    struct whip_session *s = arg;
+
+    if (s->state == WHIP_CLAIMING)
+        fail(s, 409, why);
+    else
+        end(s, &s->w->counters.revoked, "the name was lost", why);
+}
+
+static const struct publish_ops publish_ops = {
+    .on_claimed = on_claimed, .on_want = on_want, .on_keyframe = on_keyframe, .on_revoked = on_revoked};
+
+/* ---- The beginning -------------------------------------------------------------------------------------------------------- */
+
+static void on_gone(struct http_exchange *x, void *arg)
+{
+    struct whip_session *s = arg;
+
+    (void)x;
+    s->x = NULL;
+    s->w->counters.gone++;
+    whip_session_destroy(s);
+}
+
+static void init_session(struct whip_session *s, struct whip *w, struct http_exchange *x, const char *stream)
+{
+    s->w = w;
+    s->x = x;
+    s->http_peer = *http_peer(x);
+    s->started_unix_us = worker_unix_us(w->worker);
+    snprintf(s->stream, sizeof(s->stream), "%s", stream);
+    int prefix = snprintf(s->id, sizeof(s->id), "%u-", w->cfg.index);
+    random_token(s->id + prefix, WHIP_TOKEN_BYTES);
+    hash_push(&w->sessions, &s->item, s->id + prefix, WHIP_TOKEN_BYTES);
+    timer_init(&s->timer, w->worker, on_timer);
+}
+
+void whip_session_open(struct whip *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer,
+                       const struct whip_media_cfg *agreed)
+{
+    struct whip_session *s = calloc(1, sizeof(*s));
+
+    if (!s) {
+        free(offer);
+        w->counters.overloaded++;
+        whip_refuse(x, 503, retry_s(), "out of memory");
+        return;
+    }
+    init_session(s, w, x, stream);
+    s->offer = offer;
+    s->agreed = *agreed;
+    s->remote_ufrag = hash_code(offer->ice_ufrag, strlen(offer->ice_ufrag));
+    if (publish_claim(&s->publication, w->cfg.relay, stream, "whip", &publish_ops, s) < 0) {
+        w->counters.overloaded++;
+        fail(s, 503, "out of memory");
+        return;
+    }
+    http_on_gone(x, on_gone, s);
+}
+
+struct whip_session *whip_session_find(const struct whip *w, const char *token)
+{
+    struct hash_item *item = hash_find(&w->sessions, token, strlen(token));
+    struct whip_session *s = item ? container_of(item, struct whip_session, item) : NULL;
+
+    return s && s->state != WHIP_CLAIMING ? s : NULL;
+}
+
+/* ---- What it is -------------------------------------------------------------------------------------------------------------- */
+
+void whip_totals(const struct whip *w, struct whip_media_counters *out)
+{
+    *out = w->past;
+    hash_for_each(it, &w->sessions)
+    {
+        struct whip_session *s = container_of(it, struct whip_session, item);
+        if (s->state == WHIP_LIVE)
+            whip_media_count(&s->media, out);
+    }
+}
+
+void whip_each(const struct whip *w, void (*fn)(void *arg, const struct whip_facts *f), void *arg)
+{
+    hash_for_each(it, &w->sessions)
+    {
+        struct whip_session *s = container_of(it, struct whip_session, item);
+        char id[WHIP_ID_CAP];
+
+        if (s->state == WHIP_CLAIMING)
+            continue;
+        snprintf(id, sizeof(id), "%.*s", shown_len(s), s->id);
+        struct whip_facts f = {
+            .id = id,
+            .stream = s->stream,
+            .http_peer = s->http_peer,
+            .started_unix_us = s->started_unix_us,
+            .live = s->state == WHIP_LIVE,
+            .profile = rtc_transport_profile(s->transport),
+            .transport = rtc_transport_counters(s->transport),
+        };
+        if (!rtc_transport_peer(s->transport, &f.peer))
+            memset(&f.peer, 0, sizeof(f.peer));
+        if (f.live)
+            whip_media_facts(&s->media, worker_now_us(w->worker), &f.media);
+        fn(arg, &f);
+    }
+}
