@@ -50,20 +50,6 @@ static void send_refused(struct pipe_child *c, uint32_t id, enum pipe_refusal re
     control_send(c->conn, &e);
 }
 
-static void send_stream_end(struct pipe_child *c, uint32_t id, enum stream_end why)
-{
-    Pipe__StreamEnd m;
-    Pipe__Envelope e;
-
-    pipe__stream_end__init(&m);
-    m.id = id;
-    m.why = (uint32_t)why;
-    pipe__envelope__init(&e);
-    e.message_case = PIPE__ENVELOPE__MESSAGE_STREAM_END;
-    e.stream_end = &m;
-    control_send(c->conn, &e);
-}
-
 void pipe_child_go_away(struct pipe_child *c, const char *reason)
 {
     Pipe__GoAway m;
@@ -109,6 +95,49 @@ static void send_subscribed(struct child_stream *cs, const struct track_set *tra
     e.subscribed = &m;
     control_send(cs->child->conn, &e);
     cs->subscribed = true;
+}
+
+/* The positions of some layers as a message has them. */
+struct positions {
+    Pipe__Position v[PIPE_STREAM_LAYERS], *list[PIPE_STREAM_LAYERS];
+    size_t n;
+};
+
+static void add_position(struct positions *p, unsigned i, uint64_t seq)
+{
+    Pipe__Position *m = &p->v[p->n];
+
+    pipe__position__init(m);
+    m->track = i / LAYERS_MAX;
+    m->layer = i % LAYERS_MAX;
+    m->seq = seq;
+    p->list[p->n++] = m;
+}
+
+/* One past the last packet sent of each wanted layer. */
+static void add_ends(struct positions *p, const struct pipe_tx *tx)
+{
+    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++)
+        if (tx->want >> i & 1 && tx->layers[i].end)
+            add_position(p, i, tx->layers[i].end);
+}
+
+static void send_stream_end(const struct child_stream *cs, enum stream_end why)
+{
+    struct positions p = {.n = 0};
+    Pipe__StreamEnd m;
+    Pipe__Envelope e;
+
+    add_ends(&p, &cs->tx);
+    pipe__stream_end__init(&m);
+    m.id = cs->id;
+    m.why = (uint32_t)why;
+    m.n_end = p.n;
+    m.end = p.list;
+    pipe__envelope__init(&e);
+    e.message_case = PIPE__ENVELOPE__MESSAGE_STREAM_END;
+    e.stream_end = &m;
+    control_send(cs->child->conn, &e);
 }
 
 /* ---- What the sending end says ------------------------------------------------------------------------------- */
@@ -168,23 +197,6 @@ static void on_associated(struct pipe_tx *tx, const struct track_set *tracks)
     send_subscribed(cs, tracks);
 }
 
-/* The positions of some layers as a message has them. */
-struct positions {
-    Pipe__Position v[PIPE_STREAM_LAYERS], *list[PIPE_STREAM_LAYERS];
-    size_t n;
-};
-
-static void add_position(struct positions *p, unsigned i, uint64_t seq)
-{
-    Pipe__Position *m = &p->v[p->n];
-
-    pipe__position__init(m);
-    m->track = i / LAYERS_MAX;
-    m->layer = i % LAYERS_MAX;
-    m->seq = seq;
-    p->list[p->n++] = m;
-}
-
 static void on_started(struct pipe_tx *tx, uint64_t layers)
 {
     struct positions p = {.n = 0};
@@ -210,9 +222,7 @@ static void on_caught_up(struct pipe_tx *tx)
     Pipe__CaughtUp m;
     Pipe__Envelope e;
 
-    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++)
-        if (tx->want >> i & 1 && tx->layers[i].end)
-            add_position(&p, i, tx->layers[i].end);
+    add_ends(&p, tx);
     pipe__caught_up__init(&m);
     m.id = stream_of(tx)->id;
     m.n_end = p.n;
@@ -245,7 +255,7 @@ static void on_stream_end(struct pipe_tx *tx, enum stream_end why)
     struct child_stream *cs = stream_of(tx);
 
     if (cs->subscribed)
-        send_stream_end(cs->child, cs->id, why);
+        send_stream_end(cs, why);
     else
         refuse(cs, why == STREAM_UNREACHABLE ? PIPE_REFUSED_UNREACHABLE : PIPE_REFUSED_UNKNOWN);
 }

@@ -158,6 +158,24 @@ void pipe_client_set_tls(struct pipe_client *c, struct tls_ctx *tls)
 
 /* ---- Subscribing --------------------------------------------------------------------------------------------------- */
 
+/* One callback at a time: it may close the subscription. */
+static void on_complete(struct pipe_subscription *s, uint64_t now_us)
+{
+    enum stream_end end = s->end;
+
+    if (s->caught_up) {
+        s->caught_up = false;
+        if (end) {
+            pipe_rx_wait(&s->rx, now_us, s->parent->rtt_us);
+            wake(s, now_us);
+        }
+        s->ops->on_caught_up(s->arg);
+    } else if (end) {
+        s->end = 0;
+        s->ops->on_end(s->arg, end);
+    }
+}
+
 /* A timer that is due at once: a refusal decided here is told from the loop, as all are. */
 static void on_due(struct timer *t, uint64_t now_us)
 {
@@ -171,8 +189,8 @@ static void on_due(struct timer *t, uint64_t now_us)
     }
     enum pipe_rx_event event = pipe_rx_poll(&s->rx, now_us, s->parent->rtt_us);
     wake(s, now_us);
-    if (event == PIPE_RX_CAUGHT_UP) {
-        s->ops->on_caught_up(s->arg);
+    if (event == PIPE_RX_COMPLETE) {
+        on_complete(s, now_us);
     } else if (event == PIPE_RX_DEAF) {
         pipe_parent_send_unsubscribe(s->parent, s->id);
         pipe_subscription_over(s);
@@ -358,6 +376,8 @@ void pipe_subscription_on_subscribed(struct pipe_subscription *s, const Pipe__Su
         s->ops->on_lost(s->arg, PIPE_LOST_MEDIA);
         return;
     }
+    s->caught_up = false;
+    s->end = 0;
     pipe_rx_poll(&s->rx, now_us, s->parent->rtt_us); /* says hello */
     wake(s, now_us);
     s->ops->on_subscribed(s->arg, &tracks, &source);
@@ -374,16 +394,31 @@ void pipe_subscription_on_started(struct pipe_subscription *s, const Pipe__Start
     wake(s, now_us);
 }
 
-void pipe_subscription_on_caught_up(struct pipe_subscription *s, const Pipe__CaughtUp *m)
+/* These end where they were sent; what has not come of them yet is waited for. */
+static void expect(struct pipe_subscription *s, size_t n, Pipe__Position *const *ends)
 {
     uint64_t now_us = worker_now_us(s->client->worker);
     struct pipe_position end;
 
-    for (size_t i = 0; i < m->n_end; i++)
-        if (message_position_parse(&end, m->end[i]) && s->want & want_bit(end.track, end.layer))
-            pipe_rx_catch(&s->rx, &end);
-    pipe_rx_caught_up(&s->rx, now_us, s->parent->rtt_us);
+    for (size_t i = 0; i < n; i++)
+        if (message_position_parse(&end, ends[i]))
+            pipe_rx_expect(&s->rx, &end, now_us);
+    pipe_rx_wait(&s->rx, now_us, s->parent->rtt_us);
     wake(s, now_us);
+}
+
+void pipe_subscription_on_caught_up(struct pipe_subscription *s, const Pipe__CaughtUp *m)
+{
+    s->caught_up = true;
+    expect(s, m->n_end, m->end);
+}
+
+void pipe_subscription_on_stream_end(struct pipe_subscription *s, const Pipe__StreamEnd *m)
+{
+    bool known = m->why >= STREAM_UNPUBLISHED && m->why <= STREAM_UNREACHABLE;
+
+    s->end = known ? (enum stream_end)m->why : STREAM_UNPUBLISHED;
+    expect(s, m->n_end, m->end);
 }
 
 void pipe_subscription_on_thinned(struct pipe_subscription *s, uint64_t allowed)

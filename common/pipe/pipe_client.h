@@ -68,7 +68,7 @@ struct pipe_subscription_ops {
     /* All that the parent's cache held of the wanted layers is here (or given up): live packets follow, so this is the
      * time for router_ready. Once after each on_subscribed; not while nothing is wanted. */
     void (*on_caught_up)(void *arg);
-    /* The stream ended at the parent. The subscription stays: on_subscribed comes if it returns there. */
+    /* The stream ended at the parent, and its last packets have come. The subscription stays: on_subscribed comes if it returns there. */
     void (*on_end)(void *arg, enum stream_end why);
     void (*on_refused)(void *arg, enum pipe_refusal reason);
     void (*on_lost)(void *arg, enum pipe_lost why);

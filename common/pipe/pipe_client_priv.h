@@ -96,6 +96,8 @@ struct pipe_subscription {
     int refusal;           /* decided here already: an enum pipe_refusal; 0: not */
     struct pipe_rx rx;
     struct timer timer;    /* at rx.wake_us */
+    bool caught_up;        /* on_caught_up, and then on_end(end), once what was sent before is here; end 0: not */
+    enum stream_end end;
     struct pipe_counters reported;
     const struct pipe_subscription_ops *ops;
     void *arg;
@@ -120,6 +122,7 @@ void pipe_parent_send_unsubscribe(struct pipe_parent *p, uint32_t id);
 void pipe_subscription_on_subscribed(struct pipe_subscription *s, const Pipe__Subscribed *m);
 void pipe_subscription_on_started(struct pipe_subscription *s, const Pipe__Started *m);
 void pipe_subscription_on_caught_up(struct pipe_subscription *s, const Pipe__CaughtUp *m);
+void pipe_subscription_on_stream_end(struct pipe_subscription *s, const Pipe__StreamEnd *m);
 void pipe_subscription_on_thinned(struct pipe_subscription *s, uint64_t allowed);
 /* Takes it out of its parent; it waits to be closed. */
 void pipe_subscription_over(struct pipe_subscription *s);

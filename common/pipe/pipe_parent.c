@@ -272,13 +272,6 @@ static void on_refused(struct pipe_subscription *s, uint32_t reason)
     s->ops->on_refused(s->arg, (enum pipe_refusal)reason);
 }
 
-static void on_stream_end(struct pipe_subscription *s, uint32_t why)
-{
-    bool known = why >= STREAM_UNPUBLISHED && why <= STREAM_UNREACHABLE;
-
-    s->ops->on_end(s->arg, known ? (enum stream_end)why : STREAM_UNPUBLISHED);
-}
-
 /* Messages of a subscription that was closed here meanwhile find none. */
 static void on_subscription_message(struct pipe_parent *p, const Pipe__Envelope *e)
 {
@@ -303,7 +296,7 @@ static void on_subscription_message(struct pipe_parent *p, const Pipe__Envelope 
         break;
     case PIPE__ENVELOPE__MESSAGE_STREAM_END:
         if ((s = find_subscription(p, e->stream_end->id)))
-            on_stream_end(s, e->stream_end->why);
+            pipe_subscription_on_stream_end(s, e->stream_end);
         break;
     case PIPE__ENVELOPE__MESSAGE_THINNED:
         if ((s = find_subscription(p, e->thinned->id)))

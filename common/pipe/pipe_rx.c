@@ -26,7 +26,7 @@ static void dissociate(struct pipe_rx *rx)
         free(rx->layers[i]);
         rx->layers[i] = NULL;
     }
-    rx->caught_by_us = rx->quiet_us = 0;
+    rx->wait_until_us = rx->quiet_us = 0;
     rx->wake_us = UINT64_MAX;
 }
 
@@ -204,27 +204,29 @@ void pipe_rx_stopped(struct pipe_rx *rx, uint64_t layers)
             recovery_stop(&rx->layers[i]->recovery);
 }
 
-void pipe_rx_catch(struct pipe_rx *rx, const struct pipe_position *end)
+void pipe_rx_expect(struct pipe_rx *rx, const struct pipe_position *end, uint64_t now_us)
 {
     struct rx_layer *l = layer_at(rx, end);
 
-    if (l)
-        l->catch_end = end->seq;
+    if (!l)
+        return;
+    l->expected_end = end->seq;
+    recovery_expect(&l->recovery, end->seq, now_us);
 }
 
-void pipe_rx_caught_up(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)
+void pipe_rx_wait(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)
 {
-    uint64_t wait_us = rtt_us * 4 > RX_CAUGHT_MIN_US ? rtt_us * 4 : RX_CAUGHT_MIN_US;
+    uint64_t wait_us = rtt_us * 4 > RX_WAIT_MIN_US ? rtt_us * 4 : RX_WAIT_MIN_US;
 
-    rx->caught_by_us = now_us + wait_us;
+    rx->wait_until_us = now_us + wait_us;
     rx->wake_us = now_us;
 }
 
-static bool all_caught(const struct pipe_rx *rx)
+static bool complete(const struct pipe_rx *rx)
 {
     for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
         const struct rx_layer *l = rx->layers[i];
-        if (l && l->catch_end && !recovery_complete(&l->recovery, l->catch_end))
+        if (l && l->recovery.running && !recovery_complete(&l->recovery, l->expected_end))
             return false;
     }
     return true;
@@ -290,8 +292,8 @@ static uint64_t next_wake(const struct pipe_rx *rx, uint64_t now_us)
         if (due_us < wake_us)
             wake_us = due_us;
     }
-    if (rx->caught_by_us && now_us + RX_CAUGHT_STEP_US < wake_us)
-        wake_us = now_us + RX_CAUGHT_STEP_US;
+    if (rx->wait_until_us && now_us + RX_WAIT_STEP_US < wake_us)
+        wake_us = now_us + RX_WAIT_STEP_US;
     return wake_us;
 }
 
@@ -304,9 +306,9 @@ enum pipe_rx_event pipe_rx_poll(struct pipe_rx *rx, uint64_t now_us, uint64_t rt
     ask_for_missing(rx, now_us, rtt_us);
     if (now_us >= rx->hello_us)
         say_hello(rx, now_us);
-    if (rx->caught_by_us && (now_us >= rx->caught_by_us || all_caught(rx))) {
-        rx->caught_by_us = 0;
-        event = PIPE_RX_CAUGHT_UP;
+    if (rx->wait_until_us && (now_us >= rx->wait_until_us || complete(rx))) {
+        rx->wait_until_us = 0;
+        event = PIPE_RX_COMPLETE;
     } else if (rx->quiet_us && now_us - rx->quiet_us >= RX_DEAF_US) {
         event = PIPE_RX_DEAF;
     }

@@ -25,13 +25,13 @@ enum {
     RX_HELLO_FIRST_US = 50000,  /* until the second hello; then twice as long each time */
     RX_HELLO_US = 1000000,      /* and at most so long; also how long silence lasts before hellos begin again */
     RX_DEAF_US = 3000000,       /* hellos unanswered for so long: no datagram comes through */
-    RX_CAUGHT_MIN_US = 100000,  /* how long the last packets of a backfill are waited for, or four round trips */
-    RX_CAUGHT_STEP_US = 5000,
+    RX_WAIT_MIN_US = 100000,    /* how long the last packets of a backfill or stream are waited for, or four round trips */
+    RX_WAIT_STEP_US = 5000,
 };
 
 struct rx_layer {
     bool open; /* a packet was authenticated: window holds */
-    uint64_t catch_end; /* the backfill ends here */
+    uint64_t expected_end; /* all up to here has been sent */
     struct srtp_window window;
     struct recovery recovery;
 };
@@ -51,7 +51,7 @@ struct pipe_rx {
 
     uint64_t heard_us, hello_us, hello_wait_us; /* last authentic datagram; when the next hello is due */
     uint64_t quiet_us;    /* when the hellos of this silence began; 0: they have not */
-    uint64_t caught_by_us; /* the end of the backfill was announced and is waited for until then; 0: not */
+    uint64_t wait_until_us; /* what is expected is waited for until then; 0: not */
     uint64_t wake_us;     /* when pipe_rx_poll is due */
 };
 
@@ -73,16 +73,17 @@ struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *byte
 /* One RTCP datagram. Its round trip, or 0 when it was none of ours. */
 uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us);
 
-/* Sending of a layer begins with this packet; what is not sent any more; where the backfill ended. */
+/* Sending of a layer begins with this packet; what is not sent any more; one past the last that was sent so far. */
 void pipe_rx_started(struct pipe_rx *rx, const struct pipe_position *first, uint64_t now_us);
 void pipe_rx_stopped(struct pipe_rx *rx, uint64_t layers);
-void pipe_rx_catch(struct pipe_rx *rx, const struct pipe_position *end);
-void pipe_rx_caught_up(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us);
+void pipe_rx_expect(struct pipe_rx *rx, const struct pipe_position *end, uint64_t now_us);
+/* PIPE_RX_COMPLETE follows when all that is expected is here or given up, or when that takes too long. */
+void pipe_rx_wait(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us);
 
 enum pipe_rx_event {
     PIPE_RX_NOTHING,
-    PIPE_RX_CAUGHT_UP, /* once after pipe_rx_caught_up */
-    PIPE_RX_DEAF,      /* RX_DEAF_US are over */
+    PIPE_RX_COMPLETE, /* once after pipe_rx_wait */
+    PIPE_RX_DEAF,     /* RX_DEAF_US are over */
 };
 /* Asks for what is missing, says hello when that is due, and sets wake_us anew. */
 enum pipe_rx_event pipe_rx_poll(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us);

@@ -22,6 +22,7 @@ enum {
     RECOVERY_REORDER_MIN_US = 2000,   /* packets of one burst may pass each other in the host itself */
     RECOVERY_REORDER_START_US = 5000,
     RECOVERY_REORDER_MAX_US = 50000,
+    RECOVERY_RTT_TELLING_US = 8000,
     RECOVERY_RTT_UNKNOWN_US = 100000, /* between two requests before the first ping came back */
 };
 
@@ -58,6 +59,8 @@ enum recovery_arrival {
 void recovery_init(struct recovery *r, uint64_t give_up_us, struct pipe_counters *counters);
 /* Sending begins with `first`: what is missing from there on is lost. May come after packets did. */
 void recovery_start(struct recovery *r, uint64_t first, uint64_t now_us);
+/* All up to `end` has been sent: what has not come of it is missing, though nothing after it shows that. */
+void recovery_expect(struct recovery *r, uint64_t end, uint64_t now_us);
 /* The layer is no longer sent: nothing is missing. */
 void recovery_stop(struct recovery *r);
 /* A packet came that was not here before. */

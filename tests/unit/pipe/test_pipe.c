@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * test_pipe.c - a parent and a child in one loop: streams over real TLS and UDP. */
+#include "pair.h"
+
+#include "io/udp.h"
+#include "secure/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint64_t want_all = (uint64_t)0xffff;
+
+/* ---- Packets ---------------------------------------------------------------------------------------------------- */
+
+static void packets_arrive_equal_in_every_field(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 7);
+    pair_join(p);
+    assert_int_equal(p->sink.tracks.epoch, 7);
+    struct track_set sent = pair_tracks(7);
+    assert_memory_equal(&p->sink.tracks, &sent, sizeof(sent));
+    assert_int_equal(p->sink.source.n, 1);
+    assert_string_equal(p->sink.source.ids[0], "parent");
+    pair_run_for(p, 20000); /* the hello */
+    pair_push_run(p, 100000, 400, 100, 16);
+    pair_until_size(p, &p->sink.n, 500);
+    pair_check_layer(&p->sink, 0, 0, 100000, 400);
+    pair_check_layer(&p->sink, 1, 0, 25000, 100);
+    for (size_t i = 0; i < p->sink.n; i++)
+        pair_check_packet(p, p->sink.packets[i]);
+    const struct pipe_counters *c = pipe_subscription_counters(p->sink.s);
+    assert_int_equal(c->packets, 500);
+    assert_int_equal(c->lost + c->duplicates + c->unauthenticated + c->stale + c->late, 0);
+}
+
+static void numbers_go_on_across_every_wrap(void **state)
+{
+    struct pair *p = *state;
+    uint64_t first = ((uint64_t)1 << 32) - 100; /* 16 and 32 bits at once */
+
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_push_run(p, first, 200, 1000, 10);
+    pair_until_size(p, &p->sink.n, 250);
+    pair_check_layer(&p->sink, 0, 0, first, 200);
+    uint64_t far = first + ((uint64_t)1 << 40) + 40000; /* a gap of many roll-overs */
+    pair_push(p, 0, 0, far, true);
+    pair_until_size(p, &p->sink.n, 251);
+    pair_check_packet(p, p->sink.packets[250]);
+}
+
+static bool lose_each_tenth(uint32_t ssrc, uint16_t seq)
+{
+    (void)ssrc;
+    return seq % 10 == 3;
+}
+
+static void what_is_lost_comes_again_as_the_very_same_bytes(void **state)
+{
+    struct pair *p = *state;
+
+    pair_path()->lose = lose_each_tenth;
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_push_run(p, 70000, 1000, 100, 20);
+    router_unpublish(&p->producer, STREAM_UNPUBLISHED, false); /* the last packet is lost: the end shows that */
+    pair_until_set(p, &p->sink.ended);
+    assert_int_equal(p->sink.n, 1250);
+    pair_check_layer(&p->sink, 0, 0, 70000, 1000);
+    pair_check_layer(&p->sink, 1, 0, 17500, 250);
+    for (size_t i = 0; i < p->sink.n; i++)
+        pair_check_packet(p, p->sink.packets[i]);
+    assert_in_range(pair_path()->lost, 100, 130);
+    assert_int_equal(pair_path()->differing, 0);
+    const struct pipe_counters *c = pipe_subscription_counters(p->sink.s);
+    assert_int_equal(c->lost, pair_path()->lost);
+    assert_int_equal(c->recovered, pair_path()->lost);
+    assert_int_equal(c->given_up, 0);
+    assert_int_equal(pipe_server_counters(p->server).total.retransmitted, pair_path()->lost);
+}
+
+static bool lose_a_stretch(uint32_t ssrc, uint16_t seq)
+{
+    return ssrc % 64 == 0 && seq >= 10000 && seq < 10300;
+}
+
+static void a_burst_of_losses_is_one_request(void **state)
+{
+    struct pair *p = *state;
+
+    pair_path()->lose = lose_a_stretch;
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_push_run(p, 65536 + 9900, 600, 1000, 50);
+    pair_until_size(p, &p->sink.n, 750);
+    pair_check_layer(&p->sink, 0, 0, 65536 + 9900, 600);
+    assert_int_equal(pair_path()->lost, 300);
+    assert_int_equal(pair_path()->differing, 0);
+    assert_int_equal(pipe_subscription_counters(p->sink.s)->requested, 300);
+}
+
+/* ---- Joining ------------------------------------------------------------------------------------------------------- */
+
+static void a_late_child_gets_the_newest_keyframe_and_all_after_it(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_push_run(p, 100000, 950, 300, 50); /* keyframes at 100200, 100500, 100800 */
+    pair_join(p);
+    pair_until(p, &p->sink.caught_up, 1);
+    assert_int_equal(pair_count(&p->sink, 0, 0), 150);
+    assert_int_equal(p->sink.n_at_caught_up, p->sink.n);
+    pair_push_run(p, 100950, 100, 300, 10);
+    pair_until_size(p, &p->sink.n, 150 + 100 + 62);
+    pair_run_for(p, 50000);
+    pair_check_layer(&p->sink, 0, 0, 100800, 250);
+    pair_check_layer(&p->sink, 1, 0, 25200, 62);
+    assert_int_equal(p->sink.packets[0]->seq, 100800); /* in the order they came */
+    assert_int_equal(pipe_subscription_counters(p->sink.s)->duplicates, 0);
+    assert_int_equal(p->sink.caught_up, 1);
+}
+
+static void a_child_joins_while_packets_come_without_missing_or_doubling_any(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_push_run(p, 100000, 3000, 3000, 500); /* a keyframe at 102000 */
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = want_all});
+    pair_push_run(p, 103000, 900, 3000, 3);
+    pair_until_size(p, &p->sink.n, 1900 + 475);
+    pair_run_for(p, 50000);
+    pair_check_layer(&p->sink, 0, 0, 102000, 1900);
+    pair_check_layer(&p->sink, 1, 0, 25500, 475);
+    const struct pipe_counters *c = pipe_subscription_counters(p->sink.s);
+    assert_int_equal(c->duplicates, 0);
+    assert_int_equal(c->requested, 0);
+}
+
+static bool lose_the_first_ones(uint32_t ssrc, uint16_t seq)
+{
+    (void)ssrc;
+    return seq == (uint16_t)100800 || seq == (uint16_t)100801;
+}
+
+static void a_lost_beginning_is_asked_for(void **state)
+{
+    struct pair *p = *state;
+
+    pair_path()->lose = lose_the_first_ones;
+    pair_publish(p, 1);
+    pair_push_run(p, 100000, 950, 300, 50);
+    pair_join(p);
+    pair_until(p, &p->sink.caught_up, 1); /* which waits for them */
+    pair_check_layer(&p->sink, 0, 0, 100800, 150);
+    assert_int_equal(pair_path()->lost, 2);
+}
+
+static void a_child_goes_on_where_it_stopped(void **state)
+{
+    struct pair *p = *state;
+    const struct pipe_position from[] = {{0, 0, 100123}, {1, 0, 25030}};
+
+    pair_publish(p, 5);
+    pair_push_run(p, 100000, 950, 300, 50);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = want_all, .epoch = 5, .from = from, .n_from = 2});
+    pair_until_size(p, &p->sink.n, 827 + 207);
+    pair_check_layer(&p->sink, 0, 0, 100123, 827);
+    pair_check_layer(&p->sink, 1, 0, 25030, 207);
+}
+
+static void positions_of_another_epoch_are_not_used(void **state)
+{
+    struct pair *p = *state;
+    const struct pipe_position from[] = {{0, 0, 100123}};
+
+    pair_publish(p, 6);
+    pair_push_run(p, 100000, 950, 300, 50);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = want_bit(0, 0), .epoch = 5, .from = from, .n_from = 1});
+    pair_until(p, &p->sink.caught_up, 1);
+    pair_check_layer(&p->sink, 0, 0, 100800, 150);
+}
+
+static void what_the_parent_no_longer_has_is_given_up_and_counted(void **state)
+{
+    struct pair *p = *state;
+    const struct pipe_position from[] = {{0, 0, 99990}};
+
+    pair_publish(p, 5);
+    pair_push_run(p, 100000, 100, 300, 50);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = want_bit(0, 0), .epoch = 5, .from = from, .n_from = 1});
+    pair_until(p, &p->sink.caught_up, 1);
+    pair_check_layer(&p->sink, 0, 0, 100000, 100);
+    pair_run_for(p, 1200000); /* the playout deadline */
+    const struct pipe_counters *c = pipe_subscription_counters(p->sink.s);
+    assert_int_equal(c->given_up, 10);
+    assert_true(pipe_server_counters(p->server).total.gone >= 10);
+}
+
+static void ignore_want(struct producer *producer, uint64_t want)
+{
+    (void)producer;
+    (void)want;
+}
+
+static void ignore_keyframe(struct producer *producer, unsigned track, unsigned layer)
+{
+    (void)producer;
+    (void)track;
+    (void)layer;
+}
+
+static const struct producer_ops deaf_producer = {.on_want = ignore_want, .on_keyframe = ignore_keyframe};
+
+static void a_long_backfill_does_not_hold_up_another_stream(void **state)
+{
+    struct pair *p = *state;
+    struct pair_sink *other = calloc(1, sizeof(*other));
+    struct router *second = router_open(p->routers, "live/second");
+    struct producer producer = {.ops = &deaf_producer, .kind = "test"};
+    struct track_set tracks = pair_tracks(1);
+
+    assert_non_null(other);
+    router_publish(second, &producer, &tracks);
+    router_ready(&producer);
+    pair_publish(p, 1);
+    pair_push_run(p, 100000, 8000, 8000, 1000); /* a keyframe at 104000: 4,000 packets of backfill */
+    pair_subscribe(p, other, &(struct pipe_subscribe_cfg){.stream = "live/second", .want = want_all});
+    pair_until(p, &other->subscribed, 1);
+    pair_run_for(p, 20000);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = want_all});
+    pair_until_size(p, &p->sink.n, 10);
+    for (size_t i = 0; i < 20; i++) {
+        router_push(second, pair_packet(p, 0, 0, 70000 + i, i == 0));
+        pair_until_size(p, &other->n, i + 1);
+        assert_true(i > 0 || p->sink.n < 3000); /* it is under way */
+    }
+    pair_until(p, &p->sink.caught_up, 1);
+    pair_check_layer(&p->sink, 0, 0, 104000, 4000);
+    pair_sink_fini(other);
+    router_unpublish(&producer, STREAM_UNPUBLISHED, false);
+    free(other);
+}
+
+/* ---- Wants ----------------------------------------------------------------------------------------------------------- */
+
+static void push_both_layers(struct pair *p, uint64_t seq, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        pair_push(p, 0, 0, seq + i, (seq + i) % 100 == 0);
+        pair_push(p, 0, 1, seq + 50000 + i, (seq + i) % 100 == 0);
+        if (i % 10 == 9)
+            pair_run_for(p, 1000);
+    }
+}
+
+static void only_what_is_wanted_is_sent_and_a_new_layer_begins_at_its_keyframe(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = want_bit(0, 0)});
+    pair_until(p, &p->sink.subscribed, 1);
+    assert_int_equal(p->producer_want, want_bit(0, 0));
+    push_both_layers(p, 100000, 250);
+    pair_until_size(p, &p->sink.n, 250);
+    assert_int_equal(pair_count(&p->sink, 0, 1), 0);
+
+    pipe_subscription_want(p->sink.s, want_bit(0, 0) | want_bit(0, 1));
+    pair_until_size(p, &p->sink.n, 250 + 50);
+    assert_int_equal(p->producer_want, want_bit(0, 0) | want_bit(0, 1));
+    push_both_layers(p, 100250, 50);
+    pair_until_size(p, &p->sink.n, 250 + 50 + 100);
+    pair_check_layer(&p->sink, 0, 0, 100000, 300);
+    pair_check_layer(&p->sink, 0, 1, 150200, 100);
+
+    pipe_subscription_want(p->sink.s, want_bit(0, 1));
+    pair_run_for(p, 20000);
+    push_both_layers(p, 100300, 50);
+    pair_until_size(p, &p->sink.n, 450);
+    pair_check_layer(&p->sink, 0, 0, 100000, 300);
+    pair_check_layer(&p->sink, 0, 1, 150200, 150);
+
+    pipe_subscription_want(p->sink.s, want_bit(0, 0) | want_bit(0, 1)); /* back: from its newest keyframe, 100300 */
+    pair_until_size(p, &p->sink.n, 500);
+    pair_check_layer(&p->sink, 0, 0, 100000, 350);
+    assert_int_equal(pipe_subscription_counters(p->sink.s)->requested, 0); /* what was not wanted is not lost */
+}
+
+static void a_want_that_comes_after_the_tracks_starts_the_stream(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_push_run(p, 100000, 250, 100, 50);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = 0});
+    pair_until(p, &p->sink.subscribed, 1);
+    pair_run_for(p, 30000);
+    assert_int_equal(p->sink.n, 0);
+    assert_int_equal(p->sink.caught_up, 0);
+    pipe_subscription_want(p->sink.s, want_all);
+    pair_until(p, &p->sink.caught_up, 1);
+    pair_check_layer(&p->sink, 0, 0, 100200, 50);
+}
+
+static void a_keyframe_need_reaches_the_producer(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_join(p);
+    pipe_subscription_keyframe(p->sink.s, 0, 0);
+    pair_until(p, &p->keyframes_asked, 1);
+}
+
+/* ---- Epochs and ends -------------------------------------------------------------------------------------------------- */
+
+static void a_new_epoch_comes_under_new_keys_in_the_same_subscription(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 3);
+    pair_join(p);
+    pair_push_run(p, 100000, 100, 50, 10);
+    pair_until_size(p, &p->sink.n, 125);
+    router_unpublish(&p->producer, STREAM_UNPUBLISHED, false);
+    pair_until_set(p, &p->sink.ended);
+    assert_int_equal(p->sink.ended, STREAM_UNPUBLISHED);
+    pair_publish(p, 4);
+    pair_until(p, &p->sink.subscribed, 2);
+    assert_int_equal(p->sink.tracks.epoch, 4);
+    size_t before = p->sink.n;
+    for (uint64_t seq = 100000; seq < 100100; seq++) /* the numbers of before, other packets */
+        pair_push(p, 1, 0, seq, false);
+    pair_until_size(p, &p->sink.n, before + 100);
+    for (size_t i = before; i < p->sink.n; i++)
+        pair_check_packet(p, p->sink.packets[i]);
+    assert_int_equal(pipe_subscription_counters(p->sink.s)->unauthenticated, 0);
+}
+
+static void a_successor_of_the_same_epoch_is_not_noticed(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 3);
+    pair_join(p);
+    pair_push_run(p, 100000, 100, 50, 10);
+    router_unpublish(&p->producer, STREAM_UNREACHABLE, true);
+    pair_publish(p, 3);
+    pair_push_run(p, 100100, 100, 50, 10);
+    pair_until_size(p, &p->sink.n, 250);
+    pair_check_layer(&p->sink, 0, 0, 100000, 200);
+    assert_int_equal(p->sink.subscribed, 1);
+    assert_int_equal(p->sink.ended, 0);
+}
+
+/* ---- Refusals ------------------------------------------------------------------------------------------------------------ */
+
+static void refused_for(struct pair *p, const struct pipe_subscribe_cfg *cfg, enum pipe_refusal reason)
+{
+    struct pair_sink *sink = calloc(1, sizeof(*sink));
+
+    assert_non_null(sink);
+    pair_subscribe(p, sink, cfg);
+    pair_until_set(p, &sink->refused);
+    assert_int_equal(sink->refused, reason);
+    assert_int_equal(sink->subscribed, 0);
+    pair_sink_fini(sink);
+    free(sink);
+}
+
+static void each_refusal_has_its_reason(void **state)
+{
+    struct pair *p = *state;
+    struct pipe_path deep = {.n = PIPE_PATH_MAX - 1}, deepest = {.n = PIPE_PATH_MAX};
+    const struct pipe_path loop = {.n = 1, .ids = {"parent"}}, self = {.n = 1, .ids = {"child"}};
+
+    for (size_t i = 0; i < PIPE_PATH_MAX; i++) {
+        deepest.ids[i][0] = (char)('a' + i);
+        if (i < PIPE_PATH_MAX - 1)
+            deep.ids[i][0] = (char)('a' + i);
+    }
+    pair_publish(p, 1);
+    refused_for(p, &(struct pipe_subscribe_cfg){.stream = "live/unknown"}, PIPE_REFUSED_UNKNOWN);
+    refused_for(p, &(struct pipe_subscribe_cfg){.stream = "live/unreachable"}, PIPE_REFUSED_UNREACHABLE);
+    refused_for(p, &(struct pipe_subscribe_cfg){.path = &loop}, PIPE_REFUSED_LOOP);
+    refused_for(p, &(struct pipe_subscribe_cfg){.path = &self}, PIPE_REFUSED_LOOP);
+    refused_for(p, &(struct pipe_subscribe_cfg){.path = &deep}, PIPE_REFUSED_DEPTH);
+    refused_for(p, &(struct pipe_subscribe_cfg){.path = &deepest}, PIPE_REFUSED_DEPTH);
+    p->source = (struct pipe_path){.n = 2, .ids = {"origin", "child"}};
+    refused_for(p, &(struct pipe_subscribe_cfg){.want = want_all}, PIPE_REFUSED_LOOP);
+    p->source = (struct pipe_path){.n = 1, .ids = {"origin"}};
+    pipe_server_drain(p->server, true);
+    refused_for(p, &(struct pipe_subscribe_cfg){.want = want_all}, PIPE_REFUSED_DRAINING);
+    pipe_server_drain(p->server, false);
+    assert_int_equal(pipe_server_counters(p->server).subscriptions, 0);
+    pair_join(p);
+    assert_int_equal(p->sink.source.n, 2);
+    assert_string_equal(p->sink.source.ids[0], "origin");
+}
+
+static void a_draining_parent_sends_its_children_away_and_serves_on(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_join(p);
+    pipe_server_drain(p->server, true);
+    pair_until(p, &p->sink.went_away, 1);
+    pair_push_run(p, 100000, 40, 50, 10);
+    pair_until_size(p, &p->sink.n, 50);
+}
+
+/* ---- Connections ----------------------------------------------------------------------------------------------------------- */
+
+static void subscriptions_share_a_connection(void **state)
+{
+    struct pair *p = *state;
+    struct pair_sink *other = calloc(1, sizeof(*other));
+
+    assert_non_null(other);
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_subscribe(p, other, &(struct pipe_subscribe_cfg){.want = want_all});
+    pair_until(p, &other->subscribed, 1);
+    struct pipe_server_counters c = pipe_server_counters(p->server);
+    assert_int_equal(c.connections, 1);
+    assert_int_equal(c.subscriptions, 2);
+    pair_push_run(p, 100000, 40, 50, 10);
+    pair_until_size(p, &p->sink.n, 50);
+    pair_until_size(p, &other->n, 50);
+    pair_sink_fini(other);
+    pair_run_for(p, 20000);
+    assert_int_equal(pipe_server_counters(p->server).subscriptions, 1);
+    free(other);
+}
+
+static void a_parent_that_closes_is_reported_lost(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_join(p);
+    pipe_server_close(&p->server);
+    pair_until_set(p, &p->sink.lost);
+    assert_int_equal(p->sink.lost, PIPE_LOST_CONTROL);
+}
+
+static void lost_for(struct pair *p, const struct pipe_subscribe_cfg *cfg, enum pipe_lost why)
+{
+    struct pair_sink *sink = calloc(1, sizeof(*sink));
+
+    assert_non_null(sink);
+    pair_subscribe(p, sink, cfg);
+    assert_int_equal(sink->lost, 0); /* never from within the call */
+    pair_until_set(p, &sink->lost);
+    assert_int_equal(sink->lost, why);
+    pair_sink_fini(sink);
+    free(sink);
+}
+
+static void a_parent_that_cannot_be_reached_is_reported_lost(void **state)
+{
+    struct pair *p = *state;
+
+    lost_for(p, &(struct pipe_subscribe_cfg){.parent_address = "127.0.0.1:1"}, PIPE_LOST_CONNECT);
+    lost_for(p, &(struct pipe_subscribe_cfg){.parent_address = "name.invalid:9000"}, PIPE_LOST_CONNECT);
+    lost_for(p, &(struct pipe_subscribe_cfg){.parent_id = "somebody-else"}, PIPE_LOST_CONNECT);
+}
+
+static void a_parent_by_name_is_resolved(void **state)
+{
+    struct pair *p = *state;
+    char text[64];
+
+    snprintf(text, sizeof(text), "localhost:%u", addr_port(&p->control));
+    pair_publish(p, 1);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.parent_address = text, .want = want_all});
+    pair_until(p, &p->sink.subscribed, 1);
+}
+
+static void a_certificate_of_another_authority_is_refused(void **state)
+{
+    struct pair *p = *state;
+
+    pipe_client_set_tls(p->client, p->stranger_tls);
+    lost_for(p, &(struct pipe_subscribe_cfg){.want = want_all}, PIPE_LOST_CONNECT);
+}
+
+static void a_subscription_may_close_itself_in_its_callback(void **state)
+{
+    struct pair *p = *state;
+
+    p->sink.close_at_first = true;
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_push_run(p, 100000, 40, 50, 40);
+    pair_run_for(p, 50000);
+    assert_null(p->sink.s);
+    assert_int_equal(p->sink.n, 1);
+    assert_int_equal(pipe_server_counters(p->server).subscriptions, 0);
+}
+
+static void note_parent(void *arg, const struct pipe_parent_stats *s)
+{
+    *(struct pipe_parent_stats *)arg = *s;
+}
+
+static void round_trip_and_clock_are_measured(void **state)
+{
+    struct pair *p = *state;
+    struct pipe_parent_stats stats = {0};
+
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_run_for(p, 300000);
+    pipe_client_each_parent(p->client, note_parent, &stats);
+    assert_string_equal(stats.id, "parent");
+    assert_true(stats.connected);
+    assert_int_equal(stats.subscriptions, 1);
+    assert_in_range(stats.rtt_us, 1, 100000);
+    assert_in_range(stats.clock_offset_us + 100000, 0, 200000);
+}
+
+/* ---- What comes from outside -------------------------------------------------------------------------------------------------- */
+
+static void note_child(void *arg, const struct pipe_child_stats *s)
+{
+    *(struct pipe_child_stats *)arg = *s;
+}
+
+static void no_datagrams(void *arg, struct udp_datagram *v, size_t n)
+{
+    (void)arg;
+    (void)v;
+    (void)n;
+}
+
+static void forged_and_replayed_datagrams_change_nothing(void **state)
+{
+    struct pair *p = *state;
+    struct pair_path *path = pair_path();
+    struct pipe_child_stats before = {0}, after = {0};
+    struct udp_socket *foreign;
+    struct udp_cfg cfg = {.on_datagrams = no_datagrams};
+
+    assert_int_equal(addr_parse(&cfg.bind, "127.0.0.1:0"), 0);
+    assert_int_equal(udp_open(&foreign, p->loop.w, &cfg), 0);
+    path->keep = true;
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_push_run(p, 100000, 40, 50, 10);
+    pair_until_size(p, &p->sink.n, 50);
+    path->keep = false;
+    pipe_server_each(p->server, note_child, &before);
+    assert_true(path->feedback_len > 0 && path->datagram_len > 0);
+
+    /* to the parent: the child's own hello again, one with a bit changed, noise of every length */
+    udp_send(foreign, &p->media, path->feedback, path->feedback_len);
+    path->feedback[path->feedback_len - 20] ^= 1;
+    udp_send(foreign, &p->media, path->feedback, path->feedback_len);
+    /* to the child: a packet again, one with a bit changed */
+    udp_send(foreign, &before.media, path->datagram, path->datagram_len);
+    path->datagram[path->datagram_len - 1] ^= 1;
+    udp_send(foreign, &before.media, path->datagram, path->datagram_len);
+    path->datagram[3] = (uint8_t)(path->datagram[3] + 100); /* a number that has not been seen */
+    udp_send(foreign, &before.media, path->datagram, path->datagram_len);
+    for (size_t len = 0; len < 40; len++) {
+        udp_send(foreign, &p->media, path->feedback, len < path->feedback_len ? len : path->feedback_len);
+        udp_send(foreign, &before.media, path->datagram, len);
+    }
+    pair_run_for(p, 50000);
+    pipe_server_each(p->server, note_child, &after);
+    assert_true(addr_equal(&before.media, &after.media));
+    assert_int_equal(p->sink.n, 50);
+    const struct pipe_counters *c = pipe_subscription_counters(p->sink.s);
+    assert_in_range(c->duplicates, 2, 2 + 40);
+    assert_true(c->unauthenticated >= 1);
+    assert_true(after.counters->unauthenticated >= 2);
+    pair_push_run(p, 100040, 40, 50, 10); /* and the pipe plays on */
+    pair_until_size(p, &p->sink.n, 100);
+    udp_close(&foreign);
+}
+
+struct intruder {
+    struct conn *conn;
+    const uint8_t *bytes;
+    size_t len;
+    int closed;
+};
+
+static void intruder_on_open(void *arg)
+{
+    struct intruder *i = arg;
+
+    conn_write(i->conn, i->bytes, i->len);
+}
+
+static void intruder_on_data(void *arg, const uint8_t *bytes, size_t len)
+{
+    (void)arg;
+    (void)bytes;
+    (void)len;
+}
+
+static void intruder_on_close(void *arg, int err)
+{
+    (void)err;
+    ((struct intruder *)arg)->closed = 1;
+}
+
+static const struct conn_ops intruder_ops = {
+    .on_open = intruder_on_open, .on_data = intruder_on_data, .on_close = intruder_on_close};
+
+#define BYTES(text) (const uint8_t *)(text), sizeof(text) - 1
+
+static void a_child_that_breaks_the_protocol_is_closed_and_no_other(void **state)
+{
+    static const struct {
+        const char *name;
+        const uint8_t *bytes;
+        size_t len;
+    } rows[] = {
+        {"an HTTP request", BYTES("GET / HTTP/1.1\r\n\r\n")},
+        {"a frame of no bytes", BYTES("\0\0\0\0")},
+        {"a frame longer than any", BYTES("\0\1\0\1")},
+        {"no protobuf", BYTES("\0\0\0\4\xff\xff\xff\xff")},
+        {"a Ping before Hello", BYTES("\0\0\0\4\x52\2\x08\1")},
+        {"a Hello without an id", BYTES("\0\0\0\4\x0a\2\x08\1")},
+        {"a Hello with a line break in the id", BYTES("\0\0\0\x08\x0a\6\x08\1\x12\2a\n")},
+        {"Hello twice", BYTES("\0\0\0\7\x0a\5\x08\1\x12\1a" "\0\0\0\7\x0a\5\x08\1\x12\1a")},
+        {"what only parents send", BYTES("\0\0\0\7\x0a\5\x08\1\x12\1a" "\0\0\0\4\x3a\2\x08\1")},
+    };
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_join(p);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct intruder intruder = {.bytes = rows[i].bytes, .len = rows[i].len};
+        print_message("%s\n", rows[i].name);
+        assert_int_equal(conn_connect(&intruder.conn, p->loop.w, &p->control, p->child_tls, NULL, &intruder_ops, &intruder), 0);
+        pair_until_set(p, &intruder.closed);
+        assert_int_equal(pipe_server_counters(p->server).bad_input, i + 1);
+    }
+    assert_int_equal(pipe_server_counters(p->server).connections, 1);
+    pair_push_run(p, 100000, 40, 50, 10);
+    pair_until_size(p, &p->sink.n, 50);
+}
+
+static void an_unfinished_frame_is_waited_for_and_forgotten_with_its_connection(void **state)
+{
+    struct pair *p = *state;
+    struct intruder intruder = {.bytes = (const uint8_t *)"\0\0\0\7\x0a\5\x08", .len = 7};
+
+    assert_int_equal(conn_connect(&intruder.conn, p->loop.w, &p->control, p->child_tls, NULL, &intruder_ops, &intruder), 0);
+    pair_run_for(p, 100000);
+    assert_int_equal(intruder.closed, 0);
+    assert_int_equal(pipe_server_counters(p->server).connections, 1);
+    conn_close(intruder.conn);
+    pair_until_set(p, &intruder.closed);
+    pair_run_for(p, 20000);
+    assert_int_equal(pipe_server_counters(p->server).connections, 0);
+    assert_int_equal(pipe_server_counters(p->server).bad_input, 0);
+}
+
+#define PAIR_TEST(f) cmocka_unit_test_setup_teardown(f, pair_setup, pair_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PAIR_TEST(packets_arrive_equal_in_every_field),
+        PAIR_TEST(numbers_go_on_across_every_wrap),
+        PAIR_TEST(what_is_lost_comes_again_as_the_very_same_bytes),
+        PAIR_TEST(a_burst_of_losses_is_one_request),
+        PAIR_TEST(a_late_child_gets_the_newest_keyframe_and_all_after_it),
+        PAIR_TEST(a_child_joins_while_packets_come_without_missing_or_doubling_any),
+        PAIR_TEST(a_lost_beginning_is_asked_for),
+        PAIR_TEST(a_child_goes_on_where_it_stopped),
+        PAIR_TEST(positions_of_another_epoch_are_not_used),
+        PAIR_TEST(what_the_parent_no_longer_has_is_given_up_and_counted),
+        PAIR_TEST(a_long_backfill_does_not_hold_up_another_stream),
+        PAIR_TEST(only_what_is_wanted_is_sent_and_a_new_layer_begins_at_its_keyframe),
+        PAIR_TEST(a_want_that_comes_after_the_tracks_starts_the_stream),
+        PAIR_TEST(a_keyframe_need_reaches_the_producer),
+        PAIR_TEST(a_new_epoch_comes_under_new_keys_in_the_same_subscription),
+        PAIR_TEST(a_successor_of_the_same_epoch_is_not_noticed),
+        PAIR_TEST(each_refusal_has_its_reason),
+        PAIR_TEST(a_draining_parent_sends_its_children_away_and_serves_on),
+        PAIR_TEST(subscriptions_share_a_connection),
+        PAIR_TEST(a_parent_that_closes_is_reported_lost),
+        PAIR_TEST(a_parent_that_cannot_be_reached_is_reported_lost),
+        PAIR_TEST(a_parent_by_name_is_resolved),
+        PAIR_TEST(a_certificate_of_another_authority_is_refused),
+        PAIR_TEST(a_subscription_may_close_itself_in_its_callback),
+        PAIR_TEST(round_trip_and_clock_are_measured),
+        PAIR_TEST(forged_and_replayed_datagrams_change_nothing),
+        PAIR_TEST(a_child_that_breaks_the_protocol_is_closed_and_no_other),
+        PAIR_TEST(an_unfinished_frame_is_waited_for_and_forgotten_with_its_connection),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
