@@ -54,6 +54,14 @@ uint64_t rtp_segment_due_us(const struct rtp_segment *g, uint64_t ts_ticks)
 
 /* ---- segments --------------------------------------------------------------------------------------------- */
 
+/* The receiver begins with a roll-over counter of 0, so our 48-bit numbers do. Never 0 itself: one before is asked for. */
+static uint64_t first_index(uint16_t random)
+{
+    uint16_t seq = random & 0x7fff;
+
+    return seq ? seq : 1;
+}
+
 void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
 {
     memset(s, 0, sizeof(*s));
@@ -61,8 +69,8 @@ void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
     for (size_t i = 0; i < LEN(s->cfg.ext_id); i++)
         if (s->cfg.ext_id[i] > 14 && (!cfg->two_byte_ext || i == RTP_EXT_ABS_CAPTURE_TIME))
             s->cfg.ext_id[i] = 0; /* the one-byte form cannot carry it */
-    s->highest = (cfg->first_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST - 1;
-    s->rtx_next = (cfg->first_rtx_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST;
+    s->highest = first_index(cfg->first_seq) - 1;
+    s->rtx_next = first_index(cfg->first_rtx_seq);
     s->last_ts = (uint64_t)1 << 32 | cfg->first_ts;
     s->budget_bytes = BUDGET_FIRST_BYTES;
 }
@@ -215,6 +223,12 @@ static void fill_budget(struct rtp_sender *s, const struct packet *p)
     s->budget_bytes = more < RTP_RESEND_BUDGET_BYTES ? more : RTP_RESEND_BUDGET_BYTES;
 }
 
+/* RFC 3711 s3.3.1: the roll-over counter begins at zero, while our numbers begin one round higher. */
+static uint64_t srtp_index(uint64_t number)
+{
+    return number - PACKET_SEQ_FIRST;
+}
+
 bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out)
 {
     const struct rtp_segment *g = &s->now;
@@ -227,7 +241,7 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
     struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = (uint16_t)number, .pt = g->pt};
     if (!write_packet(s, g, p, &h, out))
         return false;
-    out->index = number;
+    out->index = srtp_index(number);
     if (number > s->highest) {
         s->highest = number;
         s->last_ts = rtp_segment_ts(g, p->ts_ticks);
@@ -295,9 +309,9 @@ bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *c
         h = (struct rtp_header){.ssrc = s->cfg.rtx_ssrc, .seq = (uint16_t)s->rtx_next, .pt = g->rtx_pt};
     if (!write_packet(s, g, p, &h, out))
         return false;
-    out->index = number;
+    out->index = srtp_index(number);
     if (rtx) {
-        out->index = s->rtx_next++;
+        out->index = srtp_index(s->rtx_next++);
         out->prefix_len = RTX_OSN_BYTES;
         out->prefix[0] = (uint8_t)(seq >> 8);
         out->prefix[1] = (uint8_t)seq;
