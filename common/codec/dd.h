@@ -10,7 +10,7 @@
 enum {
     DD_TEMPLATES_MAX = 64, /* template ids are 6 bits */
     DD_TARGETS_MAX = 32,   /* 5 bits + 1 */
-    DD_CHAINS_MAX = 32,    /* no more chains than targets are of use */
+    DD_CHAINS_MAX = 32,    /* no more than targets */
     DD_FDIFFS_MAX = 8,     /* references one frame may have; AV1 has 8 slots */
     DD_RESOLUTIONS_MAX = 4, /* spatial ids 0..3 */
 };
@@ -20,9 +20,9 @@ enum dd_dti { DD_NOT_PRESENT = 0, DD_DISCARDABLE = 1, DD_SWITCH = 2, DD_REQUIRED
 struct dd_template {
     uint8_t spatial_id, temporal_id;
     uint8_t fdiff_count;
-    uint8_t fdiffs[DD_FDIFFS_MAX]; /* frame_number differences, 1.. */
+    uint16_t fdiffs[DD_FDIFFS_MAX]; /* frame_number differences, 1..4096 */
     uint8_t dti[DD_TARGETS_MAX];   /* enum dd_dti for each decode target */
-    uint8_t chain_diff[DD_CHAINS_MAX];
+    uint8_t chain_fdiffs[DD_CHAINS_MAX]; /* to the chain's frame before; 0 = none is needed */
 };
 
 struct dd_structure {
@@ -39,9 +39,10 @@ struct dd_frame {
     uint16_t frame_number;
     bool start_of_frame, end_of_frame;
     bool has_structure; /* this descriptor brought a new structure: a keyframe */
-    bool has_active_targets;
+    bool has_active_targets; /* this descriptor says which targets the sender still sends */
     uint32_t active_targets; /* bit mask; only with has_active_targets */
     uint8_t template_id;
+    uint16_t width, height;   /* largest of the frame's spatial layer; 0 = not told */
     struct dd_template frame; /* the template with the frame's own overrides */
 };
 
