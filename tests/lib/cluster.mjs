@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// cluster.mjs - real nodes and a real redis-server in a folder of their own, for one test file.
+//
+//   const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: { relay: { linger_ms: 1000 } } });
+//   await cluster.use(async () => { ... });     // prints the nodes' logs when the body throws, then down()
+//
+// A node's name is its role, or its role and a region: origin, backbone, edge, edge-us. Its value is
+// configuration laid over what is made here.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { getJson, getMetrics, http } from './http.mjs';
+import { freeBlock } from './ports.mjs';
+import { Background, buildDir, must, run, sourceDir, until } from './process.mjs';
+
+const WORKERS = 2;
+const OFFSETS = { http: 10, rtmp: 11, rtc: 20, pipe: 30 }; // of a node's ports in its 100
+const READY_MS = 20_000; // a sanitized build on a busy machine
+
+export class Cluster {
+    redis = null;
+    nodes = new Map(); // name -> Background
+    others = []; // publishers and the like, ended by down() first
+
+    // Starts redis and all nodes, and waits until each is ready. options.redis: false starts none;
+    // options.start: false only writes the files.
+    static async up(spec, options = {}) {
+        const cluster = new Cluster(spec);
+        try {
+            await cluster.#prepare();
+            if (options.redis !== false) await cluster.startRedis();
+            if (options.start !== false) await cluster.start();
+        } catch (error) {
+            cluster.printLogs();
+            await cluster.down().catch(() => {});
+            throw error;
+        }
+        return cluster;
+    }
+
+    constructor(spec) {
+        this.spec = spec;
+        this.dir = mkdtempSync(path.join(tmpdir(), 'millrace-test-'));
+        this.names = Object.keys(spec);
+    }
+
+    // ---- names and addresses ----
+
+    port(name, what) {
+        return this.base + 100 * (this.names.indexOf(name) + 1) + OFFSETS[what];
+    }
+
+    get redisPort() {
+        return this.base;
+    }
+
+    url(name) {
+        return `http://127.0.0.1:${this.port(name, 'http')}`;
+    }
+
+    rtmp(stream, origin = 'origin') {
+        return `rtmp://127.0.0.1:${this.port(origin, 'rtmp')}/${stream}`;
+    }
+
+    log(name) {
+        return path.join(this.dir, `${name}.log`);
+    }
+
+    // ---- starting ----
+
+    async #prepare() {
+        const offsets = [0, ...this.names.flatMap((_, i) => Object.values(OFFSETS)
+            .flatMap((offset) => [0, 1, 2].map((worker) => 100 * (i + 1) + offset + worker)))];
+        this.base = await freeBlock([...new Set(offsets)]);
+        await must(`${sourceDir}/deploy/make-certs`, [path.join(this.dir, 'certs'), ...this.names]);
+        for (const name of this.names) this.writeConfig(name);
+    }
+
+    // Lays more configuration over a node's; it counts at its next start.
+    writeConfig(name, more = {}) {
+        const certs = path.join(this.dir, 'certs');
+        const config = {
+            node: { id: name, region: name.split('-')[1] ?? 'eu', workers: WORKERS, log: 'debug' },
+            http: { listen: `0.0.0.0:${this.port(name, 'http')}`, web: `${sourceDir}/web` },
+            pipe: {
+                listen: `127.0.0.1:${this.port(name, 'pipe')}`,
+                ca: `${certs}/ca.crt`,
+                certificate: `${certs}/${name}.crt`,
+                key: `${certs}/${name}.key`,
+            },
+            redis: { address: `127.0.0.1:${this.redisPort}` },
+        };
+        if (roleOf(name) !== 'backbone') config.rtc = { listen: `0.0.0.0:${this.port(name, 'rtc')}` };
+        if (roleOf(name) === 'origin') config.rtmp = { listen: `0.0.0.0:${this.port(name, 'rtmp')}` };
+        const file = path.join(this.dir, `${name}.yaml`);
+        writeFileSync(file, toYaml(overlay(overlay(config, this.spec[name]), more)));
+        return file;
+    }
+
+    async startRedis() {
+        this.redis = new Background('redis', 'redis-server', ['--bind', '127.0.0.1', '--port', `${this.redisPort}`,
+            '--save', '', '--appendonly', 'no', '--dir', this.dir], { log: this.log('redis') });
+        await until('redis answers', 10_000, async () =>
+            (await run('redis-cli', ['-p', `${this.redisPort}`, 'ping'])).stdout.startsWith('PONG'));
+    }
+
+    startNode(name) {
+        const role = roleOf(name);
+        const node = new Background(name, `${buildDir}/${role}/millrace-${role}`,
+            ['--config', path.join(this.dir, `${name}.yaml`)], { log: this.log(name) });
+        this.nodes.set(name, node);
+        return node;
+    }
+
+    async ready(name) {
+        await until(`${name} is ready`, READY_MS, async () => {
+            assert.ok(this.nodes.get(name).running, `${name} ended`);
+            return (await http(`${this.url(name)}/readyz`)).status === 200;
+        });
+    }
+
+    async start() {
+        for (const name of this.names) this.startNode(name);
+        for (const name of this.names) await this.ready(name);
+        // All know of all: else the first viewer might meet an edge that has not heard of the backbone.
+        await until('every node knows every node', READY_MS, async () => {
+            for (const name of this.names)
+                if ((await getJson(`${this.url(name)}/api/v1/nodes`)).nodes.length < this.names.length) return false;
+            return true;
+        });
+    }
+
+    // ---- asking ----
+
+    async stream(name, stream) {
+        const { streams } = await getJson(`${this.url(name)}/api/v1/streams`);
+        return streams.find((s) => s.name === stream);
+    }
+
+    async sessions(name, kind) {
+        const { sessions } = await getJson(`${this.url(name)}/api/v1/sessions`);
+        return sessions.filter((s) => !kind || s.kind === kind);
+    }
+
+    async metric(name, sample) {
+        return (await getMetrics(this.url(name))).get(sample) ?? 0;
+    }
+
+    async isLive(name, stream, timeout_ms = 10_000) {
+        return until(`${stream} is live at ${name}`, timeout_ms, async () => (await this.stream(name, stream))?.state === 'live');
+    }
+
+    // ---- ending ----
+
+    // A process that down() ends first.
+    add(background) {
+        this.others.push(background);
+        return background;
+    }
+
+    async use(body) {
+        try {
+            await body(this);
+        } catch (error) {
+            this.printLogs();
+            await this.down().catch(() => {});
+            throw error;
+        }
+        try {
+            await this.down();
+        } catch (error) {
+            this.printLogs();
+            throw error;
+        } finally {
+            this.remove();
+        }
+    }
+
+    printLogs() {
+        for (const file of readdirSync(this.dir).filter((name) => name.endsWith('.log'))) {
+            const lines = readFileSync(path.join(this.dir, file), 'utf8').trimEnd().split('\n');
+            console.log(`---- ${file}${lines.length > 120 ? ` (the last 120 of ${lines.length} lines)` : ''}`);
+            console.log(lines.slice(-120).join('\n'));
+        }
+    }
+
+    // Ends everything. Throws when a node did not end by itself with 0, or a sanitizer found something.
+    async down() {
+        await Promise.all(this.others.map((other) => other.stop('SIGKILL')));
+        const ends = await Promise.all([...this.nodes.values()].map((node) => node.stop()));
+        await this.redis?.stop();
+        const names = [...this.nodes.keys()];
+        const wrong = names.flatMap((name, i) => [
+            ...(ends[i].status === 0 || this.nodes.get(name).expected ? [] : [`${name} ended with ${JSON.stringify(ends[i])}`]),
+            ...sanitizerReports(this.nodes.get(name).output()).map((line) => `${name}: ${line}`)]);
+        if (wrong.length) throw new Error(wrong.join('\n'));
+    }
+
+    remove() {
+        rmSync(this.dir, { recursive: true, force: true });
+    }
+}
+
+function roleOf(name) {
+    return name.split('-')[0];
+}
+
+function overlay(config, more) {
+    const whole = { ...config };
+    for (const [section, keys] of Object.entries(more ?? {})) whole[section] = { ...whole[section], ...keys };
+    return whole;
+}
+
+// Two levels are all that there is; JSON's values are YAML's.
+function toYaml(config) {
+    return Object.entries(config).map(([section, keys]) =>
+        `${section}:\n${Object.entries(keys).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}\n`).join('')}`).join('');
+}
+
+function sanitizerReports(text) {
+    return text.split('\n').filter((line) => /AddressSanitizer|LeakSanitizer|runtime error:|ThreadSanitizer/.test(line));
+}
