@@ -25,6 +25,12 @@ const socket = `unix://${workDir}/docker.sock`;
 const dockerEnv = { DOCKER_HOST: socket, DOCKER_CONFIG: workDir };
 // Debian's own client can do BuildKit; another one in the path may lack the plugin for it.
 const client = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
+// Where this host reaches the npm registry by authorities of its own, the base image knows them too.
+const authorities = process.env.NODE_EXTRA_CA_CERTS;
+const trust = {
+    bootstrap: authorities ? [`--customize-hook=copy-in "${authorities}" /etc/ssl`] : [],
+    import: authorities ? ['--change', `ENV NODE_EXTRA_CA_CERTS=/etc/ssl/${path.basename(authorities)}`] : [],
+};
 
 let daemon = null;
 let composed = false;
@@ -96,9 +102,10 @@ async function makeBase() {
     if ((await docker('image', 'inspect', BASE)).status === 0) return;
     const archive = path.join(workDir, 'base.tar');
     const options = ['force-unsafe-io', ...['doc', 'man', 'info', 'locale', 'lintian'].map((d) => `path-exclude=/usr/share/${d}/*`)];
-    await must('mmdebstrap', ['--quiet', '--variant=minbase', ...options.map((o) => `--dpkgopt=${o}`), 'bookworm', archive],
+    await must('mmdebstrap', ['--quiet', '--variant=minbase', ...options.map((o) => `--dpkgopt=${o}`),
+        ...trust.bootstrap, 'bookworm', archive],
         { timeout_ms: 180_000 });
-    await must(client, ['import', archive, BASE], { env: dockerEnv, timeout_ms: 120_000 });
+    await must(client, ['import', ...trust.import, archive, BASE], { env: dockerEnv, timeout_ms: 120_000 });
     rmSync(archive);
 }
 
