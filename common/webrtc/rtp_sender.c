@@ -54,14 +54,6 @@ uint64_t rtp_segment_due_us(const struct rtp_segment *g, uint64_t ts_ticks)
 
 /* ---- segments --------------------------------------------------------------------------------------------- */
 
-/* The receiver begins with a roll-over counter of 0, so our 48-bit numbers do. Never 0 itself: one before is asked for. */
-static uint64_t first_index(uint16_t random)
-{
-    uint16_t seq = random & 0x7fff;
-
-    return seq ? seq : 1;
-}
-
 void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
 {
     memset(s, 0, sizeof(*s));
@@ -69,8 +61,8 @@ void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
     for (size_t i = 0; i < LEN(s->cfg.ext_id); i++)
         if (s->cfg.ext_id[i] > 14 && (!cfg->two_byte_ext || i == RTP_EXT_ABS_CAPTURE_TIME))
             s->cfg.ext_id[i] = 0; /* the one-byte form cannot carry it */
-    s->highest = first_index(cfg->first_seq) - 1;
-    s->rtx_next = first_index(cfg->first_rtx_seq);
+    s->highest = (cfg->first_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST - 1;
+    s->rtx_next = (cfg->first_rtx_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST;
     s->last_ts = (uint64_t)1 << 32 | cfg->first_ts;
     s->budget_bytes = BUDGET_FIRST_BYTES;
 }

@@ -69,7 +69,7 @@ struct rtp_sender_counters {
 struct rtp_sender {
     struct rtp_sender_cfg cfg;
     struct rtp_segment now, before; /* before: of the same epoch, for retransmissions */
-    uint64_t highest;             /* viewer's 64-bit number last given out; its SRTP index */
+    uint64_t highest;             /* viewer's 64-bit number last given out; the SRTP index is one roll-over less */
     uint64_t rtx_next;
     uint64_t last_ts, last_us, last_capture_us; /* the viewer's timestamp, sending and capture time of the highest */
     bool sent_any, running;
