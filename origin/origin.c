@@ -7,10 +7,12 @@
  *
  * What a worker of the origin has beside the node's own parts (common/node): an RTMP server and a WHIP server.
  */
+#include "http/forward.h"
 #include "node/facts.h"
 #include "node/node.h"
 #include "origin/rtmp.h"
 #include "origin/transcode.h"
+#include "origin/whip.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,8 +21,31 @@
 
 struct origin {
     struct rtmp *rtmp;
+    struct whip *whip;
     struct transcoders *transcoders;
 };
+
+/* ---- Requests for other workers: sessions of theirs, POSTs of streams whose home they are ------------------------ */
+
+static void on_forwarded(struct http_exchange *x, void *arg)
+{
+    struct node_worker *there = arg;
+    struct origin *o = there->role;
+
+    whip_on_request(o->whip, x);
+}
+
+static bool forward(void *arg, struct http_exchange *x, unsigned index)
+{
+    struct node_worker *there = node_worker_at(arg, index);
+
+    if (!there)
+        return false;
+    http_forward(x, there->worker, on_forwarded, there);
+    return true;
+}
+
+/* ---- Opening and closing ------------------------------------------------------------------------------------------- */
 
 /* A stream of which this worker is home has been published: its derived tracks are made here, when wanted. */
 static void on_published(void *arg, struct router *router)
@@ -30,21 +55,26 @@ static void on_published(void *arg, struct router *router)
     transcoders_watch(o->transcoders, router);
 }
 
-static int origin_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
+static int open_servers(struct node_worker *w, struct origin *o, char *error)
 {
-    struct origin *o = calloc(1, sizeof(*o));
-    struct rtmp_cfg rtmp = {.listen = w->config->rtmp.listen,
+    const struct config *c = w->config;
+    struct whip_cfg whip = {.http = w->http,
+                            .relay = w->relay,
+                            .endpoint = w->rtc,
+                            .index = w->index,
+                            .audio_transcode = c->publish.audio_transcode,
+                            .forward = forward,
+                            .arg = w};
+    struct rtmp_cfg rtmp = {.listen = c->rtmp.listen,
                             .reuse_port = true,
                             .relay = w->relay,
-                            .audio_transcode = w->config->publish.audio_transcode};
+                            .audio_transcode = c->publish.audio_transcode};
     char text[ADDR_TEXT_CAP];
 
-    w->role = o;
-    if (!o || transcoders_create(&o->transcoders, relay_pool(w->relay)) != 0) {
+    if (whip_open(&o->whip, &whip) != 0) {
         snprintf(error, CONFIG_ERROR_CAP, "out of memory");
         return -1;
     }
-    relay_on_published(w->relay, on_published, o);
     int err = rtmp_open(&o->rtmp, w->worker, &rtmp);
     if (err == 0)
         return 0;
@@ -52,10 +82,25 @@ static int origin_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
     return -1;
 }
 
+static int origin_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
+{
+    struct origin *o = calloc(1, sizeof(*o));
+
+    w->role = o;
+    if (!o || transcoders_create(&o->transcoders, relay_pool(w->relay)) != 0) {
+        snprintf(error, CONFIG_ERROR_CAP, "out of memory");
+        return -1;
+    }
+    relay_on_published(w->relay, on_published, o);
+    return open_servers(w, o, error);
+}
+
 static void origin_close(struct node_worker *w)
 {
     struct origin *o = w->role;
 
+    whip_close(&o->whip); /* answers those who wait, so before the server */
+    http_server_close(&w->http);
     rtmp_close(&o->rtmp);
     relay_on_published(w->relay, NULL, NULL);
     transcoders_destroy(&o->transcoders);
@@ -76,10 +121,39 @@ static void add_rtmp_session(void *arg, const struct rtmp_session_facts *f)
     json_array_append_new(arg, o);
 }
 
+static void add_whip_session(void *arg, const struct whip_facts *f)
+{
+    json_t *o = facts_session("whip", f->id, f->stream, &f->http_peer, f->started_unix_us), *tracks = json_array();
+    struct whip_media_counters sum = {0};
+
+    for (size_t i = 0; i < f->media.n_tracks; i++) {
+        const struct whip_track_facts *t = &f->media.tracks[i];
+        json_array_append_new(tracks, json_string(codec_name(t->codec)));
+        sum.packets += t->counters.packets;
+        sum.bytes += t->counters.bytes;
+        sum.lost += t->counters.lost;
+        sum.recovered += t->counters.recovered;
+        sum.nacked += t->counters.nacked;
+        sum.plis += t->counters.plis;
+    }
+    facts_text(o, "state", f->live ? "publishing" : "connecting");
+    facts_address(o, "media_peer", &f->peer);
+    facts_text(o, "srtp", f->profile);
+    json_object_set_new(o, "codecs", tracks);
+    facts_number(o, "packets", sum.packets);
+    facts_number(o, "bytes", sum.bytes);
+    facts_number(o, "lost", sum.lost);
+    facts_number(o, "recovered", sum.recovered);
+    facts_number(o, "nacked", sum.nacked);
+    facts_number(o, "plis", sum.plis);
+    json_array_append_new(arg, o);
+}
+
 static void origin_sessions(struct node_worker *w, json_t *array)
 {
     struct origin *o = w->role;
 
+    whip_each(o->whip, add_whip_session, array);
     rtmp_each(o->rtmp, add_rtmp_session, array);
 }
 
@@ -94,6 +168,7 @@ static void origin_facts(struct node_worker *w, struct role_facts *out)
 {
     struct origin *o = w->role;
 
+    out->publishers = (unsigned)whip_publishers(o->whip);
     rtmp_each(o->rtmp, count_rtmp, out);
 }
 
@@ -101,12 +176,34 @@ static const struct metric m_publishes = {"millrace_publishes_total", "Publishin
 static const struct metric m_transcodes = {"millrace_transcodes", "Audio tracks being transcoded now", METRIC_GAUGE};
 static const struct metric m_refused = {"millrace_publish_refusals_total", "Publishings refused, by cause", METRIC_COUNTER};
 
+static void origin_whip_metrics(struct origin *o, struct metrics *m)
+{
+    const struct whip_counters *c = whip_counters(o->whip);
+    struct whip_media_counters t = {0};
+
+    whip_totals(o->whip, &t);
+    metrics_add(m, &m_publishes, "kind=\"whip\"", (double)c->publishes);
+    metrics_add(m, &m_refused, "kind=\"whip\",cause=\"taken\"", (double)c->taken);
+    metrics_add(m, &m_refused, "kind=\"whip\",cause=\"bad_request\"", (double)c->bad_requests);
+    metrics_add(m, &m_refused, "kind=\"whip\",cause=\"overload\"", (double)c->overloaded);
+    metrics_add(m, &metric_packets_received, "transport=\"webrtc\"", (double)t.packets);
+    metrics_add(m, &metric_bytes_received, "transport=\"webrtc\"", (double)t.bytes);
+    metrics_add(m, &metric_lost, "transport=\"webrtc\"", (double)t.lost);
+    metrics_add(m, &metric_recovered, "transport=\"webrtc\"", (double)t.recovered);
+    metrics_add(m, &metric_dropped, "where=\"whip_pool\"", (double)t.dropped_pool);
+    metrics_add(m, &metric_bad_input, "protocol=\"whip\"", (double)c->bad_requests);
+    metrics_add(m, &metric_bad_input, "protocol=\"rtp\"",
+                (double)(t.bad_rtp + t.bad_payload + t.oversize + t.strangers));
+    metrics_add(m, &metric_bad_input, "protocol=\"rtcp\"", (double)t.bad_rtcp);
+}
+
 static void origin_metrics(struct node_worker *w, struct metrics *m)
 {
     struct origin *o = w->role;
     const struct rtmp_counters *c = rtmp_counters(o->rtmp);
     char label[64];
 
+    origin_whip_metrics(o, m);
     metrics_add(m, &m_publishes, "kind=\"rtmp\"", (double)c->publishes);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"taken\"", (double)c->refused_taken);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"name\"", (double)c->refused_name);
