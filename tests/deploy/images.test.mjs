@@ -28,8 +28,8 @@ const client = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 // Where this host reaches the npm registry by authorities of its own, the base image knows them too.
 const authorities = process.env.NODE_EXTRA_CA_CERTS;
 const trust = {
-    bootstrap: authorities ? [`--customize-hook=copy-in "${authorities}" /etc/ssl`] : [],
-    import: authorities ? ['--change', `ENV NODE_EXTRA_CA_CERTS=/etc/ssl/${path.basename(authorities)}`] : [],
+    bootstrap: authorities ? [`--customize-hook=copy-in "${authorities}" /etc`] : [],
+    import: authorities ? ['--change', `ENV NODE_EXTRA_CA_CERTS=/etc/${path.basename(authorities)}`] : [],
 };
 
 let daemon = null;
