@@ -14,7 +14,7 @@ enum {
     REPORT_US = 1000000,           /* RFC 3550 s6.2 allows far more often than each 5 s at these bitrates */
     NACK_BATCH = 64,               /* numbers a NACK packet: at most 64 * 4 bytes */
     SILENT_US = 1000000,           /* a track that sends nothing (muted) has no keyframe to give */
-    STRANGERS_A_CHANGE = WHIP_STRANGERS_MAX / 100, /* who changes its sources a hundred times is no publisher */
+    STRANGERS_A_CHANGE = WHIP_STRANGERS_MAX / 20, /* who changes its sources twenty times is no publisher */
 };
 
 _Static_assert(65536 % WHIP_RECENT == 0, "numbers wrap on the ring's border");

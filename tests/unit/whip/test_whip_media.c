@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A publisher's RTP into packets, packet by packet; and the feedback it gets. */
+#include "origin/whip_media.h"
+
+#include "unit/wire/exact.h"
+#include "wire/rtp_ext.h"
+#include "wire/rtp_write.h"
+
+enum { VIDEO_PT = 96, RTX_PT = 97, AUDIO_PT = 111, VIDEO_SSRC = 1000, RTX_SSRC = 1001, AUDIO_SSRC = 2000 };
+
+struct fixture {
+    struct whip_media *media;
+    struct pool *pool;
+    uint64_t now_us, unix_us;
+    size_t n_packets, n_rtcp, n_sources;
+    struct packet *packets[64];
+    uint8_t rtcp[16][WHIP_RTCP_CAP];
+    size_t rtcp_len[16];
+};
+
+static void push(void *arg, struct packet *p)
+{
+    struct fixture *f = arg;
+
+    assert_true(f->n_packets < LEN(f->packets));
+    f->packets[f->n_packets++] = p;
+}
+
+static void on_source(void *arg)
+{
+    ((struct fixture *)arg)->n_sources++;
+}
+
+static void send_rtcp(void *arg, const uint8_t *pkt, size_t len)
+{
+    struct fixture *f = arg;
+
+    assert_true(f->n_rtcp < LEN(f->rtcp));
+    assert_int_equal(rtcp_compound_check(pkt, len, false), RTCP_OK);
+    memcpy(f->rtcp[f->n_rtcp], pkt, len);
+    f->rtcp_len[f->n_rtcp++] = len;
+}
+
+static const struct whip_media_ops ops = {.push = push, .on_source = on_source, .send_rtcp = send_rtcp};
+
+static void fixture_init(struct fixture *f, enum codec video)
+{
+    *f = (struct fixture){.now_us = 1000000000, .unix_us = 1700000000000000};
+    f->media = malloc(sizeof(*f->media));
+    assert_non_null(f->media);
+    assert_int_equal(packet_pool_create(&f->pool, 128), 0);
+    struct whip_media_cfg cfg = {.ops = &ops, .arg = f, .pool = f->pool, .stream = "live/test", .n_tracks = 2};
+    cfg.tracks[0] = (struct whip_track_cfg){.facts = {.codec = CODEC_OPUS, .clock_hz = 48000, .n_layers = 1},
+                                            .index = 0, .pt = AUDIO_PT, .ssrc = AUDIO_SSRC};
+    cfg.tracks[1] = (struct whip_track_cfg){.facts = {.codec = video, .clock_hz = 90000, .n_layers = 1},
+                                            .index = 1, .pt = VIDEO_PT, .rtx_pt = RTX_PT, .ssrc = VIDEO_SSRC,
+                                            .rtx_ssrc = RTX_SSRC, .nack = true, .pli = true};
+    cfg.tracks[0].ext_id[RTP_EXT_AUDIO_LEVEL] = 1;
+    cfg.tracks[1].ext_id[RTP_EXT_TRANSPORT_CC] = 3;
+    cfg.tracks[1].ext_id[RTP_EXT_VIDEO_ORIENTATION] = 13;
+    cfg.tracks[1].ext_id[RTP_EXT_MID] = 4;
+    whip_media_init(f->media, &cfg, f->now_us);
+}
+
+static void fixture_fini(struct fixture *f)
+{
+    for (size_t i = 0; i < f->n_packets; i++)
+        packet_unref(&f->packets[i]);
+    pool_destroy(&f->pool);
+    free(f->media);
+}
+
+struct sent {
+    uint8_t pt;
+    uint32_t ssrc;
+    uint16_t seq;
+    uint32_t ts;
+    bool marker;
+    const char *payload;
+    size_t payload_len;
+    const uint8_t *ext;
+    size_t ext_len;
+};
+
+static void deliver(struct fixture *f, const struct sent *s)
+{
+    uint8_t buf[2000];
+    struct rtp_header h = {.ext = s->ext, .ext_len = s->ext_len, .ext_profile = RTP_EXT_PROFILE_ONE_BYTE, .ts_ticks = s->ts,
+                           .ssrc = s->ssrc, .seq = s->seq, .pt = s->pt, .marker = s->marker};
+    int n = rtp_header_write(buf, sizeof(buf), &h);
+
+    assert_true(n > 0);
+    if (s->payload_len)
+        memcpy(buf + n, s->payload, s->payload_len);
+    uint8_t *exact = exact_dup(buf, (size_t)n + s->payload_len);
+    whip_media_on_rtp(f->media, exact, (size_t)n + s->payload_len, f->now_us, f->unix_us);
+    free(exact);
+    f->now_us += 1000;
+    f->unix_us += 1000;
+}
+
+static void video(struct fixture *f, uint16_t seq, uint32_t ts, bool marker, const char *payload, size_t len)
+{
+    deliver(f, &(struct sent){.pt = VIDEO_PT, .ssrc = VIDEO_SSRC, .seq = seq, .ts = ts, .marker = marker, .payload = payload,
+                              .payload_len = len});
+}
+
+/* ---- Frames ------------------------------------------------------------------------------------------------------ */
+
+#define H264_SPS "\x67\x42\xe0\x1f"
+#define H264_PPS "\x68\xce\x3c\x80"
+#define H264_IDR_START "\x7c\x85\x88"  /* FU-A, S, type 5 */
+#define H264_IDR_END "\x7c\x45\x11"    /* FU-A, E */
+#define H264_SLICE "\x61\x9a\x00"
+#define H264_SLICE_UNUSED "\x01\x9a\x00" /* nal_ref_idc 0 */
+#define K PACKET_KEYFRAME
+#define S PACKET_FRAME_START
+#define E (PACKET_FRAME_END | PACKET_MARKER)
+
+struct row {
+    const char *name;
+    uint16_t seq;
+    uint32_t ts;
+    bool marker;
+    const char *payload;
+    size_t len;
+    unsigned flags;
+};
+#define ROW(name, seq, ts, marker, payload, flags) {name, seq, ts, marker, payload, sizeof(payload) - 1, flags}
+
+static void check_rows(enum codec codec, const struct row *rows, size_t n)
+{
+    struct fixture f;
+
+    fixture_init(&f, codec);
+    for (size_t i = 0; i < n; i++) {
+        video(&f, rows[i].seq, rows[i].ts, rows[i].marker, rows[i].payload, rows[i].len);
+        assert_int_equal(f.n_packets, i + 1);
+        const struct packet *p = f.packets[i];
+        print_message("%s\n", rows[i].name);
+        assert_int_equal(p->flags, rows[i].flags);
+        assert_int_equal(p->track, 1);
+        assert_int_equal(p->layer, 0);
+        assert_int_equal(p->seq & 0xffff, rows[i].seq);
+        assert_true(p->seq >= PACKET_SEQ_FIRST);
+        assert_int_equal((uint32_t)p->ts_ticks, rows[i].ts);
+        assert_int_equal(p->cts_ticks, 0);
+        assert_int_equal(p->payload_len, rows[i].len);
+        assert_memory_equal(packet_payload(p), rows[i].payload, rows[i].len);
+    }
+    fixture_fini(&f);
+}
+
+static void h264_frames_begin_at_a_new_timestamp_and_keyframes_are_marked_to_their_end(void **state)
+{
+    static const struct row rows[] = {
+        ROW("SPS", 10, 9000, false, H264_SPS, S | K),
+        ROW("PPS: looks like a start, is none", 11, 9000, false, H264_PPS, K),
+        ROW("IDR, first fragment", 12, 9000, false, H264_IDR_START, K),
+        ROW("IDR, last fragment", 13, 9000, true, H264_IDR_END, K | E),
+        ROW("a slice", 14, 12000, true, H264_SLICE, S | E),
+        ROW("a slice that nobody refers to", 15, 15000, true, H264_SLICE_UNUSED, S | E | PACKET_DISCARDABLE),
+        ROW("a packet is missing before: the payload's word counts", 17, 18000, true, H264_SLICE, S | E),
+    };
+
+    (void)state;
+    check_rows(CODEC_H264, rows, LEN(rows));
+}
+
+static void vp8_frames_begin_where_the_payload_says(void **state)
+{
+    static const struct row rows[] = {
+        ROW("keyframe, first packet", 10, 9000, false, "\x10\x10\x00\x00\x9d\x01\x2a\x40\x01\xf0\x00", S | K),
+        ROW("keyframe, second packet", 11, 9000, true, "\x00zz", K | E),
+        ROW("interframe", 12, 12000, true, "\x10\x11\x00\x00", S | E),
+        ROW("interframe that nobody refers to", 13, 15000, true, "\x30\x11\x00\x00", S | E | PACKET_DISCARDABLE),
+    };
+
+    (void)state;
+    check_rows(CODEC_VP8, rows, LEN(rows));
+}
+
+static void a_late_packet_of_a_keyframe_is_known_by_its_timestamp(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 10, 9000, false, H264_SPS, 4);
+    video(&f, 11, 9000, false, H264_PPS, 4);
+    video(&f, 13, 9000, true, H264_IDR_END, 3);
+    video(&f, 14, 12000, true, H264_SLICE, 3);
+    video(&f, 12, 9000, false, H264_IDR_START, 3);
+    assert_int_equal(f.n_packets, 5);
+    assert_int_equal(f.packets[4]->flags, K);
+    assert_int_equal(f.packets[4]->seq + 2, f.packets[3]->seq);
+    fixture_fini(&f);
+}
+
+static void audio_packets_are_whole_frames(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    deliver(&f, &(struct sent){.pt = AUDIO_PT, .ssrc = AUDIO_SSRC, .seq = 65535, .ts = 960, .payload = "\x78opus", .payload_len = 5});
+    deliver(&f, &(struct sent){.pt = AUDIO_PT, .ssrc = AUDIO_SSRC, .seq = 0, .ts = 1920, .payload = "\x78opus", .payload_len = 5});
+    assert_int_equal(f.n_packets, 2);
+    assert_int_equal(f.packets[0]->flags, S | K | PACKET_FRAME_END);
+    assert_int_equal(f.packets[0]->track, 0);
+    assert_int_equal(f.packets[1]->seq, f.packets[0]->seq + 1); /* over the roll-over */
+    assert_int_equal(f.packets[1]->ts_ticks, f.packets[0]->ts_ticks + 960);
+    assert_true(f.packets[1]->capture_us > f.packets[0]->capture_us);
+    fixture_fini(&f);
+}
+
+static void b_frames_are_noticed(void **state)
+{
+    struct fixture f;
+    struct whip_media_facts facts;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 10, 9000, true, H264_SLICE, 3);
+    video(&f, 11, 18000, true, H264_SLICE, 3);
+    whip_media_facts(f.media, f.now_us, &facts);
+    assert_false(facts.tracks[1].b_frames);
+    video(&f, 12, 12000, true, H264_SLICE_UNUSED, 3);
+    whip_media_facts(f.media, f.now_us, &facts);
+    assert_true(facts.tracks[1].b_frames);
+    fixture_fini(&f);
+}
+
+/* ---- Extensions, RTX, what is refused -------------------------------------------------------------------------------- */
+
+static void extensions_that_mean_something_beyond_the_hop_go_on_in_cluster_form(void **state)
+{
+    struct fixture f;
+    uint8_t block[32];
+    struct rtp_ext_writer w = rtp_ext_writer_init(block, sizeof(block), false);
+
+    (void)state;
+    fixture_init(&f, CODEC_VP8);
+    rtp_ext_write(&w, 3, (const uint8_t *)"\0\7", 2); /* transport-cc: this hop's */
+    rtp_ext_write(&w, 13, (const uint8_t *)"\1", 1);   /* orientation */
+    rtp_ext_write(&w, 4, (const uint8_t *)"1", 1);     /* mid: this hop's */
+    int n = rtp_ext_writer_finish(&w);
+    assert_true(n > 0);
+    deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = VIDEO_SSRC, .seq = 1, .ts = 1, .payload = "\x10\x11\0\0", .payload_len = 4,
+                               .ext = block, .ext_len = (size_t)n});
+    assert_int_equal(f.n_packets, 1);
+    assert_int_equal(f.packets[0]->ext_len, 3);
+    assert_memory_equal(f.packets[0]->bytes, ((uint8_t[]){PACKET_EXT_VIDEO_ORIENTATION, 1, 1}), 3);
+    assert_memory_equal(packet_payload(f.packets[0]), "\x10\x11\0\0", 4);
+    fixture_fini(&f);
+}
+
+static void a_retransmission_takes_the_place_of_what_was_lost(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 10, 9000, true, H264_SLICE, 3);
+    video(&f, 12, 15000, true, H264_SLICE, 3);
+    f.now_us += 20000;
+    assert_true(whip_media_due_us(f.media) <= f.now_us);
+    whip_media_poll(f.media, f.now_us);
+    assert_int_equal(f.n_rtcp, 1);
+    deliver(&f, &(struct sent){.pt = RTX_PT, .ssrc = RTX_SSRC, .seq = 500, .ts = 12000, .marker = true,
+                               .payload = "\0\x0b" H264_SLICE, .payload_len = 5});
+    assert_int_equal(f.n_packets, 3);
+    assert_int_equal(f.packets[2]->seq, f.packets[0]->seq + 1);
+    assert_int_equal(f.packets[2]->payload_len, 3);
+    struct whip_media_counters c = {0};
+    whip_media_count(f.media, &c);
+    assert_int_equal(c.nacked, 1);
+    assert_int_equal(c.recovered, 1);
+    assert_int_equal(c.lost, 0);
+    /* Once more, and a bare probe: nothing new. */
+    deliver(&f, &(struct sent){.pt = RTX_PT, .ssrc = RTX_SSRC, .seq = 501, .ts = 12000, .marker = true,
+                               .payload = "\0\x0b" H264_SLICE, .payload_len = 5});
+    deliver(&f, &(struct sent){.pt = RTX_PT, .ssrc = RTX_SSRC, .seq = 502, .ts = 12000});
+    assert_int_equal(f.n_packets, 3);
+    fixture_fini(&f);
+}
+
+static void what_is_not_agreed_on_or_broken_is_counted_and_dropped(void **state)
+{
+    struct fixture f;
+    char big[PACKET_PAYLOAD_MAX + 1] = H264_SLICE;
+    struct whip_media_counters c = {0};
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 10, 9000, true, big, sizeof(big));
+    video(&f, 11, 9000, true, "\x7c", 1); /* FU-A without its header */
+    deliver(&f, &(struct sent){.pt = 50, .ssrc = 1, .seq = 1, .ts = 1, .payload = "x", .payload_len = 1});
+    whip_media_on_rtp(f.media, (const uint8_t *)"\x80", 1, f.now_us, f.unix_us);
+    whip_media_on_rtcp(f.media, (const uint8_t *)"\x80\xc8\0\x09", 4, f.now_us, f.unix_us);
+    video(&f, 12, 9000, true, H264_SLICE, 3);
+    video(&f, 12, 9000, true, H264_SLICE, 3);
+    whip_media_count(f.media, &c);
+    assert_int_equal(f.n_packets, 1);
+    assert_int_equal(c.oversize, 1);
+    assert_int_equal(c.bad_payload, 1);
+    assert_int_equal(c.strangers, 1);
+    assert_int_equal(c.bad_rtp, 1);
+    assert_int_equal(c.bad_rtcp, 1);
+    assert_int_equal(c.duplicates, 1);
+    fixture_fini(&f);
+}
+
+static void padding_keeps_its_place_in_the_sequence(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 10, 9000, true, H264_SLICE, 3);
+    video(&f, 11, 9000, false, NULL, 0);
+    video(&f, 12, 12000, true, H264_SLICE, 3);
+    assert_int_equal(f.n_packets, 3);
+    assert_int_equal(f.packets[1]->flags, PACKET_PADDING);
+    assert_int_equal(f.packets[1]->payload_len, 0);
+    assert_int_equal(f.packets[2]->flags, S | E);
+    fixture_fini(&f);
+}
+
+static void an_exhausted_pool_is_a_counted_drop(void **state)
+{
+    struct fixture f;
+    struct pool *small;
+    struct whip_media_counters c = {0};
+    uint16_t seq = 0;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    assert_int_equal(packet_pool_create(&small, 1), 0);
+    f.media->cfg.pool = small;
+    while (c.dropped_pool == 0 && seq < 1000) {
+        video(&f, seq, (uint32_t)seq * 3000, true, H264_SLICE, 3);
+        seq++;
+        if (f.n_packets == LEN(f.packets)) /* a slab has more than one */
+            break;
+        c = (struct whip_media_counters){0};
+        whip_media_count(f.media, &c);
+    }
+    if (f.n_packets < LEN(f.packets))
+        assert_int_equal(c.dropped_pool, 1);
+    for (size_t i = 0; i < f.n_packets; i++)
+        packet_unref(&f.packets[i]);
+    f.n_packets = 0;
+    pool_destroy(&small);
+    fixture_fini(&f);
+}
+
+static void a_new_source_begins_a_new_epoch(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 10, 9000, true, H264_SLICE, 3);
+    assert_int_equal(f.n_sources, 0);
+    deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = 77, .seq = 40000, .ts = 5, .marker = true, .payload = H264_SLICE,
+                               .payload_len = 3});
+    assert_int_equal(f.n_sources, 1);
+    assert_int_equal(f.n_packets, 2);
+    /* Who changes for ever is no publisher. */
+    for (uint32_t i = 0; i < 200 && !whip_media_abused(f.media); i++) {
+        packet_unref(&f.packets[--f.n_packets]);
+        deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = 100 + i, .seq = 1, .ts = 5, .marker = true, .payload = H264_SLICE,
+                                   .payload_len = 3});
+    }
+    assert_true(whip_media_abused(f.media));
+    fixture_fini(&f);
+}
+
+/* ---- Feedback ------------------------------------------------------------------------------------------------------------ */
+
+static bool find_rtcp(const struct fixture *f, size_t i, uint8_t type, uint8_t count, struct rtcp_packet *out)
+{
+    struct rtcp_walk walk = rtcp_walk_init(f->rtcp[i], f->rtcp_len[i]);
+
+    while (rtcp_walk_next(&walk, out) > 0)
+        if (out->type == type && (count == 255 || out->count == count))
+            return true;
+    return false;
+}
+
+static void a_lost_number_is_asked_for(void **state)
+{
+    struct fixture f;
+    struct rtcp_packet p;
+    struct rtcp_nack nack;
+    uint16_t seq;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 65534, 9000, true, H264_SLICE, 3);
+    video(&f, 1, 18000, true, H264_SLICE, 3);
+    f.now_us += 20000;
+    whip_media_poll(f.media, f.now_us);
+    assert_int_equal(f.n_rtcp, 1);
+    assert_true(find_rtcp(&f, 0, RTCP_RTPFB, RTCP_RTPFB_NACK, &p));
+    assert_int_equal(rtcp_nack_parse(&nack, &p), RTCP_OK);
+    assert_int_equal(nack.media_ssrc, VIDEO_SSRC);
+    assert_true(rtcp_nack_next(&nack, &seq));
+    assert_int_equal(seq, 65535);
+    assert_true(rtcp_nack_next(&nack, &seq));
+    assert_int_equal(seq, 0);
+    assert_false(rtcp_nack_next(&nack, &seq));
+    fixture_fini(&f);
+}
+
+static void a_keyframe_is_asked_for_once_until_the_round_trip_is_over(void **state)
+{
+    struct fixture f;
+    struct rtcp_packet p;
+    struct rtcp_pli pli;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    whip_media_need_keyframe(f.media, 0); /* audio has none */
+    whip_media_need_keyframe(f.media, 1);
+    assert_true(whip_media_due_us(f.media) <= f.now_us);
+    whip_media_poll(f.media, f.now_us);
+    assert_int_equal(f.n_rtcp, 1);
+    assert_true(find_rtcp(&f, 0, RTCP_PSFB, RTCP_PSFB_PLI, &p));
+    assert_int_equal(rtcp_pli_parse(&pli, &p), RTCP_OK);
+    assert_int_equal(pli.media_ssrc, VIDEO_SSRC);
+    whip_media_need_keyframe(f.media, 1);
+    f.now_us += 100000;
+    whip_media_poll(f.media, f.now_us);
+    assert_int_equal(f.n_rtcp, 1);
+    f.now_us += 400000;
+    whip_media_poll(f.media, f.now_us);
+    assert_int_equal(f.n_rtcp, 2);
+    fixture_fini(&f);
+}
+
+static void a_keyframe_too_long_ago_is_asked_for_while_media_comes(void **state)
+{
+    struct fixture f;
+    struct whip_media_counters c = {0};
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 10, 9000, true, H264_SPS, 4);
+    f.now_us += 3900000;
+    video(&f, 11, 12000, true, H264_SLICE, 3);
+    whip_media_poll(f.media, f.now_us);
+    whip_media_count(f.media, &c);
+    assert_int_equal(c.plis, 0);
+    f.now_us += 200000;
+    whip_media_poll(f.media, f.now_us);
+    f.now_us += 5000000; /* silence */
+    whip_media_poll(f.media, f.now_us);
+    c = (struct whip_media_counters){0};
+    whip_media_count(f.media, &c);
+    assert_int_equal(c.plis, 1);
+    fixture_fini(&f);
+}
+
+static void reports_come_each_second_with_a_block_a_source(void **state)
+{
+    struct fixture f;
+    struct rtcp_packet p;
+    struct rtcp_report r;
+    uint8_t sr[64];
+    struct writer w = writer_init(sr, sizeof(sr));
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    video(&f, 10, 9000, true, H264_SLICE, 3);
+    deliver(&f, &(struct sent){.pt = AUDIO_PT, .ssrc = AUDIO_SSRC, .seq = 1, .ts = 1, .payload = "\x78", .payload_len = 1});
+    struct rtcp_report sender = {.sender = true, .ssrc = VIDEO_SSRC, .ntp = ntp_of_unix_us(f.unix_us), .ts_ticks = 9000};
+    rtcp_report_write(&w, &sender);
+    whip_media_on_rtcp(f.media, sr, writer_len(&w), f.now_us, f.unix_us);
+    f.now_us += 1100000;
+    whip_media_poll(f.media, f.now_us);
+    assert_int_equal(f.n_rtcp, 1);
+    assert_true(find_rtcp(&f, 0, RTCP_RR, 255, &p));
+    assert_int_equal(rtcp_report_parse(&r, &p), RTCP_OK);
+    assert_int_equal(r.block_count, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_true(r.blocks[i].ssrc == (i ? VIDEO_SSRC : AUDIO_SSRC));
+        assert_int_equal(r.blocks[i].lost_total, 0);
+        assert_int_equal(r.blocks[i].lsr != 0, i == 1);
+    }
+    assert_in_range(r.blocks[1].dlsr, 65536, 65536 * 12 / 10);
+    assert_true(find_rtcp(&f, 0, RTCP_SDES, 255, &p));
+    assert_true(whip_media_due_us(f.media) > f.now_us + 400000);
+    fixture_fini(&f);
+}
+
+static void arrivals_are_told_each_100_ms(void **state)
+{
+    struct fixture f;
+    struct rtcp_packet p;
+    struct rtcp_twcc twcc;
+    struct rtcp_twcc_arrival a;
+    size_t n = 0, received = 0;
+
+    (void)state;
+    fixture_init(&f, CODEC_VP8);
+    for (uint16_t i = 0; i < 20; i++) {
+        uint8_t seq[2] = {0xff, (uint8_t)(0xf8 + i)}, block[8];
+        struct rtp_ext_writer w = rtp_ext_writer_init(block, sizeof(block), false);
+
+        rtp_ext_transport_cc_write(seq, (uint16_t)(0xfff8 + i));
+        rtp_ext_write(&w, 3, seq, 2);
+        int len = rtp_ext_writer_finish(&w);
+        if (i == 5)
+            continue; /* lost */
+        deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = VIDEO_SSRC, .seq = (uint16_t)(i - (i > 5)), .ts = i * 3000u, .marker = true,
+                                   .payload = "\x10\x11\0\0", .payload_len = 4, .ext = block, .ext_len = (size_t)len});
+    }
+    assert_int_equal(f.n_rtcp, 0);
+    f.now_us += 100000;
+    assert_true(whip_media_due_us(f.media) <= f.now_us);
+    whip_media_poll(f.media, f.now_us);
+    assert_int_equal(f.n_rtcp, 1);
+    assert_true(find_rtcp(&f, 0, RTCP_RTPFB, RTCP_RTPFB_TWCC, &p));
+    assert_int_equal(rtcp_twcc_parse(&twcc, &p), RTCP_OK);
+    assert_int_equal(twcc.base_seq, 0xfff8);
+    while (rtcp_twcc_next(&twcc, &a)) {
+        assert_int_equal(a.seq, (uint16_t)(0xfff8 + n));
+        assert_int_equal(a.received, n != 5);
+        received += a.received;
+        n++;
+    }
+    assert_int_equal(n, 20);
+    assert_int_equal(received, 19);
+    f.now_us += 200000; /* nothing new: nothing more */
+    whip_media_poll(f.media, f.now_us);
+    assert_int_equal(f.n_rtcp, 1);
+    fixture_fini(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(h264_frames_begin_at_a_new_timestamp_and_keyframes_are_marked_to_their_end),
+        cmocka_unit_test(vp8_frames_begin_where_the_payload_says),
+        cmocka_unit_test(a_late_packet_of_a_keyframe_is_known_by_its_timestamp),
+        cmocka_unit_test(audio_packets_are_whole_frames),
+        cmocka_unit_test(b_frames_are_noticed),
+        cmocka_unit_test(extensions_that_mean_something_beyond_the_hop_go_on_in_cluster_form),
+        cmocka_unit_test(a_retransmission_takes_the_place_of_what_was_lost),
+        cmocka_unit_test(what_is_not_agreed_on_or_broken_is_counted_and_dropped),
+        cmocka_unit_test(padding_keeps_its_place_in_the_sequence),
+        cmocka_unit_test(an_exhausted_pool_is_a_counted_drop),
+        cmocka_unit_test(a_new_source_begins_a_new_epoch),
+        cmocka_unit_test(a_lost_number_is_asked_for),
+        cmocka_unit_test(a_keyframe_is_asked_for_once_until_the_round_trip_is_over),
+        cmocka_unit_test(a_keyframe_too_long_ago_is_asked_for_while_media_comes),
+        cmocka_unit_test(reports_come_each_second_with_a_block_a_source),
+        cmocka_unit_test(arrivals_are_told_each_100_ms),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
