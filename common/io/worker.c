@@ -246,11 +246,6 @@ const char *worker_name(const struct worker *w)
     return w->cfg.name;
 }
 
-uv_loop_t *worker_loop(struct worker *w)
-{
-    return &w->loop;
-}
-
 uint64_t worker_now_us(const struct worker *w)
 {
     return clock_now(w->clock);

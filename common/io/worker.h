@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * worker.h - a thread with its own event loop, clock and mailbox; it shares nothing.
  *
- * A loop turn: sockets are read and timers run; then the turn hooks run, stage by stage; then the
- * thread waits. So everything that arrived in a turn is fanned out as one batch and leaves in as few
+ * A loop turn: sockets are read, mails and timers run; then the turn hooks run, stage by stage; then
+ * the thread waits. So everything that arrived in a turn is fanned out as one batch and leaves in as few
  * system calls as possible, and ingest is read before viewers are served.
  *
  * Thread: every function is the owner's alone, except worker_post. */
@@ -13,8 +13,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-
-typedef struct uv_loop_s uv_loop_t;
 
 struct worker;
 
@@ -42,8 +40,6 @@ void worker_stop(struct worker *w);
 
 unsigned worker_index(const struct worker *w);
 const char *worker_name(const struct worker *w);
-/* For common/io only. */
-uv_loop_t *worker_loop(struct worker *w);
 
 /* Monotonic time of this loop turn, cached. */
 uint64_t worker_now_us(const struct worker *w);
@@ -60,7 +56,8 @@ struct mail {
     void (*run)(struct mail *m, struct worker *receiver);
 };
 
-/* Any thread. Never blocks, never allocates; mails of one sender arrive in their order. */
+/* Any thread, the receiver's own too (from within a mail, timer or hook: it runs in the next turn, which
+ * comes at once). Never blocks, never allocates; mails of one sender arrive in their order. */
 void worker_post(struct worker *to, struct mail *m);
 
 /* ---- Turn hooks ------------------------------------------------------------------------------ */
@@ -78,7 +75,7 @@ struct turn_hook {
 };
 
 /* Set run and stage first. hook->run will be called once, at the end of this turn; arming twice is
- * once. A hook armed by a hook of the same or a later stage still runs in this turn. */
+ * once. A hook armed by a hook, of whatever stage, still runs in this turn, the lowest stage first. */
 void worker_arm(struct worker *w, struct turn_hook *hook);
 /* An armed hook that will not run after all (its owner closes). Harmless when not armed. The link of
  * a hook never armed must be list_init'ed or zero. */
