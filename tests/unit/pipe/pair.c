@@ -66,7 +66,8 @@ void __wrap_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, con
         memcpy(the_path.feedback, bytes, len);
         the_path.feedback_len = len;
     }
-    __real_pipe_tx_feedback(tx, bytes, len, from, now_us);
+    if (!the_path.deaf)
+        __real_pipe_tx_feedback(tx, bytes, len, from, now_us);
 }
 
 /* ---- The parent -------------------------------------------------------------------------------------------------- */

@@ -85,6 +85,7 @@ struct pair_path {
     /* whether the datagram, the first of its (SSRC, sequence), is lost; NULL: none is */
     bool (*lose)(uint32_t ssrc, uint16_t seq);
     size_t lost, differing; /* differing: retransmissions that are not the very same bytes */
+    bool deaf;              /* the parent hears no feedback at all */
     bool keep;              /* remember a datagram and a feedback */
     uint8_t datagram[1500], feedback[1500];
     size_t datagram_len, feedback_len;
