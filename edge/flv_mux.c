@@ -322,7 +322,7 @@ static void begin_epoch(struct flv_mux *m, const struct mux_track *x, const stru
         m->base_us = dts_us - FLV_FIRST_MS * 1000;
     uint64_t next_us = m->base_us + m->out_to_ms * (uint64_t)1000;
     int64_t on_us = (int64_t)(dts_us - next_us);
-    if (m->begun && (on_us < 0 || on_us > FLV_EPOCH_GAP_MS * 1000))
+    if (m->begun && (on_us < -FLV_JUMP_US || on_us > FLV_EPOCH_GAP_MS * 1000))
         shift_us = next_us + FLV_STEP_US - dts_us;
     for (unsigned i = 0; i < MEDIA; i++)
         m->tracks[i].timeline.shift_us = shift_us;

@@ -113,7 +113,8 @@ static void viewer_start(struct flv_viewer *v)
         viewer_answer_head(v);
         return;
     }
-    http_stream_begin(v->exchange, 200, "video/x-flv", false, on_drain, v);
+    /* Chunked, so that the stream's end can be told from a broken connection. */
+    http_stream_begin(v->exchange, 200, "video/x-flv", true, on_drain, v);
     v->state = FLV_LIVE;
     v->bursting = true;
     v->serial = flv_mux_serial(s->mux);
