@@ -68,8 +68,8 @@ static void ask(struct secure_scene *t, const char *request)
     text_fini(&t->got);
     text_push(&t->got, "", 0);
     t->closed = false;
-    assert_int_equal(
-        conn_connect(&t->conn, t->s.loop.w, &t->s.addr, t->client_ctx, "relay.example", &ops, t), 0);
+    assert_int_equal(conn_connect(&t->conn, t->s.loop.w, &t->s.addr, t->client_ctx, "relay.example", &ops, t),
+                     0);
     conn_write(t->conn, request, strlen(request));
     while (!t->closed)
         test_loop_run(&t->s.loop);
