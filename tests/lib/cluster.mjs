@@ -3,7 +3,7 @@
 // cluster.mjs - real nodes and a real redis-server in a folder of their own, for one test file.
 //
 //   const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: { relay: { linger_ms: 1000 } } });
-//   await cluster.use(async () => { ... });     // prints the nodes' logs when the body throws, then down()
+//   await cluster.use(test, async (t) => { ... });
 //
 // A node's name is its role, or its role and a region: origin, backbone, edge, edge-us. Its value is
 // configuration laid over what is made here.
@@ -160,22 +160,29 @@ export class Cluster {
         return background;
     }
 
-    async use(body) {
-        try {
-            await body(this);
-        } catch (error) {
-            this.printLogs();
-            await this.down().catch(() => {});
-            throw error;
-        }
-        try {
-            await this.down();
-        } catch (error) {
-            this.printLogs();
-            throw error;
-        } finally {
+    // Runs body as a test of node:test, then down(). Its argument's test() is that of node:test. Whatever fails,
+    // the nodes' logs are shown after it.
+    use(test, body) {
+        let failed = false;
+        const noting = (run) => async (...args) => {
+            try {
+                return await run(...args);
+            } catch (error) {
+                failed = true;
+                throw error;
+            }
+        };
+        const whole = noting(async (t) => {
+            try {
+                await body({ test: (name, ...rest) => t.test(name, ...rest.slice(0, -1), noting(rest.at(-1))) });
+            } finally {
+                await this.down();
+            }
+        });
+        return test(path.basename(process.argv[1]), whole).then(() => {
+            if (failed) this.printLogs();
             this.remove();
-        }
+        });
     }
 
     printLogs() {

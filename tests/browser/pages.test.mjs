@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// pages.test.mjs - the pages of every node, wide and on a phone, light and dark: no error, nothing wider than the
+// screen, and what they tell is true. Screenshots are kept for people. HTTP-FLV in the browser, too.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { close, launch, open, pageState, picturesGrow, screenshot, watch } from '../lib/browser.mjs';
+import { Cluster } from '../lib/cluster.mjs';
+import { publishLive } from '../lib/media.mjs';
+import { sourceDir, until } from '../lib/process.mjs';
+
+const STREAM = 'live/test';
+const SCREENS = [
+    ['wide', { width: 1280, height: 900, colorScheme: 'light' }],
+    ['phone', { width: 375, height: 812, colorScheme: 'dark' }],
+];
+
+const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {}, 'edge-us': {} });
+
+// No script failed, and nothing has to be scrolled sideways.
+async function isSound(page) {
+    assert.deepEqual(page.said.filter((line) => line.startsWith('error')), []);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, 'wider than the screen');
+}
+
+await cluster.use(test, async (t) => {
+    const browser = await launch(cluster);
+    publishLive(cluster, cluster.rtmp(STREAM));
+    await cluster.isLive('origin', STREAM);
+    const viewer = await watch(browser, cluster, STREAM); // someone for the others to count
+    await picturesGrow(viewer);
+
+    for (const [name, screen] of SCREENS) {
+        await t.test(`each node's own page (${name})`, async () => {
+            for (const node of cluster.names) {
+                const page = await open(browser, `${cluster.url(node)}/`, screen);
+                await page.waitForFunction((id) => document.querySelector('#title').innerText === id, node);
+                await page.waitForFunction((stream) => document.querySelector('#streams').innerText.includes(stream), STREAM);
+                for (const other of cluster.names) assert.match(await page.innerText('#nodes'), new RegExp(`^${other}$`, 'm'));
+                await isSound(page);
+                await screenshot(page, `index-${node}-${name}`);
+                await close(page);
+            }
+        });
+
+        await t.test(`cluster.html (${name})`, async () => {
+            const page = await open(browser, `${cluster.url('backbone')}/cluster.html`, screen);
+            await page.waitForFunction(() => document.querySelectorAll('.node [data-state=good]').length === 4);
+            await until('the way of the stream', 10_000, async () =>
+                /origin\s*→\s*backbone\s*→\s*edge/.test(await page.innerText('#streams')));
+            await isSound(page);
+            await screenshot(page, `cluster-${name}`);
+            await close(page);
+        });
+
+        await t.test(`watch.html by WebRTC (${name})`, async () => {
+            const page = await watch(browser, cluster, STREAM, screen);
+            await picturesGrow(page);
+            await page.waitForSelector('#overlay:not([hidden]) dl');
+            await page.waitForFunction(() => /\d+ fps/.test(document.querySelector('#overlay').innerText));
+            await isSound(page);
+            await screenshot(page, `watch-${name}`);
+            await close(page);
+        });
+
+        await t.test(`publish.html before it is used (${name})`, async () => {
+            const page = await open(browser, `${cluster.url('origin')}/publish.html`, screen);
+            await page.waitForFunction(() => document.querySelector('#node').innerText.startsWith('origin'));
+            await isSound(page);
+            await screenshot(page, `publish-${name}`);
+            await close(page);
+        });
+    }
+
+    const haveMpegts = existsSync(`${sourceDir}/web/node_modules/mpegts.js/dist/mpegts.js`);
+    await t.test('watch.html by HTTP-FLV', { skip: haveMpegts ? false : 'npm ci has not been run in web/' }, async () => {
+        const page = await watch(browser, cluster, STREAM, { via: 'flv' });
+        await pageState(page, 'live');
+        const frames = () => page.evaluate(() => document.querySelector('#video').getVideoPlaybackQuality().totalVideoFrames);
+        const before = await frames();
+        await until('pictures', 15_000, async () => (await frames()) > before + 45);
+        assert.equal((await cluster.sessions('edge', 'flv')).length, 1);
+        await isSound(page);
+        await screenshot(page, 'watch-flv');
+        await close(page);
+    });
+
+    await t.test('the figures and the viewer are those of the nodes', async () => {
+        assert.equal((await cluster.sessions('edge', 'whep')).length, 1, 'those who closed their page are gone');
+        await isSound(viewer);
+    });
+});

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// rtmp.test.mjs - ffmpeg by RTMP to a browser by WHEP: H.264 as it is, AAC as Opus; joins that get faster; a
+// publisher that goes and comes back under the same session.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { close, launch, pageState, picturesGrow, received, soundIsHeard, watch } from '../lib/browser.mjs';
+import { Cluster } from '../lib/cluster.mjs';
+import { publishLive } from '../lib/media.mjs';
+import { until } from '../lib/process.mjs';
+
+const STREAM = 'live/test';
+const JOINS = 3; // of each kind; medians are compared
+
+const cluster = await Cluster.up({
+    origin: {},
+    backbone: { relay: { linger_ms: 100 } },
+    edge: { relay: { linger_ms: 100 } },
+});
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+
+// Opens the watch page and resolves to it and the milliseconds to its first picture.
+async function join(browser) {
+    const page = await watch(browser, cluster, STREAM);
+    const { join_ms } = await until('the first picture', 15_000, async () => {
+        const now = await received(page);
+        return now.join_ms > 0 && now;
+    });
+    return { page, join_ms };
+}
+
+await cluster.use(test, async (t) => {
+    const browser = await launch(cluster);
+    let publisher = publishLive(cluster, cluster.rtmp(STREAM));
+    await cluster.isLive('origin', STREAM);
+
+    await t.test('H.264 is seen, AAC is heard as Opus, made once', async () => {
+        const viewer = await watch(browser, cluster, STREAM);
+        await picturesGrow(viewer);
+        const heard = await soundIsHeard(viewer);
+        assert.deepEqual(heard.codecs.sort(), ['audio/opus', 'video/H264']);
+        await close(viewer);
+    });
+
+    await t.test('the second viewer of an edge sees its first picture sooner than the first', async () => {
+        const cold = [];
+        const warm = [];
+        for (let i = 0; i < JOINS; i++) {
+            await until('the edge has let go of the stream', 10_000, async () => !(await cluster.stream('edge', STREAM)) &&
+                !(await cluster.stream('backbone', STREAM)));
+            const first = await join(browser);
+            const second = await join(browser);
+            cold.push(first.join_ms);
+            warm.push(second.join_ms);
+            await Promise.all([first.page, second.page].map(close));
+        }
+        console.log(`# first picture after ${Math.round(median(cold))} ms on a cold edge, ${Math.round(median(warm))} ms on a warm one`);
+        assert.ok(median(warm) < median(cold), `cold ${cold}, warm ${warm}`);
+    });
+
+    await t.test('the publisher is killed and comes back: the same session plays on', async () => {
+        const viewer = await watch(browser, cluster, STREAM);
+        await picturesGrow(viewer);
+        await viewer.evaluate(() => (globalThis.firstPc = globalThis.millrace.player.pc));
+
+        await publisher.stop('SIGKILL');
+        await pageState(viewer, 'waiting');
+        await viewer.waitForFunction(() => document.querySelector('#message').innerText.includes('publisher is away'));
+
+        publisher = publishLive(cluster, cluster.rtmp(STREAM));
+        await pageState(viewer, 'live');
+        const now = await picturesGrow(viewer, 45);
+        await soundIsHeard(viewer);
+        assert.equal(now.opened, 1);
+        assert.ok(await viewer.evaluate(() => globalThis.firstPc === globalThis.millrace.player.pc), 'the same connection');
+        assert.equal(now.video.freezeCount <= 1, true, 'the pause is the only freeze');
+        await close(viewer);
+    });
+});

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// whip.test.mjs - camera to viewer: publish.html (WHIP) through origin, backbone and edge to watch.html (WHEP).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { close, launch, open, pageState, picturesGrow, publish, screenshot, soundIsHeard, watch } from '../lib/browser.mjs';
+import { Cluster } from '../lib/cluster.mjs';
+
+const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} });
+
+await cluster.use(test, async (t) => {
+    const browser = await launch(cluster);
+
+    for (const codec of ['H264', 'VP8', 'VP9', 'AV1']) {
+        await t.test(`a camera by ${codec} and Opus is seen and heard`, async () => {
+            const publisher = await publish(browser, cluster, `live/${codec}`, { codec });
+            const viewer = await watch(browser, cluster, `live/${codec}`);
+            const seen = await picturesGrow(viewer);
+            const heard = await soundIsHeard(viewer);
+            assert.deepEqual(heard.codecs.sort(), ['audio/opus', `video/${codec}`]);
+            assert.equal(seen.opened, 1, 'in one session');
+            if (codec === 'H264') await screenshot(publisher, 'publish');
+            await close(viewer);
+            await close(publisher);
+        });
+    }
+
+    await t.test('a second publisher of a live name is told so, and the first plays on', async () => {
+        const first = await publish(browser, cluster, 'live/taken');
+        const second = await open(browser, `${cluster.url('origin')}/publish.html?stream=live/taken`,
+            { permissions: ['camera', 'microphone'] });
+        await second.click('#start');
+        await pageState(second, 'failed');
+        assert.match(await second.innerText('#notice'), /publish.*Choose another name/is);
+        await screenshot(second, 'publish-refused');
+        const viewer = await watch(browser, cluster, 'live/taken');
+        await picturesGrow(viewer);
+        await Promise.all([first, second, viewer].map(close));
+    });
+
+    await t.test('a viewer of a name that nobody publishes waits, and plays when somebody does', async () => {
+        const viewer = await watch(browser, cluster, 'live/later');
+        await pageState(viewer, 'waiting');
+        assert.match(await viewer.innerText('#message'), /Nobody publishes live\/later/);
+        await screenshot(viewer, 'watch-waiting');
+        const publisher = await publish(browser, cluster, 'live/later', { codec: 'VP8' });
+        await picturesGrow(viewer);
+        await close(publisher);
+        await close(viewer);
+    });
+});
