@@ -13,8 +13,8 @@
 #include "origin/transcode_tracks.h"
 
 enum {
-    BATCH_FRAMES = 64,              /* more than a second; jobs take milliseconds */
-    BATCH_BYTES = 64 << 10,
+    BATCH_FRAMES = 256,             /* 5 s: of a publisher that sends faster than it plays; else one or two */
+    BATCH_BYTES = 128 << 10,
     OUT_FRAMES = 2 * BATCH_FRAMES,  /* Opus frames are a little shorter than AAC's; silence makes more */
     REORDER_WAIT_US = 200000,       /* for a lost packet of a WHIP publisher */
 };

@@ -15,7 +15,7 @@
 enum {
     RATE_HZ = TRANSCODE_CLOCK_HZ,
     FOLLOW_TICKS = RATE_HZ / 1000,     /* off by less than a ms: rounding, let be */
-    GAP_TICKS = RATE_HZ / 25,          /* off by less than 40 ms: another clock; timestamps follow, sound stays */
+    GAP_TICKS = RATE_HZ / 100,         /* off by less than 10 ms: another clock; timestamps follow, sound stays */
     SILENCE_MAX_TICKS = RATE_HZ,       /* a longer gap is a jump */
     ENCODER_DELAY_FRAMES_MAX = 8,      /* frames that an encoder keeps before the first packet: aac one, opus none */
 };
@@ -107,6 +107,7 @@ int transcode_audio_create(struct transcode_audio **out, const struct transcode_
     if (!a)
         return TRANSCODE_ERR_MEMORY;
     a->cfg = *cfg;
+    av_log_set_level(AV_LOG_QUIET); /* its lines have no limit and no peer; we count and say what matters */
     int err = open_decoder(a);
     if (!err)
         err = open_encoder(a);
