@@ -12,6 +12,8 @@
 enum {
     LIVE_LEAD_MAX_US = 200000, /* live is believed to be this far ahead of the newest packet at most */
     KEYFRAME_AGAIN_US = 1000000, /* a publisher that did not hear of it is asked again */
+    AUDIO_BEHIND_US = 150000,    /* encoders, interleaving and transcoding stay below it */
+    AUDIO_WAIT_US = 1500000,     /* audio that is behind for longer is so for good: better late than none */
     REPORT_SOON_US = 50000,    /* once live: two reports make a receiver's clock line */
 };
 
@@ -257,10 +259,26 @@ static void on_pace(struct timer *t, uint64_t now)
 
 /* ---- the router's callbacks ----------------------------------------------------------------------------------- */
 
+/* Audio has no past: it begins at live. But a track that is made on demand, or that this node has only just asked for,
+ * begins with a run of what was before; sent, it would stay in the viewer's buffer as delay. */
+static bool audio_is_past(struct rtc_viewer *v, const struct packet *p, uint64_t now)
+{
+    uint64_t video_us, ts;
+
+    if (v->audio_waits_us == 0)
+        v->audio_waits_us = now;
+    if (v->video.codec == CODEC_NONE || !router_clock(v->consumer.router, v->video.track, &video_us, &ts))
+        return false;
+    return p->capture_us + AUDIO_BEHIND_US < video_us && now - v->audio_waits_us < AUDIO_WAIT_US;
+}
+
 static void push_audio(struct rtc_viewer *v, const struct packet *p, uint64_t now)
 {
-    if (!rtp_sender_running(&v->audio.sender))
-        start_sender(v, &v->audio, p, p->ts_ticks, 0); /* audio has no past: it begins at live */
+    if (!rtp_sender_running(&v->audio.sender)) {
+        if (audio_is_past(v, p, now))
+            return;
+        start_sender(v, &v->audio, p, p->ts_ticks, 0);
+    }
     send_packet(v, &v->audio, p, now);
 }
 
@@ -301,6 +319,7 @@ static void pause_sending(struct rtc_viewer *v)
     v->state = RTC_VIEWER_IDLE;
     v->ready = false;
     v->has_line = false;
+    v->audio_waits_us = 0;
 }
 
 static void on_tracks(struct consumer *c, const struct track_set *tracks)

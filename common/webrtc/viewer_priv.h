@@ -25,6 +25,7 @@ struct rtc_viewer {
     bool connected, ready;
     bool has_line;       /* line_us: the media time that is live, less the monotonic time */
     int64_t line_us;
+    uint64_t audio_waits_us; /* since when audio comes, if it has not begun: 0 not yet */
     uint64_t asked_us;   /* waiting: when a keyframe was asked for */
     uint64_t cursor;     /* catching up: arrival position in the cache of what is sent next */
     struct timer pace;   /* catching up: the next frame is due */

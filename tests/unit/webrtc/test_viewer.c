@@ -352,6 +352,28 @@ static void a_late_viewer_catches_up_from_the_cache(void **state)
     assert_true(f->t->n_rtcp >= 2);
 }
 
+static void audio_of_the_past_is_not_sent(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, CODEC_VP8, CODEC_OPUS, 0);
+    router_ready(&f->producer);
+    rtc_viewer_play(f->v, f->r);
+    fake_connect(f->t);
+    push_frame(f, true);
+    for (int i = 0; i < 29; i++)
+        push_frame(f, false); /* 30 frames: a second of video */
+    for (int i = 0; i < 50; i++)
+        push_audio(f); /* the track begins now, with a second of the past */
+    turn(f);
+    size_t audio = 0, first = 0;
+    for (size_t i = 0; i < f->t->n_sent; i++)
+        if (f->t->sent[i].view.pt == 111 && audio++ == 0)
+            first = f->t->sent[i].mark;
+    assert_int_equal(first, 41); /* 820 ms: 150 ms before the last frame, at 967 ms */
+    assert_int_equal(audio, 50 - 41);
+}
+
 /* ---- reports and feedback ---------------------------------------------------------------------------------------- */
 
 static void sender_reports_of_both_tracks_are_of_one_clock(void **state)
@@ -575,6 +597,7 @@ int main(void)
         IN_FIXTURE(a_viewer_of_a_stream_without_keyframe_asks_for_one_and_begins_there),
         IN_FIXTURE(nothing_is_sent_before_the_connection_and_the_routers_word),
         IN_FIXTURE(a_late_viewer_catches_up_from_the_cache),
+        IN_FIXTURE(audio_of_the_past_is_not_sent),
         IN_FIXTURE(sender_reports_of_both_tracks_are_of_one_clock),
         IN_FIXTURE(a_nack_is_answered_by_rtx_from_the_cache),
         IN_FIXTURE(pli_and_fir_go_upstream_as_one),
