@@ -379,4 +379,5 @@ bool transcode_running(const struct transcode *t)
 void transcode_counters(const struct transcode *t, struct transcode_counters *out)
 {
     *out = t->counters;
+    out->frames_waiting = t->gathered.n + (t->busy ? t->step.in.n : 0);
 }

@@ -25,6 +25,7 @@ struct transcode_cfg {
 struct transcode_counters {
     uint64_t starts;         /* times somebody began to want the derived track */
     uint64_t frames_in, packets_out;
+    uint64_t frames_waiting; /* now: gathered, or with the job under way */
     uint64_t dropped_frames; /* the jobs were too slow, or no packets were left */
     uint64_t damaged_frames, resets, silence_ticks; /* see transcode_audio.h */
 };

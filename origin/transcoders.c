@@ -38,6 +38,7 @@ static void add_up(struct transcode_counters *sum, const struct transcode *t)
     sum->starts += c.starts;
     sum->frames_in += c.frames_in;
     sum->packets_out += c.packets_out;
+    sum->frames_waiting += c.frames_waiting;
     sum->dropped_frames += c.dropped_frames;
     sum->damaged_frames += c.damaged_frames;
     sum->resets += c.resets;
@@ -50,6 +51,7 @@ static void close_all(struct watch *w)
         if (w->v[i])
             add_up(&w->owner->ended, w->v[i]);
         transcode_close(&w->v[i]);
+        w->owner->ended.frames_waiting = 0; /* they wait no longer */
     }
 }
 

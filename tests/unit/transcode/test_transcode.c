@@ -140,15 +140,13 @@ static struct transcode_counters counters(void)
     return c;
 }
 
-/* Until all that was pushed has gone through. */
+/* Until all that was pushed has gone through, and been fanned out. */
 static void settle(void)
 {
-    for (int i = 0; i < 200; i++) {
-        uint64_t before = counters().packets_out;
-        test_loop_run_for(&loop, 10000);
-        if (i > 4 && counters().packets_out == before)
-            return;
-    }
+    do
+        test_loop_run_for(&loop, 2000);
+    while (counters().frames_waiting > 0);
+    test_loop_run_for(&loop, 0);
 }
 
 static void ear_on_tracks(struct consumer *c, const struct track_set *t)
