@@ -61,7 +61,7 @@ bool path_add(struct pipe_path *path, const char *id)
 {
     if (path_has(path, id))
         return true;
-    if (path->n == PIPE_PATH_MAX)
+    if (path->n == PIPE_PATH_IDS_MAX)
         return false;
     if (!copy_word(path->ids[path->n], sizeof(path->ids[0]), id))
         return false;
@@ -73,8 +73,9 @@ int message_path_parse(struct pipe_path *out, size_t n, char *const *ids)
 {
     struct pipe_path path = {0};
 
-    if (n > PIPE_PATH_MAX)
+    if (n > PIPE_PATH_IDS_MAX)
         return MESSAGE_ERR_VALUE;
+    path.depth = n;
     for (size_t i = 0; i < n; i++)
         if (!node_id_valid(ids[i]) || !path_add(&path, ids[i]))
             return MESSAGE_ERR_VALUE;

@@ -23,6 +23,7 @@ bool node_id_valid(const char *id);
 MUST_USE int message_identity_parse(struct pipe_identity *out, const Pipe__Hello *m);
 void message_identity_fill(Pipe__Hello *m, const struct pipe_identity *who);
 
+/* depth is taken to be n. */
 MUST_USE int message_path_parse(struct pipe_path *out, size_t n, char *const *ids);
 /* ids[0..cap) points into path. Returns how many. */
 size_t message_path_fill(char **ids, size_t cap, const struct pipe_path *path);

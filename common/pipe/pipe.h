@@ -25,7 +25,8 @@
 
 enum {
     PIPE_VERSION = 1,
-    PIPE_PATH_MAX = 8,        /* nodes between a viewer and the origin; more is a configuration gone wrong */
+    PIPE_PATH_MAX = 8,        /* nodes in a row from the origin on; more is a configuration gone wrong */
+    PIPE_PATH_IDS_MAX = 32,
     PIPE_NODE_ID_MAX = 64,    /* bytes, without NUL */
     PIPE_STREAM_LAYERS = TRACKS_MAX * LAYERS_MAX,
     PIPE_SILENCE_US = 1000000, /* media silent and pings unanswered for so long: the parent is lost */
@@ -39,10 +40,12 @@ struct pipe_identity {
     char region[PIPE_NODE_ID_MAX + 1];
 };
 
-/* Ids of the nodes that a request, or a stream, has come through. */
+/* Ids of the nodes that a stream, or a request for it, has come through. A stream comes one way: then they are in
+ * their order. Requests of many children become one: then they are those of all, as far as there is room (a loop by one
+ * that is left out shows when its stream comes), and depth is the length of the shortest way. */
 struct pipe_path {
-    size_t n;
-    char ids[PIPE_PATH_MAX][PIPE_NODE_ID_MAX + 1];
+    size_t n, depth;
+    char ids[PIPE_PATH_IDS_MAX][PIPE_NODE_ID_MAX + 1];
 };
 
 /* Why a parent does not serve a subscription. Values are those of pipe.proto. */

@@ -74,7 +74,7 @@ static Pipe__Keys *fill_keys(Pipe__Keys *m, struct srtp_master *master)
 static void send_subscribed(struct child_stream *cs, const struct track_set *tracks)
 {
     struct message_tracks room;
-    char *source[PIPE_PATH_MAX];
+    char *source[PIPE_PATH_IDS_MAX];
     Pipe__Keys to_child, to_parent;
     Pipe__Subscribed m;
     Pipe__Envelope e;
@@ -190,7 +190,7 @@ static void on_associated(struct pipe_tx *tx, const struct track_set *tracks)
     cs->indexed = true;
     if (s->cfg.source)
         s->cfg.source(s->cfg.arg, tx->consumer.router, &cs->source);
-    if (!path_add(&cs->source, s->cfg.self.id)) {
+    if (!path_add(&cs->source, s->cfg.self.id) || cs->source.n > PIPE_PATH_MAX) {
         refuse(cs, PIPE_REFUSED_DEPTH);
         return;
     }
@@ -291,7 +291,7 @@ static int judge(const struct pipe_server *s, const struct pipe_path *path, cons
     for (size_t i = 0; i < path->n; i++)
         if (path_has(source, path->ids[i]))
             return PIPE_REFUSED_LOOP;
-    return path->n + source->n >= PIPE_PATH_MAX ? PIPE_REFUSED_DEPTH : 0;
+    return path->depth + source->n >= PIPE_PATH_MAX ? PIPE_REFUSED_DEPTH : 0;
 }
 
 static int check_subscribe(const struct pipe_child *c, const Pipe__Subscribe *m, struct pipe_path *path)
@@ -300,11 +300,10 @@ static int check_subscribe(const struct pipe_child *c, const Pipe__Subscribe *m,
 
     if (!stream_name_valid(m->stream) || m->ssrc % (64 * PIPE_STREAM_LAYERS) != 0)
         return PIPE_REFUSED_INVALID;
-    if (m->n_path > PIPE_PATH_MAX)
-        return PIPE_REFUSED_DEPTH;
-    if (message_path_parse(path, m->n_path, m->path) != MESSAGE_OK)
+    if (message_path_parse(path, m->n_path, m->path) != MESSAGE_OK || !path_add(path, c->who.id))
         return PIPE_REFUSED_INVALID;
-    if (!path_add(path, c->who.id))
+    path->depth = m->depth;
+    if (m->depth > PIPE_PATH_MAX)
         return PIPE_REFUSED_DEPTH;
     if (s->draining)
         return PIPE_REFUSED_DRAINING;

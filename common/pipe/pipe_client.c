@@ -102,8 +102,26 @@ static void set_defaults(struct pipe_client_cfg *cfg)
     cfg->give_up_us = cfg->give_up_us ? cfg->give_up_us : GIVE_UP_US;
     cfg->connect_us = cfg->connect_us ? cfg->connect_us : CONNECT_US;
     cfg->idle_us = cfg->idle_us ? cfg->idle_us : IDLE_US;
-    if (cfg->bind.sa.sa_family == AF_UNSPEC)
-        cfg->bind.v4 = (struct sockaddr_in){.sin_family = AF_INET};
+}
+
+/* Parents are reached over whichever family their name or address has; where there is no IPv6, over the other. */
+static int open_socket(struct pipe_client *c)
+{
+    struct udp_cfg media = {
+        .bind = c->cfg.bind,
+        .recv_bytes = MEDIA_SOCKET_BYTES,
+        .send_bytes = MEDIA_SOCKET_BYTES,
+        .on_datagrams = on_datagrams,
+        .arg = c,
+    };
+
+    if (media.bind.sa.sa_family != AF_UNSPEC)
+        return udp_open(&c->udp, c->worker, &media);
+    media.bind.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6};
+    if (udp_open(&c->udp, c->worker, &media) == 0)
+        return 0;
+    media.bind.v4 = (struct sockaddr_in){.sin_family = AF_INET};
+    return udp_open(&c->udp, c->worker, &media);
 }
 
 int pipe_client_open(struct pipe_client **out, struct worker *w, const struct pipe_client_cfg *cfg)
@@ -117,14 +135,7 @@ int pipe_client_open(struct pipe_client **out, struct worker *w, const struct pi
     c->next_block = random_u32() & BLOCK_MASK;
     set_defaults(&c->cfg);
     list_init(&c->parents);
-    struct udp_cfg media = {
-        .bind = c->cfg.bind,
-        .recv_bytes = MEDIA_SOCKET_BYTES,
-        .send_bytes = MEDIA_SOCKET_BYTES,
-        .on_datagrams = on_datagrams,
-        .arg = c,
-    };
-    int err = hash_init(&c->by_block) ? -ENOMEM : udp_open(&c->udp, w, &media);
+    int err = hash_init(&c->by_block) ? -ENOMEM : open_socket(c);
     if (err) {
         pipe_client_close(&c);
         return err;
@@ -229,9 +240,10 @@ static int copy_request(struct pipe_subscription *s, const struct pipe_subscribe
         memcpy(s->from, cfg->from, cfg->n_from * sizeof(*cfg->from));
     if (cfg->path)
         s->path = *cfg->path;
+    s->path.depth++;
     if (path_has(&s->path, s->client->cfg.self.id))
         s->refusal = PIPE_REFUSED_LOOP;
-    else if (!path_add(&s->path, s->client->cfg.self.id))
+    else if (s->path.depth > PIPE_PATH_MAX || !path_add(&s->path, s->client->cfg.self.id))
         s->refusal = PIPE_REFUSED_DEPTH;
     return 0;
 }
@@ -356,7 +368,8 @@ static bool parse_subscribed(const struct pipe_subscription *s, const Pipe__Subs
         return false;
     cfg->peer = *conn_peer(s->parent->conn);
     addr_set_port(&cfg->peer, (uint16_t)m->media_port);
-    return message_tracks_parse(tracks, m) == MESSAGE_OK && message_path_parse(source, m->n_source, m->source) == MESSAGE_OK;
+    return message_tracks_parse(tracks, m) == MESSAGE_OK && m->n_source <= PIPE_PATH_MAX &&
+           message_path_parse(source, m->n_source, m->source) == MESSAGE_OK;
 }
 
 void pipe_subscription_on_subscribed(struct pipe_subscription *s, const Pipe__Subscribed *m)
@@ -427,6 +440,11 @@ void pipe_subscription_on_thinned(struct pipe_subscription *s, uint64_t allowed)
     s->allowed = allowed;
     if (s->ops->on_thinned)
         s->ops->on_thinned(s->arg, allowed);
+}
+
+uint64_t pipe_client_unknown(const struct pipe_client *c)
+{
+    return c->unknown;
 }
 
 /* ---- Facts --------------------------------------------------------------------------------------------------------------- */

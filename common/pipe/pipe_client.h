@@ -34,7 +34,7 @@ struct pipe_client_cfg {
     struct pool *pool;           /* packets are made from it (media/packet.h); borrowed */
     struct tls_ctx *tls;         /* TLS_MUTUAL_CLIENT; referenced */
     struct pipe_identity self;
-    struct addr bind;            /* of the UDP socket; port 0 for any. AF_UNSPEC: any IPv4 address */
+    struct addr bind;            /* of the UDP socket; port 0 for any. AF_UNSPEC: any address, IPv6 and IPv4 */
     uint64_t give_up_us;         /* playout deadline: how long after a packet was missed it is still asked for; 0: 1 s */
     uint64_t connect_us;         /* bound on resolving, connecting, TLS and Hello; 0: 3 s */
     uint64_t idle_us;            /* how long a connection without subscriptions is kept; 0: 10 s */
@@ -116,6 +116,8 @@ struct pipe_parent_stats {
 
 void pipe_client_each_parent(const struct pipe_client *c, void (*fn)(void *arg, const struct pipe_parent_stats *s),
                              void *arg);
+/* Datagrams that were for no subscription: noise, or of one that was closed. */
+uint64_t pipe_client_unknown(const struct pipe_client *c);
 /* Round trip to this subscription's parent, and its clock against ours. */
 uint64_t pipe_subscription_rtt_us(const struct pipe_subscription *s);
 int64_t pipe_subscription_clock_offset_us(const struct pipe_subscription *s);

@@ -124,7 +124,7 @@ static void send_ping(struct pipe_parent *p)
 void pipe_parent_subscribe(struct pipe_parent *p, struct pipe_subscription *s)
 {
     Pipe__Position from[PIPE_STREAM_LAYERS], *list[PIPE_STREAM_LAYERS];
-    char *path[PIPE_PATH_MAX];
+    char *path[PIPE_PATH_IDS_MAX];
     Pipe__Subscribe m;
     Pipe__Envelope e;
 
@@ -145,6 +145,7 @@ void pipe_parent_subscribe(struct pipe_parent *p, struct pipe_subscription *s)
     m.from = list;
     m.n_path = message_path_fill(path, LEN(path), &s->path);
     m.path = path;
+    m.depth = (uint32_t)s->path.depth;
     pipe__envelope__init(&e);
     e.message_case = PIPE__ENVELOPE__MESSAGE_SUBSCRIBE;
     e.subscribe = &m;

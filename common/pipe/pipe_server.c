@@ -160,6 +160,16 @@ void pipe_server_local(const struct pipe_server *s, struct addr *control, struct
 
 /* ---- Facts ------------------------------------------------------------------------------------------------------- */
 
+/* One place stays free for ourselves. */
+static void add_path(struct pipe_path *sum, const struct pipe_path *path)
+{
+    if (sum->n == 0 || path->depth < sum->depth)
+        sum->depth = path->depth;
+    for (size_t i = 0; i < path->n && sum->n < PIPE_PATH_IDS_MAX - 1; i++)
+        if (!path_add(sum, path->ids[i]))
+            return;
+}
+
 void pipe_server_path(const struct pipe_server *s, const struct router *r, struct pipe_path *out)
 {
     *out = (struct pipe_path){0};
@@ -168,9 +178,8 @@ void pipe_server_path(const struct pipe_server *s, const struct router *r, struc
         hash_for_each(it, &c->streams)
         {
             const struct child_stream *cs = container_of(it, struct child_stream, by_id);
-            for (size_t i = 0; cs->tx.consumer.router == r && i < cs->path.n; i++)
-                if (!path_add(out, cs->path.ids[i]))
-                    return; /* a set of that size is refused by any parent */
+            if (cs->tx.consumer.router == r)
+                add_path(out, &cs->path);
         }
     }
 }

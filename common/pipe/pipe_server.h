@@ -47,8 +47,8 @@ void pipe_server_drain(struct pipe_server *s, bool draining);
 /* The bound TCP and UDP addresses (tests ask for port 0). */
 void pipe_server_local(const struct pipe_server *s, struct addr *control, struct addr *media);
 
-/* The paths of all children of this worker that take the stream from router r, as one set without repeats: what
- * we say when we ask our own parent for it. Ours is added by pipe_subscribe. */
+/* The paths of all children of this worker that take the stream from router r, as one: what we say when we ask our
+ * own parent for it. Our id is added by pipe_subscribe. */
 void pipe_server_path(const struct pipe_server *s, const struct router *r, struct pipe_path *out);
 
 struct pipe_child_stats {

@@ -376,14 +376,10 @@ static void refused_for(struct pair *p, const struct pipe_subscribe_cfg *cfg, en
 static void each_refusal_has_its_reason(void **state)
 {
     struct pair *p = *state;
-    struct pipe_path deep = {.n = PIPE_PATH_MAX - 1}, deepest = {.n = PIPE_PATH_MAX};
-    const struct pipe_path loop = {.n = 1, .ids = {"parent"}}, self = {.n = 1, .ids = {"child"}};
+    const struct pipe_path deep = {.n = 1, .depth = PIPE_PATH_MAX - 1, .ids = {"a"}};
+    const struct pipe_path deepest = {.n = 1, .depth = PIPE_PATH_MAX, .ids = {"a"}};
+    const struct pipe_path loop = {.n = 1, .depth = 1, .ids = {"parent"}}, self = {.n = 1, .depth = 1, .ids = {"child"}};
 
-    for (size_t i = 0; i < PIPE_PATH_MAX; i++) {
-        deepest.ids[i][0] = (char)('a' + i);
-        if (i < PIPE_PATH_MAX - 1)
-            deep.ids[i][0] = (char)('a' + i);
-    }
     pair_publish(p, 1);
     refused_for(p, &(struct pipe_subscribe_cfg){.stream = "live/unknown"}, PIPE_REFUSED_UNKNOWN);
     refused_for(p, &(struct pipe_subscribe_cfg){.stream = "live/unreachable"}, PIPE_REFUSED_UNREACHABLE);
@@ -401,6 +397,29 @@ static void each_refusal_has_its_reason(void **state)
     pair_join(p);
     assert_int_equal(p->sink.source.n, 2);
     assert_string_equal(p->sink.source.ids[0], "origin");
+}
+
+/* Many children of one node, each with a way of its own, are no deep path. */
+static void requests_of_many_children_are_one(void **state)
+{
+    struct pair *p = *state;
+    struct pair_sink *other = calloc(1, sizeof(*other));
+    struct pipe_path wide = {.n = PIPE_PATH_IDS_MAX - 2, .depth = 2}, sum;
+    const struct pipe_path narrow = {.n = 1, .depth = 1, .ids = {"edge-x"}};
+
+    assert_non_null(other);
+    for (size_t i = 0; i < wide.n; i++)
+        snprintf(wide.ids[i], sizeof(wide.ids[i]), "edge-%zu", i);
+    pair_publish(p, 1);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = want_all, .path = &wide});
+    pair_until(p, &p->sink.subscribed, 1);
+    pair_subscribe(p, other, &(struct pipe_subscribe_cfg){.want = want_all, .path = &narrow});
+    pair_until(p, &other->subscribed, 1);
+    pipe_server_path(p->server, p->router, &sum);
+    assert_int_equal(sum.n, PIPE_PATH_IDS_MAX - 1); /* a place for the node itself is left */
+    assert_int_equal(sum.depth, 2);
+    pair_sink_fini(other);
+    free(other);
 }
 
 static void a_draining_parent_sends_its_children_away_and_serves_on(void **state)
@@ -689,6 +708,7 @@ int main(void)
         PAIR_TEST(a_new_epoch_comes_under_new_keys_in_the_same_subscription),
         PAIR_TEST(a_successor_of_the_same_epoch_is_not_noticed),
         PAIR_TEST(each_refusal_has_its_reason),
+        PAIR_TEST(requests_of_many_children_are_one),
         PAIR_TEST(a_draining_parent_sends_its_children_away_and_serves_on),
         PAIR_TEST(subscriptions_share_a_connection),
         PAIR_TEST(a_parent_that_closes_is_reported_lost),
