@@ -9,7 +9,6 @@
  */
 #include "edge/flv.h"
 #include "edge/whep.h"
-#include "http/forward.h"
 #include "node/facts.h"
 #include "node/node.h"
 
@@ -33,12 +32,7 @@ static void on_forwarded(struct http_exchange *x, void *arg)
 
 static bool forward(void *arg, struct http_exchange *x, unsigned index)
 {
-    struct node_worker *there = node_worker_at(arg, index);
-
-    if (!there)
-        return false;
-    http_forward(x, there->worker, on_forwarded, there);
-    return true;
+    return node_forward(arg, x, index, on_forwarded);
 }
 
 /* ---- Opening and closing ---------------------------------------------------------------------------------------- */

@@ -7,7 +7,6 @@
  *
  * What a worker of the origin has beside the node's own parts (common/node): an RTMP server and a WHIP server.
  */
-#include "http/forward.h"
 #include "node/facts.h"
 #include "node/node.h"
 #include "origin/rtmp.h"
@@ -37,12 +36,7 @@ static void on_forwarded(struct http_exchange *x, void *arg)
 
 static bool forward(void *arg, struct http_exchange *x, unsigned index)
 {
-    struct node_worker *there = node_worker_at(arg, index);
-
-    if (!there)
-        return false;
-    http_forward(x, there->worker, on_forwarded, there);
-    return true;
+    return node_forward(arg, x, index, on_forwarded);
 }
 
 /* ---- Opening and closing ------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "node/node.h"
 
 #include "base/log.h"
+#include "http/forward.h"
 #include "io/signal.h"
 #include "io/tcp.h"
 #include "node/node_priv.h"
@@ -29,14 +30,14 @@ enum {
     DIRECTORY_WAIT_US = 1000000,
 };
 
-struct worker *node_peer(const struct node_worker *w, unsigned index)
+bool node_forward(const struct node_worker *w, struct http_exchange *x, unsigned index,
+                  void (*handler)(struct http_exchange *x, void *node_worker))
 {
-    return index < w->node->n ? w->node->seats[index].w.worker : NULL;
-}
-
-struct node_worker *node_worker_at(const struct node_worker *w, unsigned index)
-{
-    return index < w->node->n ? &w->node->seats[index].w : NULL;
+    if (index >= w->node->n)
+        return false;
+    struct node_worker *there = &w->node->seats[index].w;
+    http_forward(x, there->worker, handler, there);
+    return true;
 }
 
 /* ---- Who we are -------------------------------------------------------------------------------------------- */

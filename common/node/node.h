@@ -59,7 +59,7 @@ struct role {
 
 /* The whole process: returns the exit code (0: stopped in order, 1: could not start, with one line on stderr that says why). */
 int node_main(int argc, char **argv, const struct role *role);
-/* The worker at index, for http_forward. */
-struct worker *node_peer(const struct node_worker *w, unsigned index);
-/* The same worker's parts, for a handler that has been forwarded to it. */
-struct node_worker *node_worker_at(const struct node_worker *w, unsigned index);
+/* Lets the worker at index answer x: handler runs there, with that worker's own struct node_worker (http/forward.h).
+ * False when there is no such worker; x is then still the caller's. */
+bool node_forward(const struct node_worker *w, struct http_exchange *x, unsigned index,
+                  void (*handler)(struct http_exchange *x, void *node_worker));

@@ -2,6 +2,7 @@
 #include "secure/dtls.h"
 
 #include "base/reader.h"
+#include "secure/bio_priv.h"
 #include "secure/cert_priv.h"
 
 #include <assert.h>
@@ -74,29 +75,6 @@ static int bio_write(BIO *bio, const char *bytes, int len)
     return len;
 }
 
-/* What is not known is answered 0: a 1 would say yes to kTLS, and OpenSSL then skips its own encryption. */
-static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-    (void)bio, (void)num, (void)ptr;
-    return cmd == BIO_CTRL_FLUSH;
-}
-
-static int bio_create(BIO *bio)
-{
-    BIO_set_init(bio, 1);
-    return 1;
-}
-
-static BIO_METHOD *bio_method(void)
-{
-    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "datagrams of a session");
-    if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
-        BIO_meth_set_ctrl(m, bio_ctrl) && BIO_meth_set_create(m, bio_create))
-        return m;
-    BIO_meth_free(m);
-    return NULL;
-}
-
 /* ---- Context --------------------------------------------------------------------------------- */
 
 /* In place of a chain's verification: the fingerprint is all the trust there is (RFC 8827 s5). */
@@ -163,7 +141,7 @@ int dtls_ctx_create(struct dtls_ctx **out, const struct cert *cert, const enum s
     if (!c)
         return -1;
     c->ssl = SSL_CTX_new(DTLS_method());
-    c->bio = bio_method();
+    c->bio = bio_method_create("datagrams of a session", bio_read, bio_write);
     if (!c->ssl || !c->bio || !set_up(c->ssl, cert, profiles)) {
         dtls_ctx_destroy(&c);
         ERR_clear_error();

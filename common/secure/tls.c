@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "secure/tls.h"
 
+#include "secure/bio_priv.h"
 #include "secure/cert_priv.h"
 
 #include <openssl/err.h>
@@ -67,29 +68,6 @@ static int bio_write(BIO *bio, const char *bytes, int len)
     return len;
 }
 
-/* What is not known is answered 0: a 1 would say yes to kTLS, and OpenSSL then skips its own encryption. */
-static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-    (void)bio, (void)num, (void)ptr;
-    return cmd == BIO_CTRL_FLUSH;
-}
-
-static int bio_create(BIO *bio)
-{
-    BIO_set_init(bio, 1);
-    return 1;
-}
-
-static BIO_METHOD *bio_method(void)
-{
-    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "bytes of a connection");
-    if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
-        BIO_meth_set_ctrl(m, bio_ctrl) && BIO_meth_set_create(m, bio_create))
-        return m;
-    BIO_meth_free(m);
-    return NULL;
-}
-
 /* ---- Context --------------------------------------------------------------------------------- */
 
 static int set_ca(SSL_CTX *ssl, const char *path, char err[CERT_ERROR_CAP])
@@ -149,7 +127,7 @@ int tls_ctx_create(struct tls_ctx **out, const struct tls_cfg *cfg, char err[CER
         c->refs = 1;
         c->client = cfg->use == TLS_MUTUAL_CLIENT;
         c->ssl = SSL_CTX_new(c->client ? TLS_client_method() : TLS_server_method());
-        c->bio = bio_method();
+        c->bio = bio_method_create("bytes of a connection", bio_read, bio_write);
     }
     if (!c || !c->ssl || !c->bio) {
         snprintf(err, CERT_ERROR_CAP, "out of memory");
