@@ -205,7 +205,7 @@ static struct ice_path *next_candidate(struct rtc_transport *t)
 
 static uint64_t check_interval_us(struct ice_client *c, bool connected)
 {
-    uint64_t us = CHECK_FIRST_US << (c->sent < 5 ? c->sent : 5);
+    uint64_t us = (uint64_t)CHECK_FIRST_US << (c->sent < 5 ? c->sent : 5);
 
     if (connected)
         return CONSENT_CHECK_US * 8 / 10 + random_u32() % (CONSENT_CHECK_US * 4 / 10);
