@@ -4,6 +4,7 @@
 
 #include "codec/av1.h"
 #include "codec/h265.h"
+#include "codec/vpx.h"
 
 /* ---- H.264, RFC 6184 ---- */
 
@@ -239,6 +240,15 @@ static void read_vp9_layer(struct reader *r, const uint8_t *payload, bool flexib
     }
 }
 
+/* P=0 means "no inter-picture prediction", but some senders (ffmpeg) never set P: the frame's own header
+ * decides where it can be read. */
+static bool starts_vp9_key(const struct reader *frame)
+{
+    struct vpx_frame f;
+
+    return vp9_frame_parse(&f, frame->p, reader_left(frame)) != CODEC_OK || f.keyframe;
+}
+
 static int inspect_vp9(struct reader r, struct payload_marks *m)
 {
     enum { I = 0x80, P = 0x40, L = 0x20, F = 0x10, B = 0x08, E = 0x04, V = 0x02, Z = 0x01 };
@@ -263,7 +273,7 @@ static int inspect_vp9(struct reader r, struct payload_marks *m)
     m->header_bytes = (uint16_t)(r.p - payload);
     m->frame_start = b & B && m->spatial_id == 0;
     m->frame_end = b & E;
-    m->keyframe = m->frame_start && !(b & P);
+    m->keyframe = m->frame_start && !(b & P) && starts_vp9_key(&r);
     m->not_upper_reference = b & Z;
     return CODEC_OK;
 }

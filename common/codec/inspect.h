@@ -18,8 +18,8 @@ struct payload_marks {
 
     /* Begins, or is part of the start of, a random access point: H.264 SPS or start of an IDR
      * slice; H.265 VPS, SPS or start of an IRAP slice; VP8 start of a key frame; VP9 start of a picture
-     * with P=0; AV1 first packet of a coded video sequence. Set on the first packet of the frame,
-     * not on later fragments. Audio: always. */
+     * with P=0 whose frame header does not say otherwise; AV1 first packet of a coded video sequence. Set on
+     * the first packet of the frame, not on later fragments. Audio: always. */
     bool keyframe;
     bool parameter_sets; /* H.264, H.265: VPS, SPS or PPS inside; AV1: sequence header */
 

@@ -108,6 +108,8 @@ static const struct row vp9[] = {
     {"key picture in one packet", CODEC_VP9, BYTES("\x8c\x81\2x"),
      OK(START, KEY, .frame_end = true, PID(15, 258, 1), .header_bytes = 3)},
     {"no picture id", CODEC_VP9, BYTES("\x0cx"), OK(START, KEY, .frame_end = true, .header_bytes = 1)},
+    {"P not set, but the frame says that it is no key frame", CODEC_VP9, BYTES("\x8c\x05\x86\0"),
+     OK(START, .frame_end = true, PID(7, 5, 1), .header_bytes = 2)},
     {"inter picture begins", CODEC_VP9, BYTES("\xc8\x05x"), OK(START, PID(7, 5, 1), .header_bytes = 2)},
     {"middle of a picture", CODEC_VP9, BYTES("\xc0\x05x"), OK(PID(7, 5, 1), .header_bytes = 2)},
     {"layers, non-flexible", CODEC_VP9, BYTES("\xe8\x05\x30\x09x"),
