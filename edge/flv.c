@@ -118,7 +118,8 @@ const char *flv_viewer_state_name(enum flv_viewer_state state)
     return names[state];
 }
 
-static void tell(const struct flv_viewer *v, void (*fn)(void *arg, const struct flv_viewer_facts *v), void *arg)
+static void tell(const struct flv_viewer *v, void (*fn)(void *arg, const struct flv_viewer_facts *v),
+                 void *arg)
 {
     size_t queued = v->state == FLV_PARKED ? 0 : http_stream_queued_bytes(v->exchange);
     struct flv_viewer_facts facts = {

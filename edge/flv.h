@@ -44,7 +44,7 @@ struct flv_counters {
     uint64_t dropped_to_keyframe; /* times a slow viewer was made to skip */
     uint64_t stalled;             /* dropped for reading nothing */
     uint64_t not_found, timed_out, unreachable, overloaded; /* refused: 404, 504, 503, 503 */
-    struct flv_mux_counters mux;  /* of all streams, ended ones too */
+    struct flv_mux_counters mux;                            /* of all streams, ended ones too */
 };
 
 void flv_counters(const struct flv *f, struct flv_counters *out);

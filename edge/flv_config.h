@@ -18,9 +18,10 @@ struct flv_config {
     uint8_t record[FLV_CONFIG_MAX];
 };
 
-/* From a keyframe in canonical form. 1: the record is new or has changed; 0: as before, also when the frame has no
- * parameter sets; or a negative codec_err: not as before, and the old record stays. */
-MUST_USE int flv_config_of_keyframe(struct flv_config *c, enum codec codec, const uint8_t *frame, size_t len);
+/* From a keyframe in canonical form. 1: the record is new or has changed; 0: as before, also when the frame
+ * has no parameter sets; or a negative codec_err: not as before, and the old record stays. */
+MUST_USE int flv_config_of_keyframe(struct flv_config *c, enum codec codec, const uint8_t *frame,
+                                    size_t len);
 /* AudioSpecificConfig or OpusHead of an audio track. 0 or a negative codec_err. */
 MUST_USE int flv_config_of_audio(struct flv_config *c, const struct track *t);
 

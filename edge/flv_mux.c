@@ -42,12 +42,12 @@ struct mux_track {
 struct flv_mux {
     struct flv_mux_cfg cfg;
     struct mux_track tracks[MEDIA];
-    bool begun;       /* base_us is set */
-    bool new_epoch;   /* no frame of it was written yet */
-    bool key_seen;    /* in this epoch */
-    uint64_t base_us; /* unix time of the FLV's time 0 */
+    bool begun;              /* base_us is set */
+    bool new_epoch;          /* no frame of it was written yet */
+    bool key_seen;           /* in this epoch */
+    uint64_t base_us;        /* unix time of the FLV's time 0 */
     uint64_t first_audio_us; /* capture time of the first audio held back for want of a picture; 0: none */
-    uint8_t *out;     /* tags since the last chunk */
+    uint8_t *out;            /* tags since the last chunk */
     size_t out_len, out_cap;
     bool out_key;
     uint32_t out_from_ms, out_to_ms;
@@ -87,7 +87,7 @@ void flv_mux_destroy(struct flv_mux **m)
     *m = NULL;
 }
 
-/* ---- Tracks ------------------------------------------------------------------------------------------- */
+/* ---- Tracks ---------------------------------------------------------------------------------- */
 
 static int find_audio(const struct track_set *set, enum codec codec, bool derived)
 {
@@ -107,10 +107,12 @@ void flv_mux_choose(const struct track_set *set, int *video, int *audio)
         *audio = find_audio(set, CODEC_OPUS, false);
 }
 
-static int set_track(struct flv_mux *m, unsigned medium, const struct track *t, unsigned index, unsigned layer)
+static int set_track(struct flv_mux *m, unsigned medium, const struct track *t, unsigned index,
+                     unsigned layer)
 {
     struct mux_track *x = &m->tracks[medium];
-    struct depacketiser_cfg cfg = {.codec = t->codec, .max_frame_bytes = 8 << 20, .on_frame = on_frame, .arg = x};
+    struct depacketiser_cfg cfg = {
+        .codec = t->codec, .max_frame_bytes = 8 << 20, .on_frame = on_frame, .arg = x};
 
     if (codec_fourcc(t->codec) == 0)
         return -1;
@@ -168,7 +170,7 @@ void flv_mux_start(struct flv_mux *m, unsigned track, uint64_t seq)
             reorder_start(&m->tracks[i].order, seq);
 }
 
-/* ---- Tags ------------------------------------------------------------------------------------------------ */
+/* ---- Tags ------------------------------------------------------------------------------------ */
 
 static bool out_reserve(struct flv_mux *m, size_t bytes)
 {
@@ -192,7 +194,8 @@ static int media_header_write(struct writer *w, unsigned medium, const struct fl
 }
 
 /* One tag of a track. codec: whose in-band sets are left out; CODEC_NONE copies data as it is. */
-static void tag_write(struct writer *w, unsigned medium, const struct flv_media *v, enum codec codec, uint32_t ts_ms)
+static void tag_write(struct writer *w, unsigned medium, const struct flv_media *v, enum codec codec,
+                      uint32_t ts_ms)
 {
     uint8_t *at = w->p;
 
@@ -234,7 +237,7 @@ static void sequence_write(struct writer *w, const struct flv_mux *m, unsigned m
     tag_write(w, medium, &v, CODEC_NONE, ts_ms);
 }
 
-/* ---- Chunks ------------------------------------------------------------------------------------------------ */
+/* ---- Chunks ---------------------------------------------------------------------------------- */
 
 void flv_mux_flush(struct flv_mux *m)
 {
@@ -253,7 +256,7 @@ void flv_mux_flush(struct flv_mux *m)
     m->out_key = false;
 }
 
-/* ---- Frames --------------------------------------------------------------------------------------------------- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 /* Nothing goes out before the first keyframe; audio alone when there has been no picture for long. */
 static bool must_wait(struct flv_mux *m, unsigned medium, bool keyframe, uint64_t capture_us)
@@ -311,8 +314,8 @@ static void write_frame(struct flv_mux *m, struct mux_track *x, const struct dep
         m->counters.audio_frames++;
 }
 
-/* The first frame of all decides where time 0 is; the first of a new epoch, whether its capture times go on from
- * those before (another origin may have another clock). */
+/* The first frame of all decides where time 0 is; the first of a new epoch, whether its capture times go on
+ * from those before (another origin may have another clock). */
 static void begin_epoch(struct flv_mux *m, const struct mux_track *x, const struct frame_facts *first)
 {
     uint64_t cts_us = (uint64_t)((int64_t)first->cts_ticks * 1000000 / x->facts.clock_hz);
@@ -349,7 +352,7 @@ static void on_frame(void *arg, const struct depacketised_frame *f)
     write_frame(m, x, f, flv_timeline_push(&x->timeline, f->ts_ticks, facts->cts_ticks, m->base_us));
 }
 
-/* ---- Packets ----------------------------------------------------------------------------------------------------- */
+/* ---- Packets --------------------------------------------------------------------------------- */
 
 static void take_ordered(struct flv_mux *m, struct mux_track *x, const struct packet *p)
 {
@@ -397,7 +400,7 @@ void flv_mux_poll(struct flv_mux *m, uint64_t now_us)
     flv_mux_flush(m);
 }
 
-/* ---- Heads --------------------------------------------------------------------------------------------------------- */
+/* ---- Heads ----------------------------------------------------------------------------------- */
 
 static void metadata_write(struct writer *w, const struct flv_mux *m)
 {
@@ -413,10 +416,12 @@ static void metadata_write(struct writer *w, const struct flv_mux *m)
             amf0_write_member_number(&meta, "width", v->layers[m->tracks[VIDEO].layer].width);
             amf0_write_member_number(&meta, "height", v->layers[m->tracks[VIDEO].layer].height);
         }
-        amf0_write_member_number(&meta, "videocodecid", v->codec == CODEC_H264 ? 7 : codec_fourcc(v->codec));
+        amf0_write_member_number(&meta, "videocodecid",
+                                 v->codec == CODEC_H264 ? 7 : codec_fourcc(v->codec));
     }
     if (m->tracks[AUDIO].present) {
-        amf0_write_member_number(&meta, "audiocodecid", a->codec == CODEC_AAC ? 10 : codec_fourcc(a->codec));
+        amf0_write_member_number(&meta, "audiocodecid",
+                                 a->codec == CODEC_AAC ? 10 : codec_fourcc(a->codec));
         amf0_write_member_number(&meta, "audiosamplerate", a->clock_hz);
         amf0_write_member_boolean(&meta, "stereo", a->channels == 2);
     }

@@ -2,8 +2,8 @@
  * flv_mux.h - packets of a stream into FLV, once for all its viewers on a worker.
  *
  * packets -> order (media/reorder) -> frames (codec/depacketise) -> tags, gathered into chunks: shared,
- * immutable buffers, each of whole tags. What is muxed between two flushes becomes one chunk, but a keyframe always
- * begins a new one: that is where a viewer can start or go on.
+ * immutable buffers, each of whole tags. What is muxed between two flushes becomes one chunk, but a keyframe
+ * always begins a new one: that is where a viewer can start or go on.
  *
  * Timestamps are the stream's, not a viewer's, since the bytes are shared: the first frame that this muxer
  * wrote has FLV_FIRST_MS, and audio and video run on from there by their capture times. Decode times of a
@@ -21,8 +21,9 @@
 #include <stdint.h>
 
 enum {
-    FLV_FIRST_MS = 1000,      /* room for audio that was captured before the first picture */
-    FLV_EPOCH_GAP_MS = 10000, /* a new epoch's capture times go on from the old one's, unless farther off than this */
+    FLV_FIRST_MS = 1000, /* room for audio that was captured before the first picture */
+    FLV_EPOCH_GAP_MS =
+        10000, /* a new epoch's capture times go on from the old one's, unless farther off than this */
 };
 
 struct flv_chunk {
@@ -51,10 +52,12 @@ struct flv_mux;
 MUST_USE int flv_mux_create(struct flv_mux **out, const struct flv_mux_cfg *cfg);
 void flv_mux_destroy(struct flv_mux **m);
 
-/* The tracks to be muxed, -1 for none; a video track's layer. Again at a new epoch: the timeline runs on. Returns 0,
- * or -1 when memory is short or the codecs cannot be carried. */
-MUST_USE int flv_mux_tracks(struct flv_mux *m, const struct track_set *set, int video, unsigned layer, int audio);
-/* Tracks that the players can be given: audio AAC before Opus, native before derived. -1 where there is none. */
+/* The tracks to be muxed, -1 for none; a video track's layer. Again at a new epoch: the timeline runs on.
+ * Returns 0, or -1 when memory is short or the codecs cannot be carried. */
+MUST_USE int flv_mux_tracks(struct flv_mux *m, const struct track_set *set, int video, unsigned layer,
+                            int audio);
+/* Tracks that the players can be given: audio AAC before Opus, native before derived. -1 where there is
+ * none. */
 void flv_mux_choose(const struct track_set *set, int *video, int *audio);
 
 /* The first packet of a track to be expected is seq. After flv_mux_tracks, before its first packet. */
@@ -69,7 +72,8 @@ void flv_mux_flush(struct flv_mux *m);
 /* File header, onMetaData and the sequence headers as they are now: what a viewer gets first. NULL before a
  * keyframe has told what must be known. Borrowed until the next call of a flv_mux function. */
 struct buf *flv_mux_head(struct flv_mux *m);
-/* The sequence headers only, at ts_ms, for a viewer that had others so far: a reference of the caller's, or NULL. */
+/* The sequence headers only, at ts_ms, for a viewer that had others so far: a reference of the caller's, or
+ * NULL. */
 struct buf *flv_mux_sequence(struct flv_mux *m, uint32_t ts_ms);
 /* Grows whenever the tracks or a sequence header change, always at a key chunk. */
 unsigned flv_mux_serial(const struct flv_mux *m);

@@ -9,15 +9,16 @@
 
 enum {
     TICK_US = 100000,
-    KEYFRAME_TICKS = 10,       /* parked viewers ask again each second */
-    LAYER_SILENT_US = 2000000, /* a simulcast layer that sends nothing for so long is given up for the next lower */
+    KEYFRAME_TICKS = 10, /* parked viewers ask again each second */
+    LAYER_SILENT_US =
+        2000000, /* a simulcast layer that sends nothing for so long is given up for the next lower */
     GOP_CHUNKS_MAX = 8192,
     GOP_CHUNKS_FIRST = 256,
 };
 
 static void stream_free_if_idle(struct flv_stream *s);
 
-/* ---- Viewers: leaving ------------------------------------------------------------------------------------ */
+/* ---- Viewers: leaving ------------------------------------------------------------------------ */
 
 /* The exchange is dead or about to be answered for good. */
 static void viewer_free(struct flv_viewer *v)
@@ -72,7 +73,7 @@ static void on_parked_long(struct timer *t, uint64_t now_us)
     stream_free_if_idle(s);
 }
 
-/* ---- Viewers: media ------------------------------------------------------------------------------------------ */
+/* ---- Viewers: media -------------------------------------------------------------------------- */
 
 static void viewer_write(struct flv_viewer *v, struct buf *b)
 {
@@ -187,7 +188,7 @@ static void viewer_push(struct flv_viewer *v, const struct flv_chunk *chunk, str
     viewer_write(v, chunk->buf);
 }
 
-/* ---- Chunks ---------------------------------------------------------------------------------------------------- */
+/* ---- Chunks ---------------------------------------------------------------------------------- */
 
 static void gop_clear(struct flv_gop *g)
 {
@@ -248,7 +249,7 @@ static void on_chunk(void *arg, const struct flv_chunk *chunk)
     buf_unref(&hold);
 }
 
-/* ---- The router's consumer ----------------------------------------------------------------------------------------- */
+/* ---- The router's consumer ------------------------------------------------------------------- */
 
 static struct flv_stream *stream_of(struct consumer *c)
 {
@@ -285,7 +286,8 @@ static void on_tracks(struct consumer *c, const struct track_set *tracks)
     consumer_want(c, wanted(s));
 }
 
-/* The lowest number of a track among the cached packets from position on; of one frame only when ts_ticks is not 0. */
+/* The lowest number of a track among the cached packets from position on; of one frame only when ts_ticks
+ * is not 0. */
 static bool lowest_seq(const struct cache *cache, uint64_t position, unsigned track, unsigned layer,
                        uint64_t ts_ticks, uint64_t *seq)
 {
@@ -371,12 +373,13 @@ static void on_end(struct consumer *c, enum stream_end why)
 static const struct consumer_ops consumer_ops = {
     .on_tracks = on_tracks, .on_ready = on_ready, .on_packets = on_packets, .on_end = on_end};
 
-/* ---- Ten times a second ----------------------------------------------------------------------------------------------- */
+/* ---- Ten times a second ---------------------------------------------------------------------- */
 
 /* A simulcast publisher without the bandwidth for its best layer does not send it. */
 static void leave_silent_layer(struct flv_stream *s, uint64_t now_us)
 {
-    if (s->video < 0 || s->layer == 0 || !router_is_ready(s->router) || now_us - s->video_seen_us < LAYER_SILENT_US)
+    if (s->video < 0 || s->layer == 0 || !router_is_ready(s->router) ||
+        now_us - s->video_seen_us < LAYER_SILENT_US)
         return;
     s->layer--;
     s->video_seen_us = now_us;
@@ -431,7 +434,7 @@ static void on_tick(struct timer *t, uint64_t now_us)
     stream_free_if_idle(s);
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void add_up(struct flv_mux_counters *sum, const struct flv_mux_counters *one)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * flv_stream.h - one stream on one worker: router -> muxer -> its FLV viewers.
  *
- * Thread: the worker's. Ownership: made for the first viewer; closes itself when the last has gone or the stream
- * has ended. Viewers are embedded in nobody: made for an exchange, freed when it is over. */
+ * Thread: the worker's. Ownership: made for the first viewer; closes itself when the last has gone or the
+ * stream has ended. Viewers are embedded in nobody: made for an exchange, freed when it is over. */
 #pragma once
 
 #include "base/hash.h"
@@ -27,9 +27,9 @@ struct flv_viewer {
     struct http_exchange *exchange;
     struct timer parked;
     enum flv_viewer_state state;
-    bool bursting;     /* still being sent what it began with */
+    bool bursting; /* still being sent what it began with */
     size_t burst_bytes;
-    unsigned serial;   /* of the sequence headers it has */
+    unsigned serial; /* of the sequence headers it has */
     uint64_t written_bytes, progress_bytes, progress_us;
     uint64_t started_unix_us, dropped_to_keyframe;
     char id[FLV_VIEWER_ID_CHARS + 1];

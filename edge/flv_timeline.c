@@ -68,7 +68,8 @@ static int64_t to_ms(uint64_t us, uint64_t base_us)
     return since_us < 0 ? 0 : (since_us + US_A_MS / 2) / US_A_MS;
 }
 
-struct flv_time flv_timeline_push(struct flv_timeline *t, uint64_t ts_ticks, int32_t cts_ticks, uint64_t base_us)
+struct flv_time flv_timeline_push(struct flv_timeline *t, uint64_t ts_ticks, int32_t cts_ticks,
+                                  uint64_t base_us)
 {
     int64_t pts_ms = to_ms(by_anchor(t, ts_ticks), base_us);
     int64_t dts_ms = to_ms(by_anchor(t, ts_ticks - (uint64_t)(int64_t)cts_ticks), base_us);

@@ -36,4 +36,5 @@ struct flv_time {
 /* Unix time of a frame's presentation, by the track's anchor, which is set or moved here. */
 uint64_t flv_timeline_us(struct flv_timeline *t, uint64_t ts_ticks, uint64_t capture_us);
 /* After flv_timeline_us for the same frame: base_us is the unix time of the FLV's time 0. */
-struct flv_time flv_timeline_push(struct flv_timeline *t, uint64_t ts_ticks, int32_t cts_ticks, uint64_t base_us);
+struct flv_time flv_timeline_push(struct flv_timeline *t, uint64_t ts_ticks, int32_t cts_ticks,
+                                  uint64_t base_us);

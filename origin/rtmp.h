@@ -2,8 +2,8 @@
  * rtmp.h - the RTMP server of one worker: publishers in, nobody out.
  *
  * "rtmp://host/app" with the stream key "name" publishes "app/name"; a query behind the key is cut off and
- * kept. Plain TCP or TLS (rtmps). Whatever a peer sends wrong closes its own connection, is counted and logged
- * with its address.
+ * kept. Plain TCP or TLS (rtmps). Whatever a peer sends wrong closes its own connection, is counted and
+ * logged with its address.
  * Thread: the worker's. Source: Adobe RTMP specification 1.0; Veovera Enhanced RTMP v2. */
 #pragma once
 
@@ -28,10 +28,10 @@ enum {
 
 struct rtmp_cfg {
     struct addr listen;
-    struct tls_ctx *tls;   /* NULL: plain; borrowed for the call */
-    bool reuse_port;       /* all workers listen on the same port */
-    struct relay *relay;   /* outlives the server */
-    bool audio_transcode;  /* announce a derived track beside the audio */
+    struct tls_ctx *tls;    /* NULL: plain; borrowed for the call */
+    bool reuse_port;        /* all workers listen on the same port */
+    struct relay *relay;    /* outlives the server */
+    bool audio_transcode;   /* announce a derived track beside the audio */
     size_t cap_connections; /* 0: 1024; more are refused at once */
 };
 
@@ -41,7 +41,7 @@ MUST_USE int rtmp_open(struct rtmp **out, struct worker *w, const struct rtmp_cf
 void rtmp_close(struct rtmp **r);
 void rtmp_local(const struct rtmp *r, struct addr *out);
 
-/* ---- For statistics ---------------------------------------------------------------------------------- */
+/* ---- For statistics -------------------------------------------------------------------------- */
 
 enum rtmp_bad_input {
     RTMP_BAD_HANDSHAKE,
@@ -54,8 +54,8 @@ enum rtmp_bad_input {
 const char *rtmp_bad_input_name(enum rtmp_bad_input kind);
 
 struct rtmp_counters {
-    uint64_t connections;     /* accepted */
-    uint64_t publishes;       /* granted */
+    uint64_t connections; /* accepted */
+    uint64_t publishes;   /* granted */
     uint64_t refused_taken, refused_name, refused_overload, refused_codec, refused_play;
     uint64_t timed_out;       /* handshake, publish or data did not come in time */
     uint64_t revoked;         /* lost their name to another publisher */
@@ -70,14 +70,14 @@ enum rtmp_session_state {
     RTMP_SESSION_COMMANDS, /* connected or about to; publishes nothing */
     RTMP_SESSION_CLAIMING,
     RTMP_SESSION_PUBLISHING,
-    RTMP_SESSION_ENDED,    /* only what is queued still goes out */
+    RTMP_SESSION_ENDED, /* only what is queued still goes out */
 };
 
 /* Valid for the call only. */
 struct rtmp_session_facts {
-    const char *id;     /* unguessable */
-    const char *stream; /* "" before publish */
-    const char *params; /* the query that came with the name, "" without one */
+    const char *id;      /* unguessable */
+    const char *stream;  /* "" before publish */
+    const char *params;  /* the query that came with the name, "" without one */
     const char *encoder; /* as the client names itself */
     const struct addr *peer;
     uint64_t started_unix_us;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 enum {
-    HEADER_MAX_BYTES = 18,     /* basic 3, message 11, extended timestamp 4 */
-    TS_EXTENDED = 0xffffff,    /* s5.3.1.3: the time is in four bytes more */
+    HEADER_MAX_BYTES = 18,  /* basic 3, message 11, extended timestamp 4 */
+    TS_EXTENDED = 0xffffff, /* s5.3.1.3: the time is in four bytes more */
     BODY_FIRST_BYTES = 4096,
 };
 
@@ -63,7 +63,7 @@ static struct chunk_stream *stream_find(const struct rtmp_chunk_reader *r, uint3
     return NULL;
 }
 
-/* ---- Header ------------------------------------------------------------------------------------ */
+/* ---- Header ---------------------------------------------------------------------------------- */
 
 /* s5.3.1.1: ids 0 and 1 in the first byte mean that one or two more bytes hold the id. */
 static size_t basic_bytes(uint8_t first)
@@ -198,7 +198,7 @@ static int read_header(struct rtmp_chunk_reader *r, struct reader *in)
     return err ? err : 1;
 }
 
-/* ---- Body -------------------------------------------------------------------------------------- */
+/* ---- Body ------------------------------------------------------------------------------------ */
 
 /* Room for n bytes more; doubles, so that a promise of megabytes costs the sender megabytes too. */
 static int body_reserve(struct rtmp_chunk_reader *r, struct chunk_stream *s, size_t n)
@@ -292,7 +292,7 @@ int rtmp_chunk_read(struct rtmp_chunk_reader *r, struct reader *in, struct rtmp_
     }
 }
 
-/* ---- Writing ----------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 void rtmp_chunk_write(struct writer *w, const struct rtmp_message *m, size_t chunk_bytes)
 {

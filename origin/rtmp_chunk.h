@@ -15,7 +15,8 @@
 
 enum rtmp_chunk_err {
     RTMP_CHUNK_OK = 0,
-    RTMP_CHUNK_ERR_HEADER = -1,  /* a compressed header with nothing before it, or a new message inside another */
+    RTMP_CHUNK_ERR_HEADER =
+        -1, /* a compressed header with nothing before it, or a new message inside another */
     RTMP_CHUNK_ERR_BIG = -2,     /* a message, or all unfinished ones together, beyond the bound */
     RTMP_CHUNK_ERR_STREAMS = -3, /* more than RTMP_CHUNK_STREAMS_MAX chunk streams */
     RTMP_CHUNK_ERR_CONTROL = -4, /* Set Chunk Size or Abort that says nothing valid */
@@ -23,36 +24,36 @@ enum rtmp_chunk_err {
 };
 
 enum rtmp_message_type { /* s5.4, s7.1 */
-    RTMP_SET_CHUNK_SIZE = 1,
-    RTMP_ABORT = 2,
-    RTMP_ACK = 3,
-    RTMP_USER_CONTROL = 4,
-    RTMP_WINDOW_ACK_SIZE = 5,
-    RTMP_SET_PEER_BANDWIDTH = 6,
-    RTMP_AUDIO = 8,
-    RTMP_VIDEO = 9,
-    RTMP_DATA_AMF3 = 15,
-    RTMP_COMMAND_AMF3 = 17,
-    RTMP_DATA_AMF0 = 18,
-    RTMP_COMMAND_AMF0 = 20,
-    RTMP_AGGREGATE = 22,
+                         RTMP_SET_CHUNK_SIZE = 1,
+                         RTMP_ABORT = 2,
+                         RTMP_ACK = 3,
+                         RTMP_USER_CONTROL = 4,
+                         RTMP_WINDOW_ACK_SIZE = 5,
+                         RTMP_SET_PEER_BANDWIDTH = 6,
+                         RTMP_AUDIO = 8,
+                         RTMP_VIDEO = 9,
+                         RTMP_DATA_AMF3 = 15,
+                         RTMP_COMMAND_AMF3 = 17,
+                         RTMP_DATA_AMF0 = 18,
+                         RTMP_COMMAND_AMF0 = 20,
+                         RTMP_AGGREGATE = 22,
 };
 
 enum {
-    RTMP_CHUNK_BYTES_DEFAULT = 128,        /* s5.4.1 */
-    RTMP_CHUNK_STREAMS_MAX = 64,           /* encoders use three to five */
-    RTMP_MEDIA_MAX_BYTES = 8 << 20,        /* a message of type 8, 9 or 22: a 4K keyframe is about 2 MiB */
-    RTMP_COMMAND_MAX_BYTES = 64 << 10,     /* any other message */
-    RTMP_UNFINISHED_MAX_BYTES = 12 << 20,  /* memory for bodies, all chunk streams together */
+    RTMP_CHUNK_BYTES_DEFAULT = 128,       /* s5.4.1 */
+    RTMP_CHUNK_STREAMS_MAX = 64,          /* encoders use three to five */
+    RTMP_MEDIA_MAX_BYTES = 8 << 20,       /* a message of type 8, 9 or 22: a 4K keyframe is about 2 MiB */
+    RTMP_COMMAND_MAX_BYTES = 64 << 10,    /* any other message */
+    RTMP_UNFINISHED_MAX_BYTES = 12 << 20, /* memory for bodies, all chunk streams together */
 };
 
 struct rtmp_message {
     const uint8_t *body;
-    size_t len;          /* bytes */
-    uint32_t ts_ms;      /* wraps */
-    uint32_t stream_id;  /* message stream, as createStream gave it; 0: the connection's own */
+    size_t len;         /* bytes */
+    uint32_t ts_ms;     /* wraps */
+    uint32_t stream_id; /* message stream, as createStream gave it; 0: the connection's own */
     uint32_t chunk_stream;
-    uint8_t type;        /* enum rtmp_message_type */
+    uint8_t type; /* enum rtmp_message_type */
 };
 
 struct rtmp_chunk_reader;

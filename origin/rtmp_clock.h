@@ -15,10 +15,11 @@
 #include <stdint.h>
 
 enum {
-    RTMP_JUMP_BACK_MS = 3000,     /* audio and video may be interleaved that badly; more is a new start */
-    RTMP_JUMP_FORWARD_MS = 10000, /* a gap in sending; more is another timeline */
+    RTMP_JUMP_BACK_MS = 3000,      /* audio and video may be interleaved that badly; more is a new start */
+    RTMP_JUMP_FORWARD_MS = 10000,  /* a gap in sending; more is another timeline */
     RTMP_DRIFT_AHEAD_US = 1000000, /* media ahead of the clock: sent faster than it plays */
-    RTMP_DRIFT_BEHIND_US = 10000000, /* arrives late: a congested uplink catches up, a slow clock does not */
+    RTMP_DRIFT_BEHIND_US =
+        10000000, /* arrives late: a congested uplink catches up, a slow clock does not */
 };
 
 /* Media time begins here, so that in any track's clock a timestamp is at least 2^32. */
@@ -26,11 +27,11 @@ enum {
 
 struct rtmp_clock { /* zero: ready */
     bool started;
-    uint64_t media_ms;        /* of the newest message; its low bits are not the wire's after a jump */
-    uint32_t wire_ms;         /* of the same message */
-    uint64_t arrival_us;      /* unix; of the same message */
-    uint64_t anchor_ms;       /* media time ... */
-    uint64_t anchor_us;       /* ... and the unix time it was captured at */
+    uint64_t media_ms;   /* of the newest message; its low bits are not the wire's after a jump */
+    uint32_t wire_ms;    /* of the same message */
+    uint64_t arrival_us; /* unix; of the same message */
+    uint64_t anchor_ms;  /* media time ... */
+    uint64_t anchor_us;  /* ... and the unix time it was captured at */
     uint64_t jumps, reanchors;
 };
 
@@ -49,7 +50,7 @@ struct audio_clock { /* zero with clock_hz set: ready */
 };
 
 enum {
-    AUDIO_RESYNC_MS = 100, /* farther off than this, the milliseconds are right and not the count */
+    AUDIO_RESYNC_MS = 100,  /* farther off than this, the milliseconds are right and not the count */
     AUDIO_FOLLOW_SHIFT = 6, /* a 64th of the difference a frame: rounding to ms leaves the count exact */
 };
 

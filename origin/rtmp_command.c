@@ -29,7 +29,7 @@ static enum rtmp_command_kind kind_of(struct amf0_str name)
     return RTMP_CMD_OTHER;
 }
 
-/* ---- connect ------------------------------------------------------------------------------------- */
+/* ---- connect --------------------------------------------------------------------------------- */
 
 static void take_connect_member(struct rtmp_command *c, const struct amf0_value *v)
 {
@@ -61,7 +61,7 @@ static int parse_connect(struct rtmp_command *c, struct amf0_reader *a)
     return got < 0 ? got : got == 0 ? AMF0_ERR_SHORT : AMF0_OK;
 }
 
-/* ---- commands of a stream: (name, transaction, null, key, ...) --------------------------------------- */
+/* ---- commands of a stream: (name, transaction, null, key, ...) ------------------------------- */
 
 static int parse_key(struct rtmp_command *c, struct amf0_reader *a)
 {
@@ -96,7 +96,7 @@ int rtmp_command_parse(struct rtmp_command *out, const uint8_t *body, size_t len
     return AMF0_OK;
 }
 
-/* ---- onMetaData -------------------------------------------------------------------------------------- */
+/* ---- onMetaData ------------------------------------------------------------------------------ */
 
 static void take_metadata_member(struct rtmp_metadata *m, const struct amf0_value *v)
 {
@@ -140,7 +140,7 @@ int rtmp_metadata_parse(struct rtmp_metadata *out, const uint8_t *body, size_t l
     return AMF0_OK;
 }
 
-/* ---- Names --------------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 /* Cuts "?query" off s and returns the query. */
 static struct amf0_str cut_query(struct amf0_str *s)
@@ -190,7 +190,7 @@ bool rtmp_stream_name(struct amf0_str app, struct amf0_str key, char name[STREAM
     return !n.bad && !q.bad && !memchr(name, '\0', writer_len(&n) - 1);
 }
 
-/* ---- Answers ---------------------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 static void write_info(struct writer *w, const char *level, const char *code, const char *description)
 {
@@ -217,7 +217,8 @@ static void write_fourcc_map(struct writer *w, const char *key, const uint32_t *
 
 static void write_fourccs(struct writer *w)
 {
-    static const uint32_t video[] = {FLV_AVC1, FLV_HVC1, FLV_AV01, FLV_VP09}, audio[] = {FLV_OPUS, FLV_MP4A};
+    static const uint32_t video[] = {FLV_AVC1, FLV_HVC1, FLV_AV01, FLV_VP09},
+                          audio[] = {FLV_OPUS, FLV_MP4A};
     static const char *const all[] = {"avc1", "hvc1", "av01", "vp09", "Opus", "mp4a"};
 
     amf0_write_key(w, "fourCcList");
@@ -233,7 +234,8 @@ void rtmp_connect_result_write(struct writer *w, double transaction, bool enhanc
     amf0_write_string(w, "_result");
     amf0_write_number(w, transaction);
     amf0_write_object_begin(w);
-    amf0_write_member_string(w, "fmsVer", "FMS/3,0,1,123"); /* encoders look for "FMS/" and a version of 3 */
+    amf0_write_member_string(w, "fmsVer",
+                             "FMS/3,0,1,123"); /* encoders look for "FMS/" and a version of 3 */
     amf0_write_member_number(w, "capabilities", 31);
     if (enhanced)
         write_fourccs(w);
@@ -243,7 +245,8 @@ void rtmp_connect_result_write(struct writer *w, double transaction, bool enhanc
     amf0_write_end(w);
 }
 
-void rtmp_connect_error_write(struct writer *w, double transaction, const char *code, const char *description)
+void rtmp_connect_error_write(struct writer *w, double transaction, const char *code,
+                              const char *description)
 {
     amf0_write_string(w, "_error");
     amf0_write_number(w, transaction);

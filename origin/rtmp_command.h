@@ -28,10 +28,10 @@ enum rtmp_command_kind {
 struct rtmp_command {
     enum rtmp_command_kind kind;
     double transaction;
-    struct amf0_str name;                     /* of the command */
-    struct amf0_str app, tc_url, flash_ver;   /* connect */
-    struct amf0_str key;                      /* publish, play, releaseStream, FC...: stream key with its query */
-    bool enhanced; /* connect: the client told FourCCs, so it knows enhanced RTMP */
+    struct amf0_str name;                   /* of the command */
+    struct amf0_str app, tc_url, flash_ver; /* connect */
+    struct amf0_str key; /* publish, play, releaseStream, FC...: stream key with its query */
+    bool enhanced;       /* connect: the client told FourCCs, so it knows enhanced RTMP */
 };
 
 /* Body of a message of type 20 (or 17 behind its first byte). AMF0_OK or an amf0_err. */
@@ -39,8 +39,8 @@ MUST_USE int rtmp_command_parse(struct rtmp_command *out, const uint8_t *body, s
 
 /* What onMetaData (or @setDataFrame) says that matters here. */
 struct rtmp_metadata {
-    bool known;            /* it was onMetaData */
-    bool video, audio;     /* an id or name of a codec was given */
+    bool known;        /* it was onMetaData */
+    bool video, audio; /* an id or name of a codec was given */
     double width, height, frame_rate;
     struct amf0_str encoder;
 };
@@ -48,7 +48,7 @@ struct rtmp_metadata {
 /* Body of a message of type 18 (or 15 behind its first byte). AMF0_OK or an amf0_err. */
 MUST_USE int rtmp_metadata_parse(struct rtmp_metadata *out, const uint8_t *body, size_t len);
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 enum { RTMP_PARAMS_MAX = 512 /* bytes of a kept query, NUL included: a signed token fits */ };
 
@@ -58,12 +58,13 @@ enum { RTMP_PARAMS_MAX = 512 /* bytes of a kept query, NUL included: a signed to
 bool rtmp_stream_name(struct amf0_str app, struct amf0_str key, char name[STREAM_NAME_MAX + 1],
                       char params[RTMP_PARAMS_MAX]);
 
-/* ---- Answers: bodies of command messages; w->bad when they do not fit ------------------------------- */
+/* ---- Answers: bodies of command messages; w->bad when they do not fit ------------------------ */
 
 /* _result of connect; with the FourCCs that can be published when the client asked (enhanced). */
 void rtmp_connect_result_write(struct writer *w, double transaction, bool enhanced);
 /* _error of connect and its reason. */
-void rtmp_connect_error_write(struct writer *w, double transaction, const char *code, const char *description);
+void rtmp_connect_error_write(struct writer *w, double transaction, const char *code,
+                              const char *description);
 /* _result (transaction, null, undefined). */
 void rtmp_result_write(struct writer *w, double transaction);
 /* _result of createStream. */

@@ -12,7 +12,7 @@
 
 enum {
     RTMP_VERSION = 3,
-    RTMP_HANDSHAKE_PART_BYTES = 1536,  /* C1, C2, S1, S2 */
+    RTMP_HANDSHAKE_PART_BYTES = 1536, /* C1, C2, S1, S2 */
     RTMP_HANDSHAKE_REPLY_BYTES = 1 + 2 * RTMP_HANDSHAKE_PART_BYTES,
 };
 
@@ -30,8 +30,8 @@ struct rtmp_handshake {
 
 enum rtmp_handshake_result {
     RTMP_HANDSHAKE_MORE = 0,
-    RTMP_HANDSHAKE_REPLY = 1,       /* send rtmp_handshake_write's bytes, then read on */
-    RTMP_HANDSHAKE_FINISHED = 2,    /* what is left in the reader is chunks */
+    RTMP_HANDSHAKE_REPLY = 1,        /* send rtmp_handshake_write's bytes, then read on */
+    RTMP_HANDSHAKE_FINISHED = 2,     /* what is left in the reader is chunks */
     RTMP_HANDSHAKE_ERR_VERSION = -1, /* not RTMP: HTTP, TLS, or the encrypted RTMPE (version 6) */
 };
 

@@ -22,7 +22,7 @@ struct rtmp_media {
     struct publication *publication; /* NULL until the claim is granted */
     struct rtmp_clock clock;
     struct rtmp_track tracks[MEDIA];
-    bool expected[MEDIA];      /* onMetaData says so, or says nothing */
+    bool expected[MEDIA]; /* onMetaData says so, or says nothing */
     bool frame_seen[MEDIA];
     bool waiting, wait_asked, wait_over;
     bool announced;
@@ -67,7 +67,7 @@ void rtmp_media_destroy(struct rtmp_media **m)
     *m = NULL;
 }
 
-/* ---- Announcing -------------------------------------------------------------------------------------- */
+/* ---- Announcing ------------------------------------------------------------------------------ */
 
 static void announce(struct rtmp_media *m)
 {
@@ -87,7 +87,8 @@ static void announce(struct rtmp_media *m)
     log_info("rtmp", "publishing stream=%s video=%s %ux%u audio=%s %u Hz%s", m->cfg.name,
              codec_name(m->tracks[VIDEO].facts.codec), m->tracks[VIDEO].facts.layers[0].width,
              m->tracks[VIDEO].facts.layers[0].height, codec_name(m->tracks[AUDIO].facts.codec),
-             m->tracks[AUDIO].facts.clock_hz, m->b_frames ? ": has B-frames, WebRTC viewers will see it jump" : "");
+             m->tracks[AUDIO].facts.clock_hz,
+             m->b_frames ? ": has B-frames, WebRTC viewers will see it jump" : "");
     publish_start(m->publication, &set);
 }
 
@@ -154,7 +155,7 @@ void rtmp_media_poll(struct rtmp_media *m)
     settle(m);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------------ */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static int hold(struct rtmp_media *m, unsigned medium, const struct rtmp_frame *f)
 {
@@ -197,11 +198,12 @@ static void note_reordering(struct rtmp_media *m, const struct rtmp_frame *f)
         return;
     m->b_frames = true;
     if (m->announced)
-        log_warn("rtmp", "B-frames begin in the middle of the stream, WebRTC viewers will see it jump stream=%s",
+        log_warn("rtmp",
+                 "B-frames begin in the middle of the stream, WebRTC viewers will see it jump stream=%s",
                  m->cfg.name);
 }
 
-/* Only frames move the clock: encoders send sequence headers with time 0, whatever their frames begin with. */
+/* Only frames move the clock: encoders send sequence headers with time 0, whatever frames begin with. */
 static int take_frame(struct rtmp_media *m, unsigned medium, const struct flv_media *v, uint32_t ts_ms,
                       uint64_t unix_us)
 {
@@ -247,13 +249,15 @@ int rtmp_media_push(struct rtmp_media *m, const struct rtmp_message *msg, uint64
 
     if (msg->len == 0)
         return RTMP_MEDIA_OK; /* a keep-alive of some encoders */
-    int err = medium == VIDEO ? flv_video_parse(&v, msg->body, msg->len) : flv_audio_parse(&v, msg->body, msg->len);
+    int err = medium == VIDEO ? flv_video_parse(&v, msg->body, msg->len)
+                              : flv_audio_parse(&v, msg->body, msg->len);
     if (err)
         return media_err(err);
     m->waiting = true;
     m->expected[medium] = true;
     bool headerless = v.fourcc == FLV_VP09 || v.fourcc == FLV_OPUS;
-    bool fresh = !m->tracks[medium].configured || m->tracks[medium].facts.codec != codec_of_fourcc(v.fourcc);
+    bool fresh =
+        !m->tracks[medium].configured || m->tracks[medium].facts.codec != codec_of_fourcc(v.fourcc);
     if (v.packet == FLV_PACKET_SEQUENCE_START || (v.packet == FLV_PACKET_FRAME && headerless && fresh))
         err = configure(m, medium, &v);
     if (err)
@@ -265,7 +269,7 @@ int rtmp_media_push(struct rtmp_media *m, const struct rtmp_message *msg, uint64
     return RTMP_MEDIA_OK;
 }
 
-/* ---- Statistics ------------------------------------------------------------------------------------------- */
+/* ---- Statistics ------------------------------------------------------------------------------ */
 
 void rtmp_media_facts(const struct rtmp_media *m, struct rtmp_media_facts *out)
 {

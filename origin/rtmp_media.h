@@ -2,8 +2,8 @@
  * rtmp_media.h - the audio and video messages of one publishing into a publication.
  *
  * The tracks are announced when what was promised is known: both sequence headers, or those that
- * onMetaData names, and the first video frame, whose composition offset tells whether there are B-frames. After
- * RTMP_ANNOUNCE_WAIT_US whatever is known is announced. Frames that come earlier are held, bounded.
+ * onMetaData names, and the first video frame, whose composition offset tells whether there are B-frames.
+ * After RTMP_ANNOUNCE_WAIT_US whatever is known is announced. Frames that come earlier are held, bounded.
  * A track that appears later makes a new announcement (a new epoch).
  * Thread: the worker's. Ownership: borrows the publication and the messages. */
 #pragma once
@@ -48,13 +48,13 @@ bool rtmp_media_waits(struct rtmp_media *m);
 /* The wait is over. */
 void rtmp_media_poll(struct rtmp_media *m);
 
-/* ---- For statistics -------------------------------------------------------------------------------- */
+/* ---- For statistics -------------------------------------------------------------------------- */
 
 struct rtmp_media_facts {
     bool announced;
     enum codec video_codec, audio_codec;
     uint16_t width, height;
-    bool b_frames;                         /* seen in any frame, also after the announcement */
+    bool b_frames; /* seen in any frame, also after the announcement */
     uint64_t video_frames, video_keyframes, audio_frames, packets, bytes;
     uint64_t dropped_frames;               /* damaged, no packets in the pool, or held too long */
     uint64_t clock_jumps, clock_reanchors; /* timestamps that jumped; capture time tied to arrival anew */

@@ -15,13 +15,13 @@
 enum {
     SESSION_ID_CHARS = 22,
     ENCODER_MAX = 64,
-    OUT_CHUNK_BYTES = 4096,          /* ours; every answer fits one chunk */
+    OUT_CHUNK_BYTES = 4096, /* ours; every answer fits one chunk */
     OUT_MESSAGE_MAX_BYTES = 2048,
     OUT_QUEUED_MAX_BYTES = 256 << 10, /* of a peer that asks and does not read */
-    ACK_WINDOW_BYTES = 2500000,      /* what servers commonly ask for; encoders take it */
-    LINGER_US = 2000000,             /* for the last answer */
-    MESSAGE_STREAM = 1,              /* the one that createStream gives */
-    CHUNK_STREAM_CONTROL = 2,        /* s5.4 */
+    ACK_WINDOW_BYTES = 2500000,       /* what servers commonly ask for; encoders take it */
+    LINGER_US = 2000000,              /* for the last answer */
+    MESSAGE_STREAM = 1,               /* the one that createStream gives */
+    CHUNK_STREAM_CONTROL = 2,         /* s5.4 */
     CHUNK_STREAM_COMMAND = 3,
     CHUNK_STREAM_STATUS = 5,
 };
@@ -34,7 +34,7 @@ struct rtmp_session {
     struct conn *conn;
     struct rtmp_handshake *handshake; /* NULL when done */
     struct rtmp_chunk_reader *chunks;
-    struct publication *publication;  /* NULL unless claiming or publishing */
+    struct publication *publication; /* NULL unless claiming or publishing */
     struct rtmp_media *media;
     struct timer deadline, announce;
     enum rtmp_session_state state;
@@ -49,7 +49,7 @@ struct rtmp_session {
     char peer[ADDR_TEXT_CAP];
 };
 
-/* ---- Sending --------------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void send_message(struct rtmp_session *s, const struct rtmp_message *m)
 {
@@ -94,14 +94,16 @@ static void send_command(struct rtmp_session *s, uint32_t stream_id, const struc
 {
     if (body->bad)
         return;
-    send_message(s, &(struct rtmp_message){.body = body->start,
-                                           .len = writer_len(body),
-                                           .stream_id = stream_id,
-                                           .chunk_stream = stream_id ? CHUNK_STREAM_STATUS : CHUNK_STREAM_COMMAND,
-                                           .type = RTMP_COMMAND_AMF0});
+    send_message(
+        s, &(struct rtmp_message){.body = body->start,
+                                  .len = writer_len(body),
+                                  .stream_id = stream_id,
+                                  .chunk_stream = stream_id ? CHUNK_STREAM_STATUS : CHUNK_STREAM_COMMAND,
+                                  .type = RTMP_COMMAND_AMF0});
 }
 
-static void send_status(struct rtmp_session *s, const char *level, const char *code, const char *description)
+static void send_status(struct rtmp_session *s, const char *level, const char *code,
+                        const char *description)
 {
     uint8_t bytes[OUT_MESSAGE_MAX_BYTES];
     struct writer w = writer_init(bytes, sizeof(bytes));
@@ -110,7 +112,7 @@ static void send_status(struct rtmp_session *s, const char *level, const char *c
     send_command(s, MESSAGE_STREAM, &w);
 }
 
-/* ---- Ending ------------------------------------------------------------------------------------------ */
+/* ---- Ending ---------------------------------------------------------------------------------- */
 
 static void end_publishing(struct rtmp_session *s)
 {
@@ -140,7 +142,8 @@ static void refuse(struct rtmp_session *s, uint64_t *counter, const char *code, 
 static void bad_input(struct rtmp_session *s, enum rtmp_bad_input kind, const char *what, int err)
 {
     s->host->counters.bad_input[kind]++;
-    LOG_LIMITED("rtmp", "bad %s: %s (%d) stream=%s peer=%s", rtmp_bad_input_name(kind), what, err, s->name, s->peer);
+    LOG_LIMITED("rtmp", "bad %s: %s (%d) stream=%s peer=%s", rtmp_bad_input_name(kind), what, err, s->name,
+                s->peer);
     end_session(s);
 }
 
@@ -150,12 +153,12 @@ static void on_deadline(struct timer *t, uint64_t now_us)
 
     (void)now_us;
     s->host->counters.timed_out++;
-    LOG_LIMITED("rtmp", "nothing came in time (%s) stream=%s peer=%s", rtmp_session_state_name(s->state), s->name,
-                s->peer);
+    LOG_LIMITED("rtmp", "nothing came in time (%s) stream=%s peer=%s", rtmp_session_state_name(s->state),
+                s->name, s->peer);
     end_session(s);
 }
 
-/* ---- Publishing ---------------------------------------------------------------------------------------- */
+/* ---- Publishing ------------------------------------------------------------------------------ */
 
 static void on_claimed(void *arg, enum publish_result result)
 {
@@ -175,10 +178,12 @@ static void on_claimed(void *arg, enum publish_result result)
         refuse(s, &c->refused_taken, "NetStream.Publish.BadName", "Somebody publishes this name already.");
         return;
     case PUBLISH_NAME:
-        refuse(s, &c->refused_name, "NetStream.Publish.BadName", "Not a stream name: app/key of A-Z a-z 0-9 . _ -");
+        refuse(s, &c->refused_name, "NetStream.Publish.BadName",
+               "Not a stream name: app/key of A-Z a-z 0-9 . _ -");
         return;
     case PUBLISH_OVERLOADED:
-        refuse(s, &c->refused_overload, "NetStream.Publish.Failed", "This node takes no more publishers now.");
+        refuse(s, &c->refused_overload, "NetStream.Publish.Failed",
+               "This node takes no more publishers now.");
         return;
     }
 }
@@ -249,7 +254,7 @@ static void unpublish(struct rtmp_session *s)
     send_status(s, "status", "NetStream.Unpublish.Success", s->name);
 }
 
-/* ---- Commands --------------------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 static void take_text(char *dst, size_t cap, struct amf0_str src)
 {
@@ -266,7 +271,8 @@ static void connect_client(struct rtmp_session *s, const struct rtmp_command *c)
     struct writer w = writer_init(bytes, sizeof(bytes));
 
     if (c->app.len >= sizeof(s->app)) {
-        rtmp_connect_error_write(&w, c->transaction, "NetConnection.Connect.InvalidApp", "The app's name is too long.");
+        rtmp_connect_error_write(&w, c->transaction, "NetConnection.Connect.InvalidApp",
+                                 "The app's name is too long.");
         send_command(s, 0, &w);
         end_session(s);
         return;
@@ -334,7 +340,7 @@ static void on_command(struct rtmp_session *s, const uint8_t *body, size_t len)
     }
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------------------ */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static void on_metadata(struct rtmp_session *s, const uint8_t *body, size_t len)
 {
@@ -429,7 +435,7 @@ static void on_message(struct rtmp_session *s, const struct rtmp_message *m)
     }
 }
 
-/* ---- The connection -------------------------------------------------------------------------------------------- */
+/* ---- The connection -------------------------------------------------------------------------- */
 
 static void read_chunks(struct rtmp_session *s, struct reader *in)
 {

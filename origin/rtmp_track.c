@@ -41,7 +41,7 @@ static int scratch_reserve(struct rtmp_track *t, size_t bytes)
     return CODEC_OK;
 }
 
-/* ---- Sequence headers: each fills next from the record ---------------------------------------------- */
+/* ---- Sequence headers: each fills next from the record --------------------------------------- */
 
 static void take_size(struct track *facts, const struct sps_info *sps)
 {
@@ -117,7 +117,8 @@ static int configure_av1(struct rtmp_track *next, const struct flv_media *m)
     struct reader obus = reader_init(record.obus, record.obus_len);
     int got;
     while ((got = av1_obu_next(&obus, &obu)) == 1) {
-        if (obu.type != AV1_OBU_SEQUENCE_HEADER || av1_sequence_parse(&sequence, obu.payload, obu.payload_len))
+        if (obu.type != AV1_OBU_SEQUENCE_HEADER ||
+            av1_sequence_parse(&sequence, obu.payload, obu.payload_len))
             continue;
         next->facts.layers[0].width = (uint16_t)sequence.width;
         next->facts.layers[0].height = (uint16_t)sequence.height;
@@ -205,15 +206,17 @@ int rtmp_track_configure(struct rtmp_track *t, const struct flv_media *m)
     return CODEC_OK;
 }
 
-/* ---- Frames into canonical form ------------------------------------------------------------------------ */
+/* ---- Frames into canonical form -------------------------------------------------------------- */
 
 static int canonical_nals(struct rtmp_track *t, const struct rtmp_frame *f, struct packetise_frame *out)
 {
     if (t->length_bytes != 4) {
-        int err = scratch_reserve(t, f->len * 3); /* a 1-byte length becomes 4, each before at least 1 byte */
+        int err =
+            scratch_reserve(t, f->len * 3); /* a 1-byte length becomes 4, each before at least 1 byte */
         if (err)
             return err;
-        int len = nal_canonical_from_prefixed(t->scratch, t->scratch_bytes, f->data, f->len, t->length_bytes);
+        int len =
+            nal_canonical_from_prefixed(t->scratch, t->scratch_bytes, f->data, f->len, t->length_bytes);
         if (len < 0)
             return len;
         out->data = t->scratch;
@@ -297,7 +300,7 @@ static bool is_discardable(enum codec codec, const struct packetise_frame *f)
     return slices;
 }
 
-/* ---- Packets --------------------------------------------------------------------------------------------- */
+/* ---- Packets --------------------------------------------------------------------------------- */
 
 /* Presentation time in the track's clock. */
 static uint64_t presentation_ticks(struct rtmp_track *t, const struct rtmp_frame *f)
@@ -314,12 +317,13 @@ static uint64_t presentation_ticks(struct rtmp_track *t, const struct rtmp_frame
 }
 
 /* What is the same in all packets of a frame. */
-static struct packet describe(struct rtmp_track *t, const struct rtmp_frame *f, const struct packetise_frame *cut,
-                              const struct rtmp_clock *clock)
+static struct packet describe(struct rtmp_track *t, const struct rtmp_frame *f,
+                              const struct packetise_frame *cut, const struct rtmp_clock *clock)
 {
     uint64_t ts_ticks = presentation_ticks(t, f);
     uint32_t hz = t->facts.clock_hz;
-    int flags = (cut->keyframe ? PACKET_KEYFRAME : 0) | (is_discardable(t->facts.codec, cut) ? PACKET_DISCARDABLE : 0);
+    int flags = (cut->keyframe ? PACKET_KEYFRAME : 0) |
+                (is_discardable(t->facts.codec, cut) ? PACKET_DISCARDABLE : 0);
 
     return (struct packet){
         .ts_ticks = ts_ticks,
@@ -330,7 +334,7 @@ static struct packet describe(struct rtmp_track *t, const struct rtmp_frame *f, 
     };
 }
 
-/* Takes the sequence number also when there is no packet: those behind shall see that something is missing. */
+/* Takes the number also when there is no packet: those behind shall see that something is missing. */
 static struct packet *next_packet(struct rtmp_track *t, const struct packet *like, struct publication *to)
 {
     struct packet *p = packet_create(publish_pool(to));

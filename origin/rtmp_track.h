@@ -18,11 +18,11 @@
 enum { RTMP_PARAMETER_SETS_MAX = 4096 /* bytes; x265 puts 2.4 KB of its options beside the hvcC's sets */ };
 
 struct rtmp_track {
-    struct track facts;    /* as announced; codec CODEC_NONE: there is none */
-    uint8_t index;         /* in the announced set */
-    bool configured;       /* enough is known to announce it */
-    uint8_t length_bytes;  /* H.264, H.265: size of the NAL lengths in the sender's frames */
-    uint32_t frame_ticks;  /* AAC: samples a frame */
+    struct track facts;   /* as announced; codec CODEC_NONE: there is none */
+    uint8_t index;        /* in the announced set */
+    bool configured;      /* enough is known to announce it */
+    uint8_t length_bytes; /* H.264, H.265: size of the NAL lengths in the sender's frames */
+    uint32_t frame_ticks; /* AAC: samples a frame */
     struct packetiser packetiser;
     struct audio_clock audio_clock;
     uint64_t next_seq;
@@ -46,8 +46,8 @@ struct rtmp_frame {
 void rtmp_track_init(struct rtmp_track *t);
 void rtmp_track_fini(struct rtmp_track *t);
 
-/* A sequence header, or the first frame of a codec that needs none (VP9, Opus). CODEC_OK; or a codec_err: the
- * record is damaged or not carried, and the track is as before. */
+/* A sequence header, or the first frame of a codec that needs none (VP9, Opus). CODEC_OK; or a codec_err:
+ * the record is damaged or not carried, and the track is as before. */
 MUST_USE int rtmp_track_configure(struct rtmp_track *t, const struct flv_media *m);
 
 /* Presentation and decode order differ in this frame. */
@@ -56,6 +56,7 @@ static inline bool rtmp_frame_reordered(const struct rtmp_frame *f)
     return f->cts_ms != 0;
 }
 
-/* Cuts the frame and pushes its packets. CODEC_OK, or a codec_err: a damaged frame, of which nothing was sent. */
-MUST_USE int rtmp_track_push(struct rtmp_track *t, const struct rtmp_frame *f, const struct rtmp_clock *clock,
-                             struct publication *to);
+/* Cuts the frame and pushes its packets. CODEC_OK, or a codec_err: a damaged frame, of which nothing was
+ * sent. */
+MUST_USE int rtmp_track_push(struct rtmp_track *t, const struct rtmp_frame *f,
+                             const struct rtmp_clock *clock, struct publication *to);

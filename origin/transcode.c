@@ -13,10 +13,10 @@
 #include "origin/transcode_tracks.h"
 
 enum {
-    BATCH_FRAMES = 256,             /* 5 s: of a publisher that sends faster than it plays; else one or two */
+    BATCH_FRAMES = 256, /* 5 s: of a publisher that sends faster than it plays; else one or two */
     BATCH_BYTES = 128 << 10,
-    OUT_FRAMES = 2 * BATCH_FRAMES,  /* Opus frames are a little shorter than AAC's; silence makes more */
-    REORDER_WAIT_US = 200000,       /* for a lost packet of a WHIP publisher */
+    OUT_FRAMES = 2 * BATCH_FRAMES, /* Opus frames are a little shorter than AAC's; silence makes more */
+    REORDER_WAIT_US = 200000,      /* for a lost packet of a WHIP publisher */
 };
 
 struct coded {
@@ -39,7 +39,7 @@ struct step {
     const struct coded *now;        /* the frame being transcoded */
     struct coded_list in, out;
     uint64_t damaged_frames, dropped_frames;
-    int failed;                     /* a transcode_audio_err that will not go away */
+    int failed; /* a transcode_audio_err that will not go away */
 };
 
 struct transcode {
@@ -50,7 +50,7 @@ struct transcode {
     unsigned source_index, derived_index;
     struct consumer consumer;
     struct producer producer;
-    struct timer apply;     /* a changed want is acted upon outside of the router's call */
+    struct timer apply; /* a changed want is acted upon outside of the router's call */
     bool wanted, running, busy, closed, renew;
     struct reorder order;
     struct depacketiser *frames;
@@ -62,10 +62,10 @@ struct transcode {
     struct transcode_counters counters;
 };
 
-/* ---- In the pool ---------------------------------------------------------------------------------------- */
+/* ---- In the pool ----------------------------------------------------------------------------- */
 
-static bool list_push(struct coded_list *l, const uint8_t *data, size_t len, uint64_t ts_ticks, uint64_t capture_us,
-                      size_t cap)
+static bool list_push(struct coded_list *l, const uint8_t *data, size_t len, uint64_t ts_ticks,
+                      uint64_t capture_us, size_t cap)
 {
     if (l->n == cap || len > BATCH_BYTES - l->bytes_len)
         return false;
@@ -119,7 +119,7 @@ static void run_step(struct job *job)
     }
 }
 
-/* ---- Back on the worker ----------------------------------------------------------------------------------- */
+/* ---- Back on the worker ---------------------------------------------------------------------- */
 
 static void send_frame(struct transcode *t, const struct coded *c, const uint8_t *data)
 {
@@ -213,7 +213,7 @@ static void start_step(struct transcode *t)
         t->busy = true;
 }
 
-/* ---- The source ---------------------------------------------------------------------------------------------- */
+/* ---- The source ------------------------------------------------------------------------------ */
 
 static void on_source_frame(void *arg, const struct depacketised_frame *f)
 {
@@ -271,9 +271,10 @@ static void on_end(struct consumer *c, enum stream_end why)
     (void)why;
 }
 
-static const struct consumer_ops consumer_ops = {.on_tracks = on_tracks, .on_packets = on_packets, .on_end = on_end};
+static const struct consumer_ops consumer_ops = {
+    .on_tracks = on_tracks, .on_packets = on_packets, .on_end = on_end};
 
-/* ---- Wants ------------------------------------------------------------------------------------------------------ */
+/* ---- Wants ----------------------------------------------------------------------------------- */
 
 static void apply_want(struct timer *timer, uint64_t now_us)
 {
@@ -290,8 +291,9 @@ static void apply_want(struct timer *timer, uint64_t now_us)
         depacketiser_reset(t->frames);
         t->renew = true;
     }
-    log_info("transcode", "%s to %s %s stream=%s", codec_name(t->source.codec), codec_name(t->derived.codec),
-             t->running ? "starts" : "stops, nobody wants it", router_name(t->router));
+    log_info("transcode", "%s to %s %s stream=%s", codec_name(t->source.codec),
+             codec_name(t->derived.codec), t->running ? "starts" : "stops, nobody wants it",
+             router_name(t->router));
     consumer_want(&t->consumer, t->running ? want_bit(t->source_index, 0) : 0);
 }
 
@@ -313,7 +315,7 @@ static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
 
 static const struct producer_ops producer_ops = {.on_want = on_want, .on_keyframe = on_keyframe};
 
-/* ---- Life --------------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static int prepare(struct transcode *t)
 {

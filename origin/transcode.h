@@ -17,16 +17,16 @@
 struct transcode;
 
 struct transcode_cfg {
-    struct router *router; /* of the stream's home worker */
-    struct pool *pool;     /* for packets; this worker's */
+    struct router *router;    /* of the stream's home worker */
+    struct pool *pool;        /* for packets; this worker's */
     unsigned source, derived; /* tracks of the router's present epoch */
 };
 
 struct transcode_counters {
-    uint64_t starts;         /* times somebody began to want the derived track */
+    uint64_t starts; /* times somebody began to want the derived track */
     uint64_t frames_in, packets_out;
-    uint64_t frames_waiting; /* now: gathered, or with the job under way */
-    uint64_t dropped_frames; /* the jobs were too slow, or no packets were left */
+    uint64_t frames_waiting;                        /* now: gathered, or with the job under way */
+    uint64_t dropped_frames;                        /* the jobs were too slow, or no packets were left */
     uint64_t damaged_frames, resets, silence_ticks; /* see transcode_audio.h */
 };
 
@@ -37,15 +37,15 @@ void transcode_close(struct transcode **t);
 bool transcode_running(const struct transcode *t);
 void transcode_counters(const struct transcode *t, struct transcode_counters *out);
 
-/* ---- All transcoders of a worker ------------------------------------------------------------------------ */
+/* ---- All transcoders of a worker ------------------------------------------------------------- */
 
 struct transcoders;
 
 MUST_USE int transcoders_create(struct transcoders **out, struct pool *pool);
 /* Detaches from all routers. */
 void transcoders_destroy(struct transcoders **t);
-/* Call when a stream is published on its home worker (twice does no harm): opens a transcode for each derived track
- * of every epoch until the stream ends. */
+/* Call when a stream is published on its home worker (twice does no harm): opens a transcode for each
+ * derived track of every epoch until the stream ends. */
 void transcoders_watch(struct transcoders *t, struct router *r);
 /* Sums, of ended ones too. */
 void transcoders_counters(const struct transcoders *t, struct transcode_counters *out);

@@ -14,36 +14,38 @@
 
 enum {
     RATE_HZ = TRANSCODE_CLOCK_HZ,
-    FOLLOW_TICKS = RATE_HZ / 1000,     /* off by less than a ms: rounding, let be */
-    GAP_TICKS = RATE_HZ / 100,         /* off by less than 10 ms: another clock; timestamps follow, sound stays */
-    SILENCE_MAX_TICKS = RATE_HZ,       /* a longer gap is a jump */
-    ENCODER_DELAY_FRAMES_MAX = 8,      /* frames that an encoder keeps before the first packet: aac one, opus none */
+    FOLLOW_TICKS = RATE_HZ / 1000, /* off by less than a ms: rounding, let be */
+    GAP_TICKS = RATE_HZ / 100,   /* off by less than 10 ms: another clock; timestamps follow, sound stays */
+    SILENCE_MAX_TICKS = RATE_HZ, /* a longer gap is a jump */
+    ENCODER_DELAY_FRAMES_MAX =
+        8, /* frames that an encoder keeps before the first packet: aac one, opus none */
 };
 
 struct transcode_audio {
     struct transcode_audio_cfg cfg;
     AVCodecContext *decoder, *encoder;
     SwrContext *resampler;
-    AVAudioFifo *samples;      /* 48 kHz stereo, in the encoder's format */
-    AVFrame *decoded, *frame;  /* from the decoder; to the encoder */
+    AVAudioFifo *samples;     /* 48 kHz stereo, in the encoder's format */
+    AVFrame *decoded, *frame; /* from the decoder; to the encoder */
     AVPacket *packet;
     uint8_t *pcm[AV_NUM_DATA_POINTERS]; /* out of the resampler; grows */
     int pcm_samples;
     bool started;
-    uint64_t next_in48;        /* where the next source frame is expected */
-    uint64_t next_rest;        /* and the fraction of a tick, in 1 / (the decoder's rate) */
-    uint64_t fifo_ts48;        /* of the first sample in the FIFO */
+    uint64_t next_in48; /* where the next source frame is expected */
+    uint64_t next_rest; /* and the fraction of a tick, in 1 / (the decoder's rate) */
+    uint64_t fifo_ts48; /* of the first sample in the FIFO */
     uint64_t in_flight[ENCODER_DELAY_FRAMES_MAX]; /* timestamps of frames in the encoder, oldest first */
     size_t n_in_flight;
     uint64_t resets, silence;
 };
 
-/* ---- Making ------------------------------------------------------------------------------------------ */
+/* ---- Making ---------------------------------------------------------------------------------- */
 
 static int open_decoder(struct transcode_audio *a)
 {
     const struct transcode_audio_cfg *cfg = &a->cfg;
-    const AVCodec *codec = avcodec_find_decoder(cfg->from == CODEC_AAC ? AV_CODEC_ID_AAC : AV_CODEC_ID_OPUS);
+    const AVCodec *codec =
+        avcodec_find_decoder(cfg->from == CODEC_AAC ? AV_CODEC_ID_AAC : AV_CODEC_ID_OPUS);
     uint8_t head[OPUS_HEAD_BYTES];
     const uint8_t *extra = cfg->config;
     size_t extra_len = cfg->config_len;
@@ -68,7 +70,8 @@ static int open_decoder(struct transcode_audio *a)
 static int open_encoder(struct transcode_audio *a)
 {
     bool opus = a->cfg.to == CODEC_OPUS;
-    const AVCodec *codec = opus ? avcodec_find_encoder_by_name("libopus") : avcodec_find_encoder(AV_CODEC_ID_AAC);
+    const AVCodec *codec =
+        opus ? avcodec_find_encoder_by_name("libopus") : avcodec_find_encoder(AV_CODEC_ID_AAC);
 
     a->encoder = codec ? avcodec_alloc_context3(codec) : NULL;
     if (!a->encoder)
@@ -139,7 +142,7 @@ void transcode_audio_destroy(struct transcode_audio **a)
     free(gone);
 }
 
-/* ---- Encoding ------------------------------------------------------------------------------------------ */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 static void take_packets(struct transcode_audio *a)
 {
@@ -147,7 +150,8 @@ static void take_packets(struct transcode_audio *a)
         uint64_t frame_ts = a->in_flight[0];
         if (a->n_in_flight > 0)
             memmove(a->in_flight, a->in_flight + 1, --a->n_in_flight * sizeof(a->in_flight[0]));
-        /* The encoder's delay is a number of samples: its first packet holds so many from before the first frame. */
+        /* The encoder's delay is a number of samples: its first packet holds so many from before the first
+         * frame. */
         a->cfg.on_frame(a->cfg.arg, a->packet->data, (size_t)a->packet->size,
                         frame_ts - (uint64_t)a->encoder->initial_padding);
         av_packet_unref(a->packet);
@@ -175,7 +179,7 @@ static int encode(struct transcode_audio *a)
     return TRANSCODE_OK;
 }
 
-/* ---- Resampling ------------------------------------------------------------------------------------------ */
+/* ---- Resampling ------------------------------------------------------------------------------ */
 
 /* For the format that the decoder gives now; it may change with a new configuration in-band. */
 static int prepare_resampler(struct transcode_audio *a)
@@ -188,14 +192,15 @@ static int prepare_resampler(struct transcode_audio *a)
         av_opt_get_int(a->resampler, "isr", 0, &rate);
         av_opt_get_int(a->resampler, "isf", 0, &format);
         av_opt_get_chlayout(a->resampler, "ichl", 0, &layout);
-        bool same = rate == f->sample_rate && format == f->format && av_channel_layout_compare(&layout, &f->ch_layout) == 0;
+        bool same = rate == f->sample_rate && format == f->format &&
+                    av_channel_layout_compare(&layout, &f->ch_layout) == 0;
         av_channel_layout_uninit(&layout);
         if (same)
             return TRANSCODE_OK;
         swr_free(&a->resampler);
     }
-    if (swr_alloc_set_opts2(&a->resampler, &a->encoder->ch_layout, a->encoder->sample_fmt, RATE_HZ, &f->ch_layout,
-                            (enum AVSampleFormat)f->format, f->sample_rate, 0, NULL) < 0)
+    if (swr_alloc_set_opts2(&a->resampler, &a->encoder->ch_layout, a->encoder->sample_fmt, RATE_HZ,
+                            &f->ch_layout, (enum AVSampleFormat)f->format, f->sample_rate, 0, NULL) < 0)
         return TRANSCODE_ERR_MEMORY;
     return swr_init(a->resampler) < 0 ? TRANSCODE_ERR_CODEC : TRANSCODE_OK;
 }
@@ -214,7 +219,8 @@ static int reserve_pcm(struct transcode_audio *a, int samples)
 
 static int write_fifo(struct transcode_audio *a, int samples)
 {
-    return av_audio_fifo_write(a->samples, (void **)a->pcm, samples) < samples ? TRANSCODE_ERR_MEMORY : TRANSCODE_OK;
+    return av_audio_fifo_write(a->samples, (void **)a->pcm, samples) < samples ? TRANSCODE_ERR_MEMORY
+                                                                               : TRANSCODE_OK;
 }
 
 static int resample(struct transcode_audio *a)
@@ -232,7 +238,7 @@ static int resample(struct transcode_audio *a)
     return n < 0 ? TRANSCODE_ERR_CODEC : write_fifo(a, n);
 }
 
-/* ---- Timestamps ------------------------------------------------------------------------------------------- */
+/* ---- Timestamps ------------------------------------------------------------------------------ */
 
 uint64_t transcode_audio_ts48(const struct transcode_audio *a, uint64_t ts_ticks)
 {
@@ -283,7 +289,7 @@ static int join(struct transcode_audio *a, uint64_t ts48)
     return TRANSCODE_OK;
 }
 
-/* ---- Frames -------------------------------------------------------------------------------------------------- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 static void advance(struct transcode_audio *a, int samples, int rate_hz)
 {

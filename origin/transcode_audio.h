@@ -22,9 +22,9 @@ enum {
 
 enum transcode_audio_err {
     TRANSCODE_OK = 0,
-    TRANSCODE_ERR_CODEC = -1,  /* libavcodec lacks it, or does not take the configuration */
+    TRANSCODE_ERR_CODEC = -1, /* libavcodec lacks it, or does not take the configuration */
     TRANSCODE_ERR_MEMORY = -2,
-    TRANSCODE_ERR_FRAME = -3,  /* the frame cannot be decoded: left out, the next one may be pushed */
+    TRANSCODE_ERR_FRAME = -3, /* the frame cannot be decoded: left out, the next one may be pushed */
 };
 
 struct transcode_audio_cfg {
@@ -42,7 +42,8 @@ struct transcode_audio;
 MUST_USE int transcode_audio_create(struct transcode_audio **out, const struct transcode_audio_cfg *cfg);
 void transcode_audio_destroy(struct transcode_audio **a);
 /* A frame in canonical form. Calls on_frame for what comes out. */
-MUST_USE int transcode_audio_push(struct transcode_audio *a, const uint8_t *data, size_t len, uint64_t ts_ticks);
+MUST_USE int transcode_audio_push(struct transcode_audio *a, const uint8_t *data, size_t len,
+                                  uint64_t ts_ticks);
 /* A source timestamp in the 48 kHz clock. */
 uint64_t transcode_audio_ts48(const struct transcode_audio *a, uint64_t ts_ticks);
 /* Times that the source jumped and the encoder began anew; samples of silence put into gaps. */

@@ -8,7 +8,7 @@
 #include "media/track.h"
 
 enum {
-    TRANSCODE_CLOCK_HZ = 48000,  /* of both derived codecs */
+    TRANSCODE_CLOCK_HZ = 48000, /* of both derived codecs */
     TRANSCODE_CHANNELS = 2,
 };
 

@@ -91,7 +91,8 @@ static void on_end(struct consumer *c, enum stream_end why)
     watch_close(container_of(c, struct watch, consumer));
 }
 
-static const struct consumer_ops consumer_ops = {.on_tracks = on_tracks, .on_packets = on_packets, .on_end = on_end};
+static const struct consumer_ops consumer_ops = {
+    .on_tracks = on_tracks, .on_packets = on_packets, .on_end = on_end};
 
 void transcoders_watch(struct transcoders *t, struct router *r)
 {

@@ -29,7 +29,8 @@ void reorder_init(struct reorder *r, uint64_t wait_us);
 void reorder_fini(struct reorder *r);
 /* Forgets everything; the next packet pushed may be any. */
 void reorder_reset(struct reorder *r);
-/* What comes out first is seq, or whatever follows when that does not come in time. On a fresh or reset one. */
+/* What comes out first is seq, or whatever follows when that does not come in time. On a fresh or reset
+ * one. */
 void reorder_start(struct reorder *r, uint64_t seq);
 /* Keeps a reference of its own. */
 void reorder_push(struct reorder *r, const struct packet *p);

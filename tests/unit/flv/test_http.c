@@ -37,7 +37,7 @@ struct worker *relay_worker(struct relay *r)
     return router_set_worker(r->set);
 }
 
-/* ---- Setting ------------------------------------------------------------------------------------------------- */
+/* ---- Setting --------------------------------------------------------------------------------- */
 
 static void on_demand(void *arg, struct router *r)
 {
@@ -202,7 +202,7 @@ static void receive(struct client *c, size_t bytes)
     c->stop_at = 0;
 }
 
-/* ---- What came --------------------------------------------------------------------------------------------------- */
+/* ---- What came ------------------------------------------------------------------------------- */
 
 struct seen {
     size_t video, audio, keyframes, sequence_headers;

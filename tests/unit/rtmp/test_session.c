@@ -52,7 +52,7 @@ static int end(void **state)
     return 0;
 }
 
-/* ---- A real encoder -------------------------------------------------------------------------------------- */
+/* ---- A real encoder -------------------------------------------------------------------------- */
 
 static pid_t run_ffmpeg(const char *arguments)
 {
@@ -196,7 +196,7 @@ static void every_frame_that_ffmpeg_publishes_arrives_unchanged(void **state)
         assert_int_equal(rtmp_counters(s.rtmp)->bad_input[i], 0);
 }
 
-/* ---- A client made of bytes ---------------------------------------------------------------------------------- */
+/* ---- A client made of bytes ------------------------------------------------------------------ */
 
 struct client {
     struct tcp *tcp;
