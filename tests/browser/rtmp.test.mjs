@@ -6,17 +6,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { close, launch, pageState, picturesGrow, received, soundIsHeard, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
+import { farAway } from '../lib/far.mjs';
 import { publishLive } from '../lib/media.mjs';
 import { until } from '../lib/process.mjs';
 
 const STREAM = 'live/test';
 const JOINS = 3; // of each kind; medians are compared
 
+const AWAY_MS = 60; // each way between edge and backbone, as if they were some thousand kilometres apart
+
 const cluster = await Cluster.up({
     origin: {},
     backbone: { relay: { linger_ms: 100 } },
     edge: { relay: { linger_ms: 100 } },
-});
+}, { start: false });
+const far = await farAway(cluster.port('backbone', 'pipe'), AWAY_MS);
+cluster.add(far);
+cluster.writeConfig('backbone', { pipe: { announce: `127.0.0.1:${far.port}` } });
+await cluster.start();
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
 // Opens the watch page and resolves to it and the milliseconds to its first picture.
