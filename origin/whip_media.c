@@ -483,6 +483,17 @@ static void send_arrivals(struct whip_media *m, uint64_t now_us)
     }
 }
 
+static void watch_silence(struct whip_media *m, struct whip_track *t, uint64_t now_us)
+{
+    bool silent = t->packet_us && now_us - t->packet_us >= WHIP_SILENT_US;
+
+    if (silent && !t->silent)
+        log_info("whip", "no %s for %d s stream=%s", codec_name(t->cfg.facts.codec), WHIP_SILENT_US / 1000000, m->cfg.stream);
+    else if (t->silent && !silent)
+        log_info("whip", "%s is back stream=%s", codec_name(t->cfg.facts.codec), m->cfg.stream);
+    t->silent = silent;
+}
+
 void whip_media_poll(struct whip_media *m, uint64_t now_us)
 {
     if (now_us >= twcc_feedback_due_us(&m->twcc))
@@ -496,6 +507,8 @@ void whip_media_poll(struct whip_media *m, uint64_t now_us)
     }
     if (now_us < m->report_us)
         return;
+    for (size_t i = 0; i < m->cfg.n_tracks; i++)
+        watch_silence(m, &m->tracks[i], now_us);
     send_reports(m, now_us);
     m->report_us = now_us + REPORT_US / 2 + random_u32() % REPORT_US; /* s6.2: randomised */
 }

@@ -24,6 +24,7 @@ enum {
     WHIP_TRACKS_MAX = 2,     /* one audio, one video: RFC 9725 s4.2 */
     WHIP_RECENT = 256,       /* packets whose timestamps are remembered: to tell where frames begin */
     WHIP_KEY_FRAMES = 4,     /* keyframes whose packets are still recognised */
+    WHIP_SILENT_US = 10000000, /* without a packet: said once; the session lives on (a muted camera) */
     WHIP_RTCP_CAP = 1200,    /* bytes of a compound packet that we write */
     WHIP_STRANGERS_MAX = 10000, /* packets that belong to nothing agreed on; the SRTP layer keeps state for each SSRC */
 };
@@ -65,6 +66,7 @@ struct whip_track {
     bool has_source, has_rtx_source;
     bool want_keyframe;        /* a PLI goes with the next feedback */
     bool b_frames;             /* presentation times went back: seen, and logged */
+    bool silent;               /* nothing came for WHIP_SILENT_US: seen, and logged */
     uint64_t asked_us;         /* the last PLI */
     uint64_t keyframe_us;      /* when the last keyframe began to come */
     uint64_t packet_us;        /* when the last packet came */

@@ -473,6 +473,41 @@ static void a_thousand_sessions_come_and_go(void **state)
     rtc_pair_fini(&p);
 }
 
+static void an_ipv6_wildcard_serves_both_families(void **state)
+{
+    static const char *const from[] = {"127.0.0.1:0", "[::1]:0"};
+    struct rtc_pair p;
+
+    (void)state;
+    rtc_pair_init(&p);
+    rtc_endpoint_close(&p.server.endpoint);
+    rtc_side_open(&p, &p.server, "[::]:0");
+    for (size_t i = 0; i < LEN(from); i++) {
+        struct addr local, to;
+        struct rtc_remote r = {.role = DTLS_ACTIVE, .candidates = &to, .n_candidates = 1};
+
+        rtc_endpoint_close(&p.client.endpoint);
+        rtc_side_open(&p, &p.client, from[i]);
+        rtc_side_create(&p.server, true, false);
+        rtc_side_create(&p.client, false, true);
+        rtc_side_start(&p.server, &p.client, DTLS_PASSIVE);
+        rtc_endpoint_local(p.server.endpoint, &local);
+        assert_int_equal(addr_parse(&to, from[i]), 0);
+        addr_set_port(&to, addr_port(&local));
+        r.ufrag = rtc_transport_ufrag(p.server.transport);
+        r.pwd = rtc_transport_pwd(p.server.transport);
+        assert_int_equal(fingerprint_parse(&r.fingerprint, cert_fingerprint(p.cert)), 0);
+        assert_int_equal(rtc_transport_start(p.client.transport, &r), 0);
+        test_loop_run(&p.loop);
+        assert_true(p.server.connected && p.client.connected);
+        assert_true(rtc_transport_peer(p.server.transport, &to));
+        assert_int_equal(to.sa.sa_family, i ? AF_INET6 : AF_INET);
+        rtc_transport_destroy(&p.server.transport);
+        rtc_transport_destroy(&p.client.transport);
+    }
+    rtc_pair_fini(&p);
+}
+
 /* ---- Candidates ------------------------------------------------------------------------------------------------------------- */
 
 static void candidates_are_what_is_announced_or_what_the_machine_has(void **state)
@@ -536,6 +571,7 @@ int main(void)
         cmocka_unit_test(the_owner_may_destroy_it_from_within_any_callback),
         cmocka_unit_test(a_restart_keeps_the_old_credentials_until_the_new_ones_are_used),
         cmocka_unit_test(a_thousand_sessions_come_and_go),
+        cmocka_unit_test(an_ipv6_wildcard_serves_both_families),
         cmocka_unit_test(candidates_are_what_is_announced_or_what_the_machine_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
