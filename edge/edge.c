@@ -117,6 +117,7 @@ static void edge_facts(struct node_worker *w, struct role_facts *out)
 
     flv_counters(e->flv, &flv);
     out->viewers = (unsigned)(whep_viewers(e->whep) + flv.viewers);
+    out->sent_bytes = flv.bytes;
 }
 
 static const struct metric m_viewers = {"millrace_viewers", "Viewers now", METRIC_GAUGE};

@@ -41,6 +41,7 @@ struct node_worker {
 /* What the role adds to the node's figures; filled in on the worker. */
 struct role_facts {
     unsigned publishers, viewers;
+    uint64_t sent_bytes; /* media over HTTP, so far; what WebRTC and pipes send is counted by the node */
 };
 
 struct role {

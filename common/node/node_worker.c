@@ -175,13 +175,27 @@ static int open_pipes(struct node *n, struct node_worker *w, char *error)
     return err ? fail(error, "pipe.listen", &c->pipe.listen, err) : 0;
 }
 
-/* Once a second: what the main thread tells the directory about this worker. */
+/* A copy fed by another worker is the same stream. */
 static void count_router(void *arg, struct router *r)
 {
     unsigned *streams = arg;
+    const char *parent;
 
-    *streams += router_live(r);
+    *streams += router_live(r) && strcmp(relay_source(NULL, r, &parent), "link") != 0;
 }
+
+static uint64_t sent_bytes(const struct node_worker *w)
+{
+    uint64_t sum = 0;
+
+    if (w->rtc)
+        sum += rtc_endpoint_udp_counters(w->rtc)->sent_bytes;
+    if (w->pipe_server)
+        sum += pipe_server_counters(w->pipe_server).total.bytes;
+    return sum;
+}
+
+/* Once a second: what the main thread tells the directory about this worker. */
 
 static void on_beat(struct timer *t, uint64_t now_us)
 {
@@ -195,8 +209,7 @@ static void on_beat(struct timer *t, uint64_t now_us)
     atomic_store(&s->facts.publishers, facts.publishers);
     atomic_store(&s->facts.viewers, facts.viewers);
     atomic_store(&s->facts.streams, streams);
-    if (s->w.rtc)
-        atomic_store(&s->facts.sent_bytes, rtc_endpoint_udp_counters(s->w.rtc)->sent_bytes);
+    atomic_store(&s->facts.sent_bytes, facts.sent_bytes + sent_bytes(&s->w));
     timer_start(t, BEAT_US);
 }
 
