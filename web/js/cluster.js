@@ -3,7 +3,7 @@
 // cluster.js - all nodes that this one knows, each asked itself once a second: load, viewers, and the
 // way of every stream from its origin to the edges.
 import { cluster, getJson, ROLES } from './api.js';
-import { $, bits, count, duration, el, fixed, notice, repeat, showNode } from './page.js';
+import { $, bits, count, duration, el, fixed, media, notice, repeat, showNode } from './page.js';
 
 const TITLES = { origin: 'Origins', backbone: 'Backbones', edge: 'Edges' };
 
@@ -52,11 +52,9 @@ function streamRow(name, nodes, record) {
     const at = (node) => node?.streams.find((s) => s.name === name);
     const best = at(root) ?? at(holders[0]);
     const state = best?.state ?? 'live';
-    const tracks = (best?.tracks ?? []).filter((t) => !t.derived)
-        .map((t) => `${t.codec}${t.size ? ` ${t.size.join('×')}` : ''}`).join(' + ');
     const viewers = holders.reduce((sum, node) => sum + at(node).viewers, 0);
     return el('tr', {},
-        el('td', {}, el('b', { class: 'mono' }, name), el('div', { class: 'soft small' }, tracks)),
+        el('td', {}, el('b', { class: 'mono' }, name), el('div', { class: 'soft small' }, media(best?.tracks))),
         el('td', {}, el('span', { class: 'badge', 'data-state': state }, state)),
         el('td', {}, ...(root ? ways(root, childrenOf(nodes, name)).map(wayElement) : ['–'])),
         el('td', { class: 'number' }, `${viewers}`));

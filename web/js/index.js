@@ -2,7 +2,7 @@
 //
 // index.js - what this node is, the streams and nodes it knows, and how to publish and watch.
 import { cluster, getJson } from './api.js';
-import { $, bits, copyButton, count, duration, el, fixed, notice, repeat, showNode } from './page.js';
+import { $, bits, copyButton, count, duration, el, fixed, media, notice, repeat, showNode } from './page.js';
 
 const PURPOSE = {
     origin: 'An origin: publishers send to it, by WHIP or RTMP.',
@@ -39,10 +39,8 @@ function watchLinks(name, nodes) {
 
 function streamItem(name, here, nodes) {
     const state = here?.state ?? 'live';
-    const tracks = (here?.tracks ?? []).filter((track) => !track.derived).map((track) =>
-        `${track.codec}${track.size ? ` ${track.size.join('×')}` : ''}`).join(' + ');
     const facts = here
-        ? [tracks, count(here.viewers, 'viewer'), here.parent ? `from ${here.parent}` : ''].filter(Boolean).join(' · ')
+        ? [media(here.tracks), count(here.viewers, 'viewer'), here.parent ? `from ${here.parent}` : ''].filter(Boolean).join(' · ')
         : 'not on this node now';
     return el('li', {},
         el('div', { class: 'row spread' }, el('b', { class: 'mono' }, name), el('span', { class: 'badge', 'data-state': state }, state)),

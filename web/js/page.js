@@ -33,6 +33,13 @@ export function bytes(n) {
     return `${n} B`;
 }
 
+// What a stream carries, without the tracks that are made on demand: "H264 640×360 + AAC".
+export function media(tracks = []) {
+    const names = { 'mpeg4-generic': 'AAC', opus: 'Opus' };
+    return tracks.filter((track) => !track.derived)
+        .map((track) => `${names[track.codec] ?? track.codec}${track.size ? ` ${track.size.join('×')}` : ''}`).join(' + ');
+}
+
 export function count(n, one, many = `${one}s`) {
     return `${n} ${n === 1 ? one : many}`;
 }

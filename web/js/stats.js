@@ -28,7 +28,7 @@ function sumUp(reports) {
     const audio = find(reports, 'inbound-rtp', 'audio') ?? find(reports, 'outbound-rtp', 'audio') ?? {};
     const remote = find(reports, 'remote-inbound-rtp', 'video') ?? find(reports, 'remote-inbound-rtp') ?? {};
     const pair = reports.find((r) => r.type === 'candidate-pair' && r.nominated && r.state === 'succeeded') ?? {};
-    const codecOf = (rtp) => reports.find((r) => r.id === rtp.codecId)?.mimeType.split('/')[1];
+    const codecOf = (rtp) => reports.find((r) => r.id === rtp.codecId)?.mimeType.split('/')[1].replace('opus', 'Opus');
 
     return {
         time_ms: video.timestamp ?? audio.timestamp ?? 0,
