@@ -6,7 +6,7 @@
  * What must hold whatever happens:
  *   - one SRTP index, one packet: the same (SSRC, index) is the same bytes or not sent at all;
  *   - within an epoch the viewer's number is the cluster's plus a constant, over epochs it runs on by one;
- *   - timestamps never go back, and go together with the time of sending, in the catching up and live;
+ *   - timestamps never go back, and go together with the time of sending: in the catching up, live, and over epochs;
  *   - after the catching up the viewer is as near to live as one that was there before;
  *   - what the edge has reaches the viewer, in the end. */
 #include "net.h"
@@ -69,6 +69,10 @@ struct sim {
     bool has[OUT_MAX];
     uint64_t hash[2][OUT_MAX]; /* of the datagram under each index, main and RTX */
     uint64_t first_index[2];
+    struct {                   /* of each epoch: the first and the highest that was sent */
+        uint64_t low, high, low_us, high_us;
+        uint32_t low_ts, high_ts;
+    } span[EPOCHS + 1];
     uint64_t last_live_lag_us, sent;
 };
 
@@ -117,7 +121,29 @@ static uint64_t mix(const uint8_t *p, size_t len, uint64_t h)
     return h;
 }
 
-static void transmit(struct sim *s, const struct rtp_out *out)
+/* Over epochs: the next number, and a timestamp later by the time that passed. */
+static void note_span(struct sim *s, uint64_t index, uint32_t ts)
+{
+    uint64_t e = s->epoch;
+
+    if (s->span[e].low == 0) {
+        s->span[e].low = index;
+        s->span[e].low_us = s->now_us;
+        s->span[e].low_ts = ts;
+        if (e > 1) {
+            uint64_t passed = (s->now_us - s->span[e - 1].high_us) * 9 / 100;
+            assert_int_equal(index, s->span[e - 1].high + 1);
+            assert_in_range(ts - s->span[e - 1].high_ts + 2 - (uint32_t)passed, 0, 4);
+        }
+    }
+    if (index >= s->span[e].high) {
+        s->span[e].high = index;
+        s->span[e].high_us = s->now_us;
+        s->span[e].high_ts = ts;
+    }
+}
+
+static void transmit(struct sim *s, const struct rtp_out *out, bool again)
 {
     uint8_t d[RTP_OUT_MAX];
     size_t len = 0;
@@ -135,6 +161,8 @@ static void transmit(struct sim *s, const struct rtp_out *out)
     assert_int_equal((uint16_t)out->index, v.seq);
     if (!s->first_index[which])
         s->first_index[which] = out->index;
+    if (!again)
+        note_span(s, out->index, v.ts_ticks);
     uint64_t at = out->index - s->first_index[which];
     assert_true(at < OUT_MAX);
     uint64_t h = mix(d, len, UINT64_C(0xcbf29ce484222325)) | 1;
@@ -149,7 +177,7 @@ static void write_packet(struct sim *s, const struct packet *p)
     struct rtp_out out;
 
     if (rtp_sender_write(&s->s, p, s->now_us, &out))
-        transmit(s, &out);
+        transmit(s, &out, false);
 }
 
 static void pump(struct sim *s)
@@ -267,7 +295,7 @@ static void on_nack(struct sim *s, const struct net_datagram *d)
 
     memcpy(&seq, d->bytes, sizeof(seq));
     if (rtp_sender_resend(&s->s, seq, s->cache, s->epoch, s->now_us, &out))
-        transmit(s, &out);
+        transmit(s, &out, true);
 }
 
 /* ---- the run -------------------------------------------------------------------------------------------------------- */
