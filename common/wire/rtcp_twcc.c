@@ -126,7 +126,7 @@ static int64_t reference_ticks(const struct rtcp_twcc_arrival *arrivals, size_t 
 {
     for (size_t i = 0; i < count; i++)
         if (arrivals[i].received)
-            return ticks_of(&arrivals[i]) >> 8 << 8; /* TICKS_IN_REFERENCE */
+            return (ticks_of(&arrivals[i]) >> 8) * TICKS_IN_REFERENCE;
     return 0;
 }
 

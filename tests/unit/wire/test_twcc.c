@@ -144,6 +144,15 @@ static void long_runs_are_short_packets(void **state)
     assert_int_equal(round_trip(in, COUNT, 4000), 1);
 }
 
+static void times_before_the_clock_s_zero_are_times_too(void **state)
+{
+    struct rtcp_twcc_arrival in[] = {
+        {-100001, 1, true}, {-90000, 2, false}, {-64000, 3, true}, {-1, 4, true}, {1, 5, true}};
+
+    (void)state;
+    assert_int_equal(round_trip(in, LEN(in), 64), 1);
+}
+
 static void a_jump_of_more_than_eight_seconds_begins_a_new_packet(void **state)
 {
     struct rtcp_twcc_arrival in[] = {{0, 1, true}, {1000, 2, true}, {20000000, 3, true}, {20000250, 4, true}};
@@ -175,6 +184,7 @@ int main(void)
         cmocka_unit_test(each_feedback_parses_as_written),
         cmocka_unit_test(written_feedback_reads_back_for_any_pattern_of_loss_and_delay),
         cmocka_unit_test(long_runs_are_short_packets),
+        cmocka_unit_test(times_before_the_clock_s_zero_are_times_too),
         cmocka_unit_test(a_jump_of_more_than_eight_seconds_begins_a_new_packet),
         cmocka_unit_test(a_buffer_too_small_for_one_is_refused),
     };
