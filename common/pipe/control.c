@@ -18,7 +18,8 @@ const char *control_err_text(int err)
     }
 }
 
-void control_reader_init(struct control_reader *r, void (*on_message)(void *, const Pipe__Envelope *), void *arg)
+void control_reader_init(struct control_reader *r, void (*on_message)(void *, const Pipe__Envelope *),
+                         void *arg)
 {
     *r = (struct control_reader){.on_message = on_message, .arg = arg};
 }

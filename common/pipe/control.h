@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 enum {
-    CONTROL_FRAME_MAX = 64 * 1024, /* bytes of an Envelope; the largest honest one, Subscribed with 8 tracks, has 6 KiB */
+    CONTROL_FRAME_MAX = 64 * 1024, /* bytes of an Envelope; the largest honest one, Subscribed, has 6 KiB */
     CONTROL_HEADER_BYTES = 4,
     CONTROL_QUEUE_MAX = 1024 * 1024, /* bytes; some thousand answers */
 };
@@ -36,7 +36,8 @@ struct control_reader {
     bool stopped;
 };
 
-void control_reader_init(struct control_reader *r, void (*on_message)(void *arg, const Pipe__Envelope *m), void *arg);
+void control_reader_init(struct control_reader *r, void (*on_message)(void *arg, const Pipe__Envelope *m),
+                         void *arg);
 void control_reader_fini(struct control_reader *r);
 /* Gives every whole message in order. Returns 0, or the control_err of the first bad frame; nothing is read
  * after it. */
@@ -46,5 +47,6 @@ void control_reader_stop(struct control_reader *r);
 
 /* Writes m as a frame into dst[0..cap). Returns its length, or CONTROL_ERR_LENGTH when it does not fit. */
 MUST_USE int control_write(uint8_t *dst, size_t cap, const Pipe__Envelope *m);
-/* Sends m on a connection. One that has no memory for it, or too long a queue (its peer does not read), is closed. */
+/* Sends m on a connection. One that has no memory for it, or too long a queue (its peer does not read), is
+ * closed: its owner hears of it by on_close. */
 void control_send(struct conn *c, const Pipe__Envelope *m);

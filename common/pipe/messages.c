@@ -10,7 +10,7 @@ static char *borrow(const char *text)
     return (char *)(uintptr_t)text;
 }
 
-/* ---- Names -------------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 bool node_id_valid(const char *id)
 {
@@ -35,7 +35,8 @@ int message_identity_parse(struct pipe_identity *out, const Pipe__Hello *m)
     struct pipe_identity who = {0};
 
     if (!copy_word(who.id, sizeof(who.id), m->node_id) || !who.id[0] ||
-        !copy_word(who.role, sizeof(who.role), m->role) || !copy_word(who.region, sizeof(who.region), m->region))
+        !copy_word(who.role, sizeof(who.role), m->role) ||
+        !copy_word(who.region, sizeof(who.region), m->region))
         return MESSAGE_ERR_VALUE;
     *out = who;
     return MESSAGE_OK;
@@ -92,7 +93,7 @@ size_t message_path_fill(char **ids, size_t cap, const struct pipe_path *path)
     return n;
 }
 
-/* ---- Tracks -------------------------------------------------------------------------------------------- */
+/* ---- Tracks ---------------------------------------------------------------------------------- */
 
 static void fill_layer(Pipe__Layer *m, const struct layer *l)
 {
@@ -150,8 +151,8 @@ static bool parse_layer(struct layer *out, const Pipe__Layer *m)
 static bool parse_track(struct track *out, const Pipe__Track *m, size_t n_tracks)
 {
     if (m->codec == CODEC_NONE || m->codec >= CODEC_COUNT || m->clock_hz == 0 || m->channels > UINT8_MAX ||
-        m->n_layers == 0 || m->n_layers > LAYERS_MAX || m->source >= n_tracks || m->spatial_layers > LAYERS_MAX ||
-        m->temporal_layers > LAYERS_MAX || m->config.len > TRACK_CONFIG_MAX)
+        m->n_layers == 0 || m->n_layers > LAYERS_MAX || m->source >= n_tracks ||
+        m->spatial_layers > LAYERS_MAX || m->temporal_layers > LAYERS_MAX || m->config.len > TRACK_CONFIG_MAX)
         return false;
     *out = (struct track){
         .codec = (enum codec)m->codec,

@@ -40,9 +40,10 @@ struct pipe_identity {
     char region[PIPE_NODE_ID_MAX + 1];
 };
 
-/* Ids of the nodes that a stream, or a request for it, has come through. A stream comes one way: then they are in
- * their order. Requests of many children become one: then they are those of all, as far as there is room (a loop by one
- * that is left out shows when its stream comes), and depth is the length of the shortest way. */
+/* Ids of the nodes that a stream, or a request for it, has come through. A stream comes one way: then they
+ * are in their order. Requests of many children become one: then they are those of all, as far as there is
+ * room (a loop by one that is left out shows when its stream comes), and depth is the length of the shortest
+ * way. */
 struct pipe_path {
     size_t n, depth;
     char ids[PIPE_PATH_IDS_MAX][PIPE_NODE_ID_MAX + 1];
@@ -51,7 +52,7 @@ struct pipe_path {
 /* Why a parent does not serve a subscription. Values are those of pipe.proto. */
 enum pipe_refusal {
     PIPE_REFUSED_UNKNOWN = 1, /* nobody publishes the stream */
-    PIPE_REFUSED_LOOP,        /* the parent is on the child's path, or the child on the stream's way to the parent */
+    PIPE_REFUSED_LOOP,        /* the parent is on the child's path, or the child on the stream's way here */
     PIPE_REFUSED_DEPTH,       /* PIPE_PATH_MAX */
     PIPE_REFUSED_OVERLOADED,
     PIPE_REFUSED_DRAINING,
@@ -75,9 +76,9 @@ struct pipe_counters {
     uint64_t backfilled;      /* parent: of packets, those out of the cache at the start of a layer */
     uint64_t requested;       /* packets asked for again (child: asked, parent: was asked), repeats included */
     uint64_t gone;            /* parent: was asked for and had not got */
-    uint64_t lost;            /* child: seen missing after the reorder window */
+    uint64_t lost;            /* seen missing after the reorder window (parent: as the child reports) */
     uint64_t recovered;       /* child: of lost, those that came after all */
-    uint64_t given_up;        /* child: of lost, those whose deadline passed */
+    uint64_t given_up;        /* of lost, those whose deadline passed (parent: as the child reports) */
     uint64_t late;            /* child: came after they were given up; delivered all the same */
     uint64_t duplicates;      /* child: dropped, had them */
     uint64_t stale;           /* child: of an association that is over; dropped */

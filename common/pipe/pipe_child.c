@@ -14,12 +14,13 @@ static void drop(struct pipe_child *c, const char *why)
 
     if (!c->server)
         return;
-    LOG_LIMITED("pipe", "child closed: %s node=%s peer=%s", why, c->who.id, addr_print(conn_peer(c->conn), peer));
+    LOG_LIMITED("pipe", "child closed: %s node=%s peer=%s", why, c->who.id,
+                addr_print(conn_peer(c->conn), peer));
     c->server->counters.bad_input++;
     pipe_child_close(c);
 }
 
-/* ---- Sending ---------------------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void send_hello(struct pipe_child *c)
 {
@@ -140,7 +141,7 @@ static void send_stream_end(const struct child_stream *cs, enum stream_end why)
     control_send(cs->child->conn, &e);
 }
 
-/* ---- What the sending end says ------------------------------------------------------------------------------- */
+/* ---- What the sending end says --------------------------------------------------------------- */
 
 static struct child_stream *stream_of(struct pipe_tx *tx)
 {
@@ -245,8 +246,9 @@ static void on_thinned(struct pipe_tx *tx, uint64_t allowed)
     e.message_case = PIPE__ENVELOPE__MESSAGE_THINNED;
     e.thinned = &m;
     control_send(stream_of(tx)->child->conn, &e);
-    LOG_LIMITED("pipe", "layers %s for a lossy pipe node=%s stream=%s", allowed == UINT64_MAX ? "whole again" : "thinned",
-                stream_of(tx)->child->who.id, stream_of(tx)->stream);
+    LOG_LIMITED("pipe", "layers %s for a lossy pipe node=%s stream=%s",
+                allowed == UINT64_MAX ? "whole again" : "thinned", stream_of(tx)->child->who.id,
+                stream_of(tx)->stream);
 }
 
 /* Before Subscribed the stream was never there for the child: it is refused, and may ask elsewhere. */
@@ -274,7 +276,7 @@ static const struct pipe_tx_ops tx_ops = {
     .on_failed = on_tx_failed,
 };
 
-/* ---- What the child says --------------------------------------------------------------------------------------- */
+/* ---- What the child says --------------------------------------------------------------------- */
 
 static struct child_stream *find_stream(const struct pipe_child *c, uint32_t id)
 {
@@ -310,8 +312,8 @@ static int check_subscribe(const struct pipe_child *c, const Pipe__Subscribe *m,
     return s->counters.subscriptions >= s->cfg.cap_subscriptions ? PIPE_REFUSED_OVERLOADED : 0;
 }
 
-static struct child_stream *stream_create(struct pipe_child *c, const Pipe__Subscribe *m, const struct pipe_path *path,
-                                          const struct pipe_path *source)
+static struct child_stream *stream_create(struct pipe_child *c, const Pipe__Subscribe *m,
+                                          const struct pipe_path *path, const struct pipe_path *source)
 {
     struct child_stream *cs = calloc(1, sizeof(*cs));
     if (!cs)
@@ -413,7 +415,8 @@ static void on_stream_message(struct pipe_child *c, const Pipe__Envelope *e)
         break;
     case PIPE__ENVELOPE__MESSAGE_REPORT:
         if ((cs = find_stream(c, e->report->id)))
-            pipe_tx_report(&cs->tx, e->report->received, e->report->given_up, worker_now_us(c->server->worker));
+            pipe_tx_report(&cs->tx, e->report->received, e->report->lost, e->report->given_up,
+                           worker_now_us(c->server->worker));
         break;
     default:
         drop(c, "a message that only parents send");
@@ -437,7 +440,7 @@ static void on_message(void *arg, const Pipe__Envelope *e)
     }
 }
 
-/* ---- The connection ---------------------------------------------------------------------------------------------- */
+/* ---- The connection -------------------------------------------------------------------------- */
 
 static void on_data(void *arg, const uint8_t *bytes, size_t len)
 {
@@ -465,7 +468,8 @@ static void on_close(void *arg, int err)
     char peer[ADDR_TEXT_CAP];
 
     if (err == CONN_ERR_TLS)
-        LOG_LIMITED("pipe", "child refused: %s peer=%s", conn_error(c->conn), addr_print(conn_peer(c->conn), peer));
+        LOG_LIMITED("pipe", "child refused: %s peer=%s", conn_error(c->conn),
+                    addr_print(conn_peer(c->conn), peer));
     if (err == CONN_ERR_TLS && c->server)
         c->server->counters.bad_input++;
     c->conn = NULL;

@@ -21,7 +21,7 @@ enum {
     BLOCK_MASK = (1 << (32 - SSRC_BLOCK_BITS)) - 1,
 };
 
-/* ---- Media -------------------------------------------------------------------------------------------------- */
+/* ---- Media ----------------------------------------------------------------------------------- */
 
 static void wake(struct pipe_subscription *s, uint64_t now_us)
 {
@@ -95,7 +95,7 @@ static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
         on_datagram(c, &v[i], now_us);
 }
 
-/* ---- The client -------------------------------------------------------------------------------------------------- */
+/* ---- The client ------------------------------------------------------------------------------ */
 
 static void set_defaults(struct pipe_client_cfg *cfg)
 {
@@ -104,7 +104,8 @@ static void set_defaults(struct pipe_client_cfg *cfg)
     cfg->idle_us = cfg->idle_us ? cfg->idle_us : IDLE_US;
 }
 
-/* Parents are reached over whichever family their name or address has; where there is no IPv6, over the other. */
+/* Parents are reached over whichever family their name or address has; where there is no IPv6, over the
+ * other. */
 static int open_socket(struct pipe_client *c)
 {
     struct udp_cfg media = {
@@ -167,7 +168,7 @@ void pipe_client_set_tls(struct pipe_client *c, struct tls_ctx *tls)
     tls_ctx_unref(&old);
 }
 
-/* ---- Subscribing --------------------------------------------------------------------------------------------------- */
+/* ---- Subscribing ----------------------------------------------------------------------------- */
 
 /* One callback at a time: it may close the subscription. */
 static void on_complete(struct pipe_subscription *s, uint64_t now_us)
@@ -248,7 +249,8 @@ static int copy_request(struct pipe_subscription *s, const struct pipe_subscribe
     return 0;
 }
 
-static struct pipe_subscription *subscription_create(struct pipe_client *c, const struct pipe_subscribe_cfg *cfg)
+static struct pipe_subscription *subscription_create(struct pipe_client *c,
+                                                     const struct pipe_subscribe_cfg *cfg)
 {
     struct pipe_subscription *s = calloc(1, sizeof(*s));
     if (!s)
@@ -325,7 +327,7 @@ void pipe_subscription_close(struct pipe_subscription **subscription)
     free(s);
 }
 
-/* ---- What is wanted ---------------------------------------------------------------------------------------------------- */
+/* ---- What is wanted -------------------------------------------------------------------------- */
 
 void pipe_subscription_want(struct pipe_subscription *s, uint64_t want)
 {
@@ -345,7 +347,7 @@ void pipe_subscription_keyframe(struct pipe_subscription *s, unsigned track, uns
         pipe_parent_send_keyframe(s->parent, s->id, track, layer);
 }
 
-/* ---- What the parent says ------------------------------------------------------------------------------------------------ */
+/* ---- What the parent says -------------------------------------------------------------------- */
 
 static bool copy_keys(struct srtp_master *out, const Pipe__Keys *m)
 {
@@ -357,14 +359,15 @@ static bool copy_keys(struct srtp_master *out, const Pipe__Keys *m)
     return true;
 }
 
-static bool parse_subscribed(const struct pipe_subscription *s, const Pipe__Subscribed *m, struct pipe_rx_cfg *cfg,
-                             struct track_set *tracks, struct pipe_path *source)
+static bool parse_subscribed(const struct pipe_subscription *s, const Pipe__Subscribed *m,
+                             struct pipe_rx_cfg *cfg, struct track_set *tracks, struct pipe_path *source)
 {
     cfg->ssrc = m->ssrc;
     cfg->feedback_ssrc = m->feedback_ssrc;
     cfg->tracks = tracks;
     if (m->ssrc >> SSRC_BLOCK_BITS != s->block || m->ssrc % PIPE_STREAM_LAYERS != 0 || m->media_port == 0 ||
-        m->media_port > UINT16_MAX || !copy_keys(&cfg->to_child, m->to_child) || !copy_keys(&cfg->to_parent, m->to_parent))
+        m->media_port > UINT16_MAX || !copy_keys(&cfg->to_child, m->to_child) ||
+        !copy_keys(&cfg->to_parent, m->to_parent))
         return false;
     cfg->peer = *conn_peer(s->parent->conn);
     addr_set_port(&cfg->peer, (uint16_t)m->media_port);
@@ -402,7 +405,8 @@ void pipe_subscription_on_started(struct pipe_subscription *s, const Pipe__Start
     struct pipe_position first;
 
     for (size_t i = 0; i < m->n_first; i++)
-        if (message_position_parse(&first, m->first[i]) && s->want & s->allowed & want_bit(first.track, first.layer))
+        if (message_position_parse(&first, m->first[i]) &&
+            s->want & s->allowed & want_bit(first.track, first.layer))
             pipe_rx_started(&s->rx, &first, now_us);
     wake(s, now_us);
 }
@@ -447,7 +451,7 @@ uint64_t pipe_client_unknown(const struct pipe_client *c)
     return c->unknown;
 }
 
-/* ---- Facts --------------------------------------------------------------------------------------------------------------- */
+/* ---- Facts ----------------------------------------------------------------------------------- */
 
 const struct pipe_counters *pipe_subscription_counters(const struct pipe_subscription *s)
 {
@@ -487,7 +491,8 @@ static struct pipe_parent_stats stats_of(const struct pipe_parent *p)
     return stats;
 }
 
-void pipe_client_each_parent(const struct pipe_client *c, void (*fn)(void *arg, const struct pipe_parent_stats *), void *arg)
+void pipe_client_each_parent(const struct pipe_client *c,
+                             void (*fn)(void *arg, const struct pipe_parent_stats *), void *arg)
 {
     for (const struct list *l = c->parents.next; l != &c->parents; l = l->next) {
         struct pipe_parent_stats stats = stats_of(container_of(l, const struct pipe_parent, link));

@@ -27,7 +27,7 @@
 struct pipe_client;
 struct pipe_subscription;
 
-/* ---- The worker's end -------------------------------------------------------------------------- */
+/* ---- The worker's end ------------------------------------------------------------------------ */
 
 struct pipe_client_cfg {
     struct srtp_engine *engine;  /* the worker's; borrowed */
@@ -35,19 +35,20 @@ struct pipe_client_cfg {
     struct tls_ctx *tls;         /* TLS_MUTUAL_CLIENT; referenced */
     struct pipe_identity self;
     struct addr bind;            /* of the UDP socket; port 0 for any. AF_UNSPEC: any address, IPv6 and IPv4 */
-    uint64_t give_up_us;         /* playout deadline: how long after a packet was missed it is still asked for; 0: 1 s */
+    uint64_t give_up_us;         /* playout deadline: so long a missing packet is asked for; 0: 1 s */
     uint64_t connect_us;         /* bound on resolving, connecting, TLS and Hello; 0: 3 s */
     uint64_t idle_us;            /* how long a connection without subscriptions is kept; 0: 10 s */
 };
 
 /* Returns 0 or a negative errno. */
 MUST_USE int pipe_client_open(struct pipe_client **out, struct worker *w, const struct pipe_client_cfg *cfg);
-/* Every subscription must have been closed. Connections end in the loop turns that follow. Clears the pointer. */
+/* Every subscription must have been closed. Connections end in the loop turns that follow. Clears
+ * the pointer. */
 void pipe_client_close(struct pipe_client **c);
 /* New connections show this certificate. */
 void pipe_client_set_tls(struct pipe_client *c, struct tls_ctx *tls);
 
-/* ---- Subscriptions ----------------------------------------------------------------------------- */
+/* ---- Subscriptions --------------------------------------------------------------------------- */
 
 enum pipe_lost {
     PIPE_LOST_CONNECT = 1, /* no connection to the parent, or TLS or Hello failed */
@@ -65,16 +66,17 @@ struct pipe_subscription_ops {
     void (*on_subscribed)(void *arg, const struct track_set *tracks, const struct pipe_path *source);
     /* Takes over the reference. Never twice the same one; out of order when it had been lost. */
     void (*on_packet)(void *arg, struct packet *p);
-    /* All that the parent's cache held of the wanted layers is here (or given up): live packets follow, so this is the
-     * time for router_ready. Once after each on_subscribed; not while nothing is wanted. */
+    /* All that the parent's cache held of the wanted layers is here (or given up): live packets follow, so
+     * this is the time for router_ready. Once after each on_subscribed; not while nothing is wanted. */
     void (*on_caught_up)(void *arg);
-    /* The stream ended at the parent, and its last packets have come. The subscription stays: on_subscribed comes if it returns there. */
+    /* The stream ended at the parent, and its last packets have come. The subscription stays: on_subscribed
+     * comes if it returns there. */
     void (*on_end)(void *arg, enum stream_end why);
     void (*on_refused)(void *arg, enum pipe_refusal reason);
     void (*on_lost)(void *arg, enum pipe_lost why);
     /* The parent is about to leave and serves on meanwhile: move to another one soon. May be NULL. */
     void (*on_go_away)(void *arg);
-    /* The parent sends no more than these layers, because the pipe loses too much; or all again. May be NULL. */
+    /* The parent sends no more than these layers, because the pipe loses too much; or all again. NULL: no matter. */
     void (*on_thinned)(void *arg, uint64_t allowed);
 };
 
@@ -84,15 +86,16 @@ struct pipe_subscribe_cfg {
     const char *stream;         /* "app/name" */
     uint64_t want;              /* mask of want_bit(); may be 0 until the tracks are known */
     uint64_t epoch;             /* of the positions in from; 0 when there are none */
-    const struct pipe_position *from; /* layers that go on where they stopped; others start at the newest keyframe */
+    const struct pipe_position *from; /* where layers go on; the others start at the newest keyframe */
     size_t n_from;
-    const struct pipe_path *path; /* nodes down the line that ask through us, our own id not among them; or NULL */
+    const struct pipe_path *path; /* nodes down the line that ask through us, our own id left out; or NULL */
     const struct pipe_subscription_ops *ops; /* borrowed for the subscription's life */
     void *arg;
 };
 
 /* Everything in cfg but ops is copied. Returns 0, or -1 when memory is short or an id or name is too long. */
-MUST_USE int pipe_subscribe(struct pipe_subscription **out, struct pipe_client *c, const struct pipe_subscribe_cfg *cfg);
+MUST_USE int pipe_subscribe(struct pipe_subscription **out, struct pipe_client *c,
+                            const struct pipe_subscribe_cfg *cfg);
 /* Unsubscribes; no callback after it. Clears the pointer. */
 void pipe_subscription_close(struct pipe_subscription **s);
 /* What to send from now on. A layer that is wanted anew starts at the newest keyframe that the parent has. */
@@ -102,7 +105,7 @@ void pipe_subscription_keyframe(struct pipe_subscription *s, unsigned track, uns
 const struct pipe_counters *pipe_subscription_counters(const struct pipe_subscription *s);
 const char *pipe_subscription_parent(const struct pipe_subscription *s); /* node id */
 
-/* ---- What is known about the parents ----------------------------------------------------------- */
+/* ---- What is known about the parents --------------------------------------------------------- */
 
 struct pipe_parent_stats {
     const char *id;          /* borrowed */
@@ -114,8 +117,8 @@ struct pipe_parent_stats {
     struct pipe_counters total; /* of all subscriptions, closed ones included */
 };
 
-void pipe_client_each_parent(const struct pipe_client *c, void (*fn)(void *arg, const struct pipe_parent_stats *s),
-                             void *arg);
+void pipe_client_each_parent(const struct pipe_client *c,
+                             void (*fn)(void *arg, const struct pipe_parent_stats *s), void *arg);
 /* Datagrams that were for no subscription: noise, or of one that was closed. */
 uint64_t pipe_client_unknown(const struct pipe_client *c);
 /* Round trip to this subscription's parent, and its clock against ours. */

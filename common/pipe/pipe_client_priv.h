@@ -13,10 +13,10 @@
 
 enum {
     PARENT_TICK_US = 100000,
-    PARENT_PING_TICKS = 2,    /* and at once after Hello */
+    PARENT_PING_TICKS = 2, /* and at once after Hello */
     PARENT_REPORT_TICKS = 10,
-    PARENT_SILENT_TICKS = PIPE_SILENCE_US / PARENT_TICK_US, /* counted, not measured: a thread that was held up
-                                                               reads its sockets before it calls the parent lost */
+    /* Counted, not measured: a thread that was held up reads its sockets before it calls the parent lost. */
+    PARENT_SILENT_TICKS = PIPE_SILENCE_US / PARENT_TICK_US,
     CLOCK_SAMPLES = 8,
     SSRC_BLOCK_BITS = 12, /* of an SSRC: 64 associations of 64 layers */
     PARENT_ADDRESS_MAX = 255,
@@ -46,8 +46,8 @@ struct clock_sample {
     int64_t offset_us;
 };
 
-/* A connection to a parent node. Counted: by the client while it is not down, by its conn, by a resolving job, by
- * each subscription. */
+/* A connection to a parent node. Counted: by the client while it is not down, by its conn, by a resolving
+ * job, by each subscription. */
 struct pipe_parent {
     struct list link;
     struct pipe_client *client; /* NULL when down */
@@ -96,7 +96,7 @@ struct pipe_subscription {
     int refusal;           /* decided here already: an enum pipe_refusal; 0: not */
     struct pipe_rx rx;
     struct timer timer;    /* at rx.wake_us */
-    bool caught_up;        /* on_caught_up, and then on_end(end), once what was sent before is here; end 0: not */
+    bool caught_up; /* on_caught_up, and then on_end(end), once what was sent before is here; end 0: not */
     enum stream_end end;
     struct pipe_counters reported;
     const struct pipe_subscription_ops *ops;

@@ -59,7 +59,8 @@ static void write_header(struct writer *w, enum feedback_kind kind, uint32_t ssr
     writer_u32(w, NAME);
 }
 
-size_t feedback_write_hello(uint8_t dst[FEEDBACK_HELLO_BYTES], enum feedback_kind kind, uint32_t ssrc, uint64_t sent_us)
+size_t feedback_write_hello(uint8_t dst[FEEDBACK_HELLO_BYTES], enum feedback_kind kind, uint32_t ssrc,
+                            uint64_t sent_us)
 {
     struct writer w = writer_init(dst, FEEDBACK_HELLO_BYTES);
 
@@ -68,7 +69,8 @@ size_t feedback_write_hello(uint8_t dst[FEEDBACK_HELLO_BYTES], enum feedback_kin
     return writer_len(&w);
 }
 
-size_t feedback_write_ask(uint8_t dst[FEEDBACK_BYTES_MAX], uint32_t ssrc, const struct feedback_range *v, size_t n)
+size_t feedback_write_ask(uint8_t dst[FEEDBACK_BYTES_MAX], uint32_t ssrc, const struct feedback_range *v,
+                          size_t n)
 {
     struct writer w = writer_init(dst, FEEDBACK_BYTES_MAX);
 

@@ -5,8 +5,8 @@
  *   welcome  parent -> child: the answer, with the hello's time in it
  *   ask      child -> parent: ranges of packets to send again
  *
- * RFC 4585's generic NACK names 17 packets in 4 bytes; a range here names up to 65,535 of any layer of the association
- * in 8 bytes, so a gap of any length is one request.
+ * RFC 4585's generic NACK names 17 packets in 4 bytes; a range here names up to 65,535 of any layer of the
+ * association in 8 bytes, so a gap of any length is one request.
  * Pure; any thread. Source: RFC 3550 s6.7 (APP). */
 #pragma once
 
@@ -51,5 +51,7 @@ MUST_USE int feedback_parse(struct feedback *out, const uint8_t *pkt, size_t len
 bool feedback_next(struct feedback *f, struct feedback_range *out);
 
 /* Write one packet into dst; return its length. */
-size_t feedback_write_hello(uint8_t dst[FEEDBACK_HELLO_BYTES], enum feedback_kind kind, uint32_t ssrc, uint64_t sent_us);
-size_t feedback_write_ask(uint8_t dst[FEEDBACK_BYTES_MAX], uint32_t ssrc, const struct feedback_range *v, size_t n);
+size_t feedback_write_hello(uint8_t dst[FEEDBACK_HELLO_BYTES], enum feedback_kind kind, uint32_t ssrc,
+                            uint64_t sent_us);
+size_t feedback_write_ask(uint8_t dst[FEEDBACK_BYTES_MAX], uint32_t ssrc, const struct feedback_range *v,
+                          size_t n);

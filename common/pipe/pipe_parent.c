@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Life --------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void pipe_parent_unref(struct pipe_parent *p)
 {
@@ -56,7 +56,7 @@ void pipe_parent_fail(struct pipe_parent *p, enum pipe_lost why)
     pipe_parent_unref(p);
 }
 
-/* ---- Round trip and clock -------------------------------------------------------------------------------------- */
+/* ---- Round trip and clock -------------------------------------------------------------------- */
 
 void pipe_parent_note_rtt(struct pipe_parent *p, uint64_t rtt_us)
 {
@@ -82,11 +82,12 @@ static void on_pong(struct pipe_parent *p, const Pipe__Pong *m)
 
     if (rtt_us < 0 || rtt_us > 10 * PIPE_SILENCE_US)
         return; /* a clock was set meanwhile */
-    p->samples[p->n_samples++ % CLOCK_SAMPLES] = (struct clock_sample){(uint64_t)rtt_us, (there_us + back_us) / 2};
+    p->samples[p->n_samples++ % CLOCK_SAMPLES] =
+        (struct clock_sample){(uint64_t)rtt_us, (there_us + back_us) / 2};
     pipe_parent_note_rtt(p, rtt_us ? (uint64_t)rtt_us : 1);
 }
 
-/* ---- Sending ------------------------------------------------------------------------------------------------------ */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void send_message(struct pipe_parent *p, const Pipe__Envelope *e)
 {
@@ -198,25 +199,25 @@ void pipe_parent_send_unsubscribe(struct pipe_parent *p, uint32_t id)
 /* Silent while nothing is lost. */
 static void send_report(struct pipe_parent *p, struct pipe_subscription *s)
 {
-    const struct pipe_counters *now = &s->rx.counters, *then = &s->reported;
+    const struct pipe_counters *now = &s->rx.counters;
     Pipe__Report m;
     Pipe__Envelope e;
 
-    if (now->lost == then->lost && now->given_up == then->given_up && s->allowed == UINT64_MAX)
-        return;
     pipe__report__init(&m);
     m.id = s->id;
-    m.received = now->packets - then->packets;
-    m.lost = now->lost - then->lost;
-    m.given_up = now->given_up - then->given_up;
+    m.received = now->packets - s->reported.packets;
+    m.lost = now->lost - s->reported.lost;
+    m.given_up = now->given_up - s->reported.given_up;
     s->reported = *now;
+    if (!m.lost && !m.given_up && s->allowed == UINT64_MAX)
+        return;
     pipe__envelope__init(&e);
     e.message_case = PIPE__ENVELOPE__MESSAGE_REPORT;
     e.report = &m;
     send_message(p, &e);
 }
 
-/* ---- What the parent says ------------------------------------------------------------------------------------------- */
+/* ---- What the parent says -------------------------------------------------------------------- */
 
 static void on_hello(struct pipe_parent *p, const Pipe__Hello *m)
 {
@@ -324,7 +325,7 @@ static void on_message(void *arg, const Pipe__Envelope *e)
     }
 }
 
-/* ---- The connection --------------------------------------------------------------------------------------------------- */
+/* ---- The connection -------------------------------------------------------------------------- */
 
 static void on_open(void *arg)
 {
@@ -406,7 +407,7 @@ static void begin(struct pipe_parent *p)
         p->state = PARENT_CONNECTING; /* without a conn: the next tick gives up */
 }
 
-/* ---- Time -------------------------------------------------------------------------------------------------------------- */
+/* ---- Time ------------------------------------------------------------------------------------ */
 
 static bool connect_failed(const struct pipe_parent *p, uint64_t now_us)
 {

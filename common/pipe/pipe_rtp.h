@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pipe_rtp.h - a packet as RTP on a pipe, and back: same number, same time, same payload.
  *
- * What RTP has no field for travels in a header extension element of ours (RFC 8285, two-byte form), sent in the
- * clear and authenticated; then come the packet's own canonical elements. The element, version 1:
+ * What RTP has no field for travels in a header extension element of ours (RFC 8285, two-byte form), sent
+ * in the clear and authenticated; then come the packet's own canonical elements. The element, version 1:
  *   byte 0    version << 4 | HAS_LAYER 2 | HAS_CTS 1
  *   byte 1    enum packet_flags
  *   varint    seq >> 16      (7 bits a byte, least significant first, the top bit says that more follow)
@@ -30,16 +30,18 @@ enum {
     PIPE_META_MAX = 27,        /* bytes of our element's data */
     PIPE_RTP_HEADER_MAX = RTP_HEADER_BYTES + 4 + 2 + PIPE_META_MAX + PACKET_EXT_MAX + 3,
 };
-_Static_assert(RTP_HEADER_BYTES + 4 + 2 + PIPE_META_MAX + 3 + PACKET_PAYLOAD_MAX + PIPE_TAG_BYTES <= PIPE_DATAGRAM_MAX,
+_Static_assert(RTP_HEADER_BYTES + 4 + 2 + PIPE_META_MAX + 3 + PACKET_PAYLOAD_MAX + PIPE_TAG_BYTES <=
+                   PIPE_DATAGRAM_MAX,
                "any packet fits a datagram once its canonical elements are left out");
 
 #define PIPE_INDEX_MASK (((uint64_t)1 << 48) - 1) /* SRTP's packet index: the low 48 bits of seq */
 
 /* Writes the RTP header with its extension; payload and tag come after it. The canonical elements are left
- * out when the datagram would be longer than PIPE_DATAGRAM_MAX. cap >= PIPE_RTP_HEADER_MAX. Returns its length. */
+ * out when the datagram would be longer than PIPE_DATAGRAM_MAX. cap >= PIPE_RTP_HEADER_MAX. Returns its
+ * length. */
 size_t pipe_rtp_write(uint8_t *dst, size_t cap, const struct packet *p, uint32_t ssrc);
 
-/* Reads what was sent clear (before it is authenticated: nothing of it may be believed yet) into the fields of *out:
- * all but refs, pool, track, layer and the payload. Returns RTP_OK or an rtp_err; *out is then
+/* Reads what was sent clear (before it is authenticated: nothing of it may be believed yet) into the fields
+ * of *out: all but refs, pool, track, layer and the payload. Returns RTP_OK or an rtp_err; *out is then
  * undefined. */
 MUST_USE int pipe_rtp_parse(struct packet *out, const struct rtp_view *v);

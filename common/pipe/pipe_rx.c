@@ -11,7 +11,7 @@
 
 enum { RTP_PADDING_BIT = 0x20 };
 
-/* ---- Life ------------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void pipe_rx_init(struct pipe_rx *rx, struct srtp_engine *engine, struct udp_socket *udp, uint64_t give_up_us)
 {
@@ -65,7 +65,7 @@ int pipe_rx_associate(struct pipe_rx *rx, const struct pipe_rx_cfg *cfg, uint64_
     return 0;
 }
 
-/* ---- Datagrams -------------------------------------------------------------------------------------------- */
+/* ---- Datagrams ------------------------------------------------------------------------------- */
 
 /* Anything authentic: the parent knows where we are. */
 static void heard(struct pipe_rx *rx, uint64_t now_us)
@@ -78,7 +78,8 @@ static void heard(struct pipe_rx *rx, uint64_t now_us)
 
 /* The window guesses the index from the one before; where the guess would be wrong (the first packet, a long
  * gap) a copy is put to the number the datagram claims, and kept only if that proves true. */
-static int open_packet(struct pipe_rx *rx, struct rx_layer *l, uint64_t seq, uint8_t *bytes, size_t len, size_t *plain_len)
+static int open_packet(struct pipe_rx *rx, struct rx_layer *l, uint64_t seq, uint8_t *bytes, size_t len,
+                       size_t *plain_len)
 {
     uint64_t index = seq & PIPE_INDEX_MASK;
 
@@ -99,8 +100,8 @@ static int open_packet(struct pipe_rx *rx, struct rx_layer *l, uint64_t seq, uin
     return err;
 }
 
-static int fill_packet(struct pipe_rx *rx, struct rx_layer *l, struct packet *p, const struct rtp_view *v, uint8_t *bytes,
-                       size_t len)
+static int fill_packet(struct pipe_rx *rx, struct rx_layer *l, struct packet *p, const struct rtp_view *v,
+                       uint8_t *bytes, size_t len)
 {
     size_t hdr_len = (size_t)(v->payload - bytes), plain_len = 0;
 
@@ -171,7 +172,8 @@ uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_
     size_t plain_len;
 
     if (!rx->in || srtp_rx_unprotect_rtcp(rx->engine, rx->in, bytes, len, &plain_len) != SRTP_OK ||
-        feedback_parse(&f, bytes, plain_len) != FEEDBACK_OK || f.kind != FEEDBACK_WELCOME || f.sent_us > now_us) {
+        feedback_parse(&f, bytes, plain_len) != FEEDBACK_OK || f.kind != FEEDBACK_WELCOME ||
+        f.sent_us > now_us) {
         rx->counters.unauthenticated++;
         return 0;
     }
@@ -179,7 +181,7 @@ uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_
     return now_us - f.sent_us;
 }
 
-/* ---- What the parent says by control --------------------------------------------------------------------------- */
+/* ---- What the parent says by control --------------------------------------------------------- */
 
 static struct rx_layer *layer_at(const struct pipe_rx *rx, const struct pipe_position *at)
 {
@@ -232,13 +234,14 @@ static bool complete(const struct pipe_rx *rx)
     return true;
 }
 
-/* ---- Asking ---------------------------------------------------------------------------------------------------- */
+/* ---- Asking ---------------------------------------------------------------------------------- */
 
-static void send_feedback(struct pipe_rx *rx, uint8_t *dst, size_t len, size_t cap)
+static void send_feedback(struct pipe_rx *rx, uint8_t *dst, size_t len, size_t cap, uint64_t now_us)
 {
     int sealed = srtp_tx_protect_rtcp(rx->engine, rx->out, dst, len, cap);
 
     udp_commit(rx->udp, sealed > 0 ? (size_t)sealed : 0);
+    rx->spoke_us = now_us;
 }
 
 static void say_hello(struct pipe_rx *rx, uint64_t now_us)
@@ -246,19 +249,24 @@ static void say_hello(struct pipe_rx *rx, uint64_t now_us)
     size_t cap = FEEDBACK_HELLO_BYTES + SRTCP_OVERHEAD_MAX;
     uint8_t *dst = udp_reserve(rx->udp, &rx->peer, cap);
 
+    send_feedback(rx, dst, feedback_write_hello(dst, FEEDBACK_HELLO, rx->feedback_ssrc, now_us), cap, now_us);
+}
+
+static void call_out(struct pipe_rx *rx, uint64_t now_us)
+{
+    say_hello(rx, now_us);
     if (!rx->quiet_us)
         rx->quiet_us = now_us;
-    send_feedback(rx, dst, feedback_write_hello(dst, FEEDBACK_HELLO, rx->feedback_ssrc, now_us), cap);
     rx->hello_us = now_us + rx->hello_wait_us;
     rx->hello_wait_us = rx->hello_wait_us * 2 < RX_HELLO_US ? rx->hello_wait_us * 2 : RX_HELLO_US;
 }
 
-static void send_ask(struct pipe_rx *rx, const struct feedback_range *v, size_t n)
+static void send_ask(struct pipe_rx *rx, const struct feedback_range *v, size_t n, uint64_t now_us)
 {
     size_t cap = FEEDBACK_BYTES_MAX + SRTCP_OVERHEAD_MAX;
     uint8_t *dst = udp_reserve(rx->udp, &rx->peer, cap);
 
-    send_feedback(rx, dst, feedback_write_ask(dst, rx->feedback_ssrc, v, n), cap);
+    send_feedback(rx, dst, feedback_write_ask(dst, rx->feedback_ssrc, v, n), cap, now_us);
 }
 
 static void ask_for_missing(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)
@@ -279,12 +287,12 @@ static void ask_for_missing(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us
             };
     }
     if (n)
-        send_ask(rx, ranges, n);
+        send_ask(rx, ranges, n, now_us);
 }
 
 static uint64_t next_wake(const struct pipe_rx *rx, uint64_t now_us)
 {
-    uint64_t wake_us = rx->hello_us;
+    uint64_t keep_us = rx->spoke_us + RX_KEEP_US, wake_us = rx->hello_us < keep_us ? rx->hello_us : keep_us;
 
     for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
         const struct rx_layer *l = rx->layers[i];
@@ -305,6 +313,8 @@ enum pipe_rx_event pipe_rx_poll(struct pipe_rx *rx, uint64_t now_us, uint64_t rt
         return event;
     ask_for_missing(rx, now_us, rtt_us);
     if (now_us >= rx->hello_us)
+        call_out(rx, now_us);
+    else if (now_us - rx->spoke_us >= RX_KEEP_US)
         say_hello(rx, now_us);
     if (rx->wait_until_us && (now_us >= rx->wait_until_us || complete(rx))) {
         rx->wait_until_us = 0;

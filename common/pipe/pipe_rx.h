@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pipe_rx.h - the receiving end of one subscription: authenticates datagrams, makes packets of them, and says what
- * to ask for again.
+ * pipe_rx.h - the receiving end of one subscription: authenticates datagrams, makes packets of them, and says
+ * what to ask for again.
  *
  * The packet's whole number is in the clear part of the datagram, so after a gap of any length the index to
  * authenticate under is known; the replay window moves only for what proved authentic.
@@ -22,11 +22,12 @@
 #include <stdint.h>
 
 enum {
-    RX_HELLO_FIRST_US = 50000,  /* until the second hello; then twice as long each time */
-    RX_HELLO_US = 1000000,      /* and at most so long; also how long silence lasts before hellos begin again */
-    RX_DEAF_US = 3000000,       /* hellos unanswered for so long: no datagram comes through */
-    RX_WAIT_MIN_US = 100000,    /* how long the last packets of a backfill or stream are waited for, or four round trips */
-    RX_WAIT_STEP_US = 5000,
+    RX_HELLO_FIRST_US = 50000, /* until the second hello; then twice as long each time */
+    RX_HELLO_US = 1000000,     /* and at most so long; also how long silence lasts before hellos begin again */
+    RX_KEEP_US = 10000000,     /* a hello at least so often: what goes out keeps a NAT's mapping (RFC 4787 s4.3) */
+    RX_DEAF_US = 3000000,      /* hellos unanswered for so long: no datagram comes through */
+    RX_WAIT_MIN_US = 100000,   /* or four round trips: how long the last packets of something are waited for */
+    RX_WAIT_STEP_US = 5000,    /* and how often they are looked for */
 };
 
 struct rx_layer {
@@ -50,6 +51,7 @@ struct pipe_rx {
     struct rx_layer *layers[PIPE_STREAM_LAYERS];
 
     uint64_t heard_us, hello_us, hello_wait_us; /* last authentic datagram; when the next hello is due */
+    uint64_t spoke_us;    /* when something was last sent */
     uint64_t quiet_us;    /* when the hellos of this silence began; 0: they have not */
     uint64_t wait_until_us; /* what is expected is waited for until then; 0: not */
     uint64_t wake_us;     /* when pipe_rx_poll is due */
@@ -65,7 +67,8 @@ struct pipe_rx_cfg {
 
 void pipe_rx_init(struct pipe_rx *rx, struct srtp_engine *engine, struct udp_socket *udp, uint64_t give_up_us);
 void pipe_rx_fini(struct pipe_rx *rx);
-/* Begins an association, ending the one before it, and says hello. 0, or -1 when memory is short (then there is none). */
+/* Begins an association, ending the one before it, and says hello. 0, or -1 when memory is short (then there
+ * is none). */
 MUST_USE int pipe_rx_associate(struct pipe_rx *rx, const struct pipe_rx_cfg *cfg, uint64_t now_us);
 
 /* One RTP datagram, decrypted in place. The packet, with one reference for the caller, or NULL: counted. */
@@ -73,7 +76,8 @@ struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *byte
 /* One RTCP datagram. Its round trip, or 0 when it was none of ours. */
 uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us);
 
-/* Sending of a layer begins with this packet; what is not sent any more; one past the last that was sent so far. */
+/* Sending of a layer begins with this packet; what is not sent any more; one past the last that was sent so
+ * far. */
 void pipe_rx_started(struct pipe_rx *rx, const struct pipe_position *first, uint64_t now_us);
 void pipe_rx_stopped(struct pipe_rx *rx, uint64_t layers);
 void pipe_rx_expect(struct pipe_rx *rx, const struct pipe_position *end, uint64_t now_us);

@@ -16,7 +16,7 @@ enum {
     MEDIA_SOCKET_BYTES = 8 * 1024 * 1024,
 };
 
-/* ---- Media ------------------------------------------------------------------------------------------------ */
+/* ---- Media ----------------------------------------------------------------------------------- */
 
 static void on_datagram(struct pipe_server *s, struct udp_datagram *d)
 {
@@ -43,7 +43,7 @@ static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
         on_datagram(s, &v[i]);
 }
 
-/* ---- The pace of backfill ------------------------------------------------------------------------------------ */
+/* ---- The pace of backfill -------------------------------------------------------------------- */
 
 /* Each gets the same helping, at most a quarter of all: so one alone does not flood its path. */
 static void on_tick(struct timer *t, uint64_t now_us)
@@ -70,7 +70,7 @@ static void on_catching(struct pipe_tx_shared *shared)
         timer_start(&s->tick, TX_TICK_US);
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void on_accept(void *arg, struct conn *c)
 {
@@ -158,7 +158,7 @@ void pipe_server_local(const struct pipe_server *s, struct addr *control, struct
     *media = s->media;
 }
 
-/* ---- Facts ------------------------------------------------------------------------------------------------------- */
+/* ---- Facts ----------------------------------------------------------------------------------- */
 
 /* One place stays free for ourselves. */
 static void add_path(struct pipe_path *sum, const struct pipe_path *path)
@@ -198,7 +198,8 @@ static struct pipe_child_stats stats_of(const struct pipe_child *c, const struct
     };
 }
 
-void pipe_server_each(const struct pipe_server *s, void (*fn)(void *arg, const struct pipe_child_stats *), void *arg)
+void pipe_server_each(const struct pipe_server *s, void (*fn)(void *arg, const struct pipe_child_stats *),
+                      void *arg)
 {
     for (const struct list *l = s->children.next; l != &s->children; l = l->next) {
         const struct pipe_child *c = container_of(l, const struct pipe_child, link);

@@ -27,18 +27,19 @@ struct pipe_server_cfg {
     struct addr listen;         /* TCP, shared by the workers (SO_REUSEPORT) */
     struct addr media;          /* UDP, this worker's own: the pipe port + worker index */
     size_t cap_subscriptions;   /* more are refused as OVERLOADED; 0: 4096 */
-    uint64_t backfill_bps;      /* of all subscriptions of this worker together, beyond their live rates; 0: 200 Mbit/s */
+    uint64_t backfill_bps;      /* of all subscriptions together, beyond their live rates; 0: 200 Mbit/s */
     /* The stream's router on this worker (relay_router); NULL: refused as OVERLOADED. */
     struct router *(*open_router)(void *arg, const char *stream);
-    /* Nodes the stream comes through to us, origin first, ourselves not among them; n = 0 when we are its origin or do
-     * not know yet. May be NULL. */
+    /* Nodes the stream comes through to us, origin first, ourselves not among them; n = 0 when we are its
+     * origin or do not know yet. May be NULL. */
     void (*source)(void *arg, struct router *r, struct pipe_path *out);
     void *arg;
 };
 
 /* Returns 0 or a negative errno; -EADDRINUSE when a port is taken. */
 MUST_USE int pipe_server_open(struct pipe_server **out, struct worker *w, const struct pipe_server_cfg *cfg);
-/* Detaches every consumer and drops the connections; they end in the loop turns that follow. Clears the pointer. */
+/* Detaches every consumer and drops the connections; they end in the loop turns that follow. Clears the
+ * pointer. */
 void pipe_server_close(struct pipe_server **s);
 /* New connections get this certificate. */
 void pipe_server_set_tls(struct pipe_server *s, struct tls_ctx *tls);
@@ -47,8 +48,8 @@ void pipe_server_drain(struct pipe_server *s, bool draining);
 /* The bound TCP and UDP addresses (tests ask for port 0). */
 void pipe_server_local(const struct pipe_server *s, struct addr *control, struct addr *media);
 
-/* The paths of all children of this worker that take the stream from router r, as one: what we say when we ask our
- * own parent for it. Our id is added by pipe_subscribe. */
+/* The paths of all children of this worker that take the stream from router r, as one: what we say when we
+ * ask our own parent for it. Our id is added by pipe_subscribe. */
 void pipe_server_path(const struct pipe_server *s, const struct router *r, struct pipe_path *out);
 
 struct pipe_child_stats {
@@ -61,7 +62,8 @@ struct pipe_child_stats {
     const struct pipe_counters *counters;
 };
 
-void pipe_server_each(const struct pipe_server *s, void (*fn)(void *arg, const struct pipe_child_stats *child), void *arg);
+void pipe_server_each(const struct pipe_server *s,
+                      void (*fn)(void *arg, const struct pipe_child_stats *child), void *arg);
 
 struct pipe_server_counters {
     uint64_t connections, subscriptions; /* open now */

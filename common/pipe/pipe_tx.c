@@ -28,7 +28,7 @@ static unsigned layer_of(const struct packet *p)
     return (unsigned)p->track * LAYERS_MAX + p->layer;
 }
 
-/* ---- Sending -------------------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 /* Returns the datagram's length. */
 static size_t send_packet(struct pipe_tx *tx, const struct packet *p)
@@ -77,7 +77,7 @@ static void tell_started(struct pipe_tx *tx)
         tx->ops->on_started(tx, started);
 }
 
-/* ---- Catching up ------------------------------------------------------------------------------------------ */
+/* ---- Catching up ----------------------------------------------------------------------------- */
 
 /* Helpings each tick, until the end of the cache is reached; what comes after that comes in turns. */
 static void ask_help(struct pipe_tx *tx)
@@ -131,6 +131,8 @@ static bool send_from_cache(struct pipe_tx *tx)
         }
         tx->cursor++;
     }
+    if (tx->credit_bytes > TX_BURST_BYTES) /* not used up: it is no savings account */
+        tx->credit_bytes = TX_BURST_BYTES;
     return tx->cursor == end;
 }
 
@@ -161,8 +163,6 @@ void pipe_tx_tick(struct pipe_tx *tx, int64_t bytes)
     if (!tx->heard || !associated(tx))
         return;
     tx->credit_bytes += bytes;
-    if (tx->credit_bytes > TX_BURST_BYTES)
-        tx->credit_bytes = TX_BURST_BYTES;
     if (send_from_cache(tx)) {
         list_remove(&tx->catching_link);
         tell_caught_up(tx);
@@ -179,7 +179,8 @@ static uint64_t start_with_pictures(const struct pipe_tx *tx)
     for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
         unsigned track = i / LAYERS_MAX, layer = i % LAYERS_MAX;
         bool video = track < tracks->n && codec_kind(tracks->v[track].codec) == CODEC_KIND_VIDEO;
-        if (video && tx->want & want_bit(track, layer) && cache_keyframe(cache_of(tx), track, layer, &at) && at < start)
+        if (video && tx->want & want_bit(track, layer) && cache_keyframe(cache_of(tx), track, layer, &at) &&
+            at < start)
             start = at;
     }
     return start;
@@ -221,7 +222,7 @@ static void begin_layers(struct pipe_tx *tx, uint64_t begun)
     set_catching(tx, tx->catching | begun);
 }
 
-/* ---- What is wanted ---------------------------------------------------------------------------------------- */
+/* ---- What is wanted -------------------------------------------------------------------------- */
 
 static void apply_want(struct pipe_tx *tx)
 {
@@ -263,8 +264,10 @@ static void thin(struct pipe_tx *tx, uint64_t allowed, uint64_t now_us)
     tx->ops->on_thinned(tx, allowed);
 }
 
-void pipe_tx_report(struct pipe_tx *tx, uint64_t received, uint64_t given_up, uint64_t now_us)
+void pipe_tx_report(struct pipe_tx *tx, uint64_t received, uint64_t lost, uint64_t given_up, uint64_t now_us)
 {
+    tx->counters.lost += lost;
+    tx->counters.given_up += given_up;
     bool bad = given_up * 100 > (received + given_up) * TX_THIN_PERCENT;
     uint64_t held_back = tx->asked & ~tx->allowed;
 
@@ -277,7 +280,7 @@ void pipe_tx_report(struct pipe_tx *tx, uint64_t received, uint64_t given_up, ui
         thin(tx, tx->allowed | (held_back & -held_back), now_us);
 }
 
-/* ---- What the router says ------------------------------------------------------------------------------------ */
+/* ---- What the router says -------------------------------------------------------------------- */
 
 static struct pipe_tx *tx_of(struct consumer *c)
 {
@@ -300,7 +303,8 @@ static int associate(struct pipe_tx *tx)
 
     srtp_master_random(&tx->to_child, SRTP_PROFILE_GCM_128);
     srtp_master_random(&tx->to_parent, SRTP_PROFILE_GCM_128);
-    if (srtp_tx_create(&tx->out, engine, &tx->to_child) != 0 || srtp_rx_create(&tx->in, engine, &tx->to_parent) != 0)
+    if (srtp_tx_create(&tx->out, engine, &tx->to_child) != 0 ||
+        srtp_rx_create(&tx->in, engine, &tx->to_parent) != 0)
         return -1;
     tx->ssrc = tx->ssrc_block + tx->generation++ % GENERATIONS * PIPE_STREAM_LAYERS;
     tx->feedback_ssrc = random_u32();
@@ -333,8 +337,8 @@ static void on_ready(struct consumer *c)
         begin_layers(tx, tx->want);
 }
 
-/* Live packets of layers that catch up are taken from the cache in their turn; they bring the credit for it, and half
- * as much again, so that the end is reached however many others share the backfill. */
+/* Live packets of layers that catch up are taken from the cache in their turn; they bring the credit for it,
+ * and half as much again, so that the end is reached however many others share the backfill. */
 static void on_packets(struct consumer *c, const struct packet_batch *b)
 {
     struct pipe_tx *tx = tx_of(c);
@@ -367,7 +371,7 @@ static void on_end(struct consumer *c, enum stream_end why)
 static const struct consumer_ops consumer_ops = {
     .on_tracks = on_tracks, .on_ready = on_ready, .on_packets = on_packets, .on_end = on_end};
 
-/* ---- What the child says ------------------------------------------------------------------------------------- */
+/* ---- What the child says --------------------------------------------------------------------- */
 
 static void welcome(struct pipe_tx *tx, uint64_t sent_us)
 {
@@ -439,9 +443,10 @@ void pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const stru
     }
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
-void pipe_tx_init(struct pipe_tx *tx, struct pipe_tx_shared *shared, const struct pipe_tx_ops *ops, uint32_t ssrc_block)
+void pipe_tx_init(struct pipe_tx *tx, struct pipe_tx_shared *shared, const struct pipe_tx_ops *ops,
+                  uint32_t ssrc_block)
 {
     *tx = (struct pipe_tx){
         .consumer = {.ops = &consumer_ops, .kind = "pipe"},

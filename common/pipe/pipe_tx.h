@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pipe_tx.h - the sending end of one subscription: a consumer that protects packets and sends them to a child.
+ * pipe_tx.h - the sending end of one subscription: a consumer that protects packets and sends them to a
+ * child.
  *
- * A layer that is wanted anew catches up first: its packets are taken out of the cache in the order they came, at a
- * pace, live ones after them; so within a layer the order is kept. Meanwhile the layers that have caught up are sent
- * as they come. Retransmissions are made anew from the cache: header and ciphertext are functions of the packet,
- * the SSRC and the keys, so they are the very same bytes. An association serves one epoch only; with the
- * next epoch keys and SSRCs are new, so that no two packets ever meet under one nonce.
+ * A layer that is wanted anew catches up first: its packets are taken out of the cache in the order they
+ * came, at a pace, live ones after them; so within a layer the order is kept. Meanwhile the layers that have
+ * caught up are sent as they come. Retransmissions are made anew from the cache: header and ciphertext are
+ * functions of the packet, the SSRC and the keys, so they are the very same bytes. An association serves one
+ * epoch only; with the next epoch keys and SSRCs are new, so that no two packets ever meet under one nonce.
  *
- * Nothing is sent before the child has spoken (an authenticated RTCP packet), and only such a packet moves the address.
+ * Nothing is sent before the child has spoken (an authenticated RTCP packet), and only such a packet moves
+ * the address.
  *
  * Hot: on_packets allocates nothing; each packet is written straight into the socket's arena.
  * Thread: the worker's. Ownership: embedded in its owner; detach with pipe_tx_close. */
@@ -27,12 +29,12 @@
 #include <stdint.h>
 
 enum {
-    TX_TICK_US = 2000,               /* between two helpings of backfill */
-    TX_BURST_BYTES = 96 * 1024,      /* at once at the start: a keyframe; receivers have buffers of a megabyte */
-    TX_STEPS_MAX = 4096,             /* cache positions looked at in one go */
-    TX_THIN_PERCENT = 2,             /* given up by the child, for TX_THIN_REPORTS reports in a row: a layer less */
+    TX_TICK_US = 2000,          /* between two helpings of backfill */
+    TX_BURST_BYTES = 96 * 1024, /* at once at the start: a keyframe; receivers have buffers of a megabyte */
+    TX_STEPS_MAX = 4096,        /* cache positions looked at in one go */
+    TX_THIN_PERCENT = 2,        /* given up by the child, for TX_THIN_REPORTS reports in a row: a layer less */
     TX_THIN_REPORTS = 3,
-    TX_WIDEN_US = 10000000,          /* without such a report: a layer more */
+    TX_WIDEN_US = 10000000,     /* without such a report: a layer more */
 };
 
 /* Bytes that may be spent, filled by time. */
@@ -106,7 +108,8 @@ struct pipe_tx {
 };
 
 /* ssrc_block: where the child's SSRCs for it begin. */
-void pipe_tx_init(struct pipe_tx *tx, struct pipe_tx_shared *shared, const struct pipe_tx_ops *ops, uint32_t ssrc_block);
+void pipe_tx_init(struct pipe_tx *tx, struct pipe_tx_shared *shared, const struct pipe_tx_ops *ops,
+                  uint32_t ssrc_block);
 /* A layer that goes on where it stopped; before pipe_tx_open. */
 void pipe_tx_from(struct pipe_tx *tx, uint64_t epoch, const struct pipe_position *from);
 /* Attaches. on_associated and on_end may be called before it returns. */
@@ -119,4 +122,4 @@ void pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const stru
 /* A helping of backfill. */
 void pipe_tx_tick(struct pipe_tx *tx, int64_t bytes);
 /* What the child says of the last second or more. */
-void pipe_tx_report(struct pipe_tx *tx, uint64_t received, uint64_t given_up, uint64_t now_us);
+void pipe_tx_report(struct pipe_tx *tx, uint64_t received, uint64_t lost, uint64_t given_up, uint64_t now_us);

@@ -22,7 +22,7 @@ void recovery_init(struct recovery *r, uint64_t give_up_us, struct pipe_counters
     };
 }
 
-/* ---- The list of gaps ------------------------------------------------------------------------------ */
+/* ---- The list of gaps ------------------------------------------------------------------------ */
 
 static void remove_gap(struct recovery *r, size_t i)
 {
@@ -79,7 +79,7 @@ static void take_from_gap(struct recovery *r, size_t i, uint64_t seq)
     }
 }
 
-/* ---- Start, stop, arrivals -------------------------------------------------------------------------- */
+/* ---- Start, stop, arrivals ------------------------------------------------------------------- */
 
 static void add_gap(struct recovery *r, size_t i, uint64_t first, uint64_t end, uint64_t now_us)
 {
@@ -123,8 +123,8 @@ void recovery_stop(struct recovery *r)
     r->n = 0;
 }
 
-/* It came without our asking, or far too soon for an answer: so late may packets be that are not lost. On short paths
- * the round trip is mostly waiting in the hosts, and nothing can be told from it. */
+/* It came without our asking, or far too soon for an answer: so late may packets be that are not lost. On
+ * short paths the round trip is mostly waiting in the hosts, and nothing can be told from it. */
 static void learn_reordering(struct recovery *r, const struct recovery_gap *g, uint64_t now_us)
 {
     bool too_soon = r->rtt_us >= RECOVERY_RTT_TELLING_US && now_us - g->asked_us < r->rtt_us / 4;
@@ -165,7 +165,7 @@ enum recovery_arrival recovery_push(struct recovery *r, uint64_t seq, uint64_t n
     return RECOVERY_NEW;
 }
 
-/* ---- Asking ------------------------------------------------------------------------------------------ */
+/* ---- Asking ---------------------------------------------------------------------------------- */
 
 /* A little more than the round trip, so that an answer under way is not asked for twice. The second request is
  * repeated soon: one packet in 200 costs that at 5 % loss, and only one recovery in 1,000 then takes a third

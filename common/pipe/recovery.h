@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * recovery.h - what is missing of one layer, when to ask for it again, and when to stop asking.
  *
- *   found missing -> (reorder window) -> asked -> (round trip) -> asked ... -> came, or given up at the deadline
+ *   found missing -> (reorder window) -> asked -> (round trip) -> asked ... -> came, or given up
  *
  * Missing packets are kept as ranges. The reorder window follows what the path does: it widens to what was
  * seen to come late by itself and shrinks slowly.
@@ -66,7 +66,8 @@ void recovery_stop(struct recovery *r);
 /* A packet came that was not here before. */
 enum recovery_arrival recovery_push(struct recovery *r, uint64_t seq, uint64_t now_us);
 /* Ranges to ask for now: writes at most cap and returns how many; the others stay due. */
-size_t recovery_poll(struct recovery *r, uint64_t now_us, uint64_t rtt_us, struct recovery_ask *out, size_t cap);
+size_t recovery_poll(struct recovery *r, uint64_t now_us, uint64_t rtt_us, struct recovery_ask *out,
+                     size_t cap);
 /* When recovery_poll has something to do; UINT64_MAX: never. */
 uint64_t recovery_deadline_us(const struct recovery *r);
 /* Whether all up to `end` is here or given up. */

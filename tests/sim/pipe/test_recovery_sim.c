@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * test_recovery_sim.c - recovery over a simulated path: delay, jitter, loss, duplicates, on a virtual clock.
  *
- * A parent sends packets at a steady rate and answers requests out of a cache that has all; both ways go through the
- * path. Every run has a seed, printed when it fails; MILLRACE_SEED=n runs that one alone. */
+ * A parent sends packets at a steady rate and answers requests out of a cache that has all; both ways go
+ * through the path. Every run has a seed, printed when it fails; MILLRACE_SEED=n runs that one alone. */
 #include "pipe/recovery.h"
 
 #include <inttypes.h>
@@ -24,7 +24,8 @@ enum {
 struct path {
     const char *name;
     uint64_t delay_us, jitter_us; /* one way; each packet is late by 0 .. jitter_us on top */
-    double loss, burst, duplicate; /* burst: probability that the packet after a lost one is lost too; 0: independent */
+    double loss, burst,
+        duplicate; /* burst: probability that the packet after a lost one is lost too; 0: independent */
     uint64_t every_us;             /* between two packets */
     unsigned seeds;
     /* what must come out, over all seeds */
@@ -43,7 +44,7 @@ static const struct path paths[] = {
     {"nothing is lost", 40000, 0, 0, 0, 0, 1000, 100, 0, 0, 0},
 };
 
-/* ---- A generator of its own, so that a seed means the same run everywhere (xorshift64*) ---------------------- */
+/* ---- A generator of its own, so that a seed means the same run everywhere (xorshift64*) ------ */
 
 struct dice {
     uint64_t state;
@@ -69,7 +70,7 @@ static bool roll_lost(struct dice *d, const struct path *p)
     return d->losing;
 }
 
-/* ---- Events by time --------------------------------------------------------------------------------------------- */
+/* ---- Events by time -------------------------------------------------------------------------- */
 
 enum event_kind { SEND, ARRIVE, REQUEST };
 
@@ -132,7 +133,7 @@ static struct event pop(struct run *r)
     return top;
 }
 
-/* ---- The path, and the parent at its other end ----------------------------------------------------------------------- */
+/* ---- The path, and the parent at its other end ----------------------------------------------- */
 
 static void cross(struct run *r, struct event e)
 {
@@ -196,7 +197,7 @@ static void child_poll(struct run *r)
     assert_true(recovery_deadline_us(&r->recovery) > r->now_us);
 }
 
-/* ---- A run -------------------------------------------------------------------------------------------------------------- */
+/* ---- A run ----------------------------------------------------------------------------------- */
 
 static void step(struct run *r, struct totals *t)
 {
@@ -266,10 +267,11 @@ static void run_seed(const struct path *p, uint64_t seed, struct totals *t)
     run_to_end(r, t);
     add_up(r, t);
     residual = t->residual - residual;
-    bool sound = r->counters.lost >= r->counters.recovered + r->counters.given_up && r->counters.given_up >= residual &&
-                 r->deliveries <= PACKETS && r->recovery.n == 0;
+    bool sound = r->counters.lost >= r->counters.recovered + r->counters.given_up &&
+                 r->counters.given_up >= residual && r->deliveries <= PACKETS && r->recovery.n == 0;
     if (!sound)
-        printf("seed %" PRIu64 " of '%s': lost %" PRIu64 " recovered %" PRIu64 " given up %" PRIu64 " residual %" PRIu64 "\n",
+        printf("seed %" PRIu64 " of '%s': lost %" PRIu64 " recovered %" PRIu64 " given up %" PRIu64
+               " residual %" PRIu64 "\n",
                seed, p->name, r->counters.lost, r->counters.recovered, r->counters.given_up, residual);
     assert_true(sound);
     free(r);
@@ -279,9 +281,10 @@ static void check(const struct path *p, const struct totals *t)
 {
     double packets = (double)t->packets, recovered = t->recovered ? (double)t->recovered : 1;
 
-    printf("%-42s lost %5.2f %%  residual %.1e  in 2 RTT + window %.4f  mean added %5.1f ms  needless %.4f\n", p->name,
-           (double)t->lost * 100 / packets, (double)t->residual / packets, (double)t->in_time / recovered,
-           (double)t->added_us / recovered / 1000, (double)t->needless / packets);
+    printf("%-42s lost %5.2f %%  residual %.1e  in 2 RTT + window %.4f  mean added %5.1f ms  needless %.4f\n",
+           p->name, (double)t->lost * 100 / packets, (double)t->residual / packets,
+           (double)t->in_time / recovered, (double)t->added_us / recovered / 1000,
+           (double)t->needless / packets);
     assert_true((double)t->residual / packets <= p->residual_max);
     assert_true(p->in_two_trips_min <= (double)t->in_time / recovered);
     assert_true((double)t->needless / packets <= p->needless_max);

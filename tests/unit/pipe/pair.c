@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The path --------------------------------------------------------------------------------------------------- */
+/* ---- The path -------------------------------------------------------------------------------- */
 
 static struct pair_path the_path; /* the wrapped functions have no argument for it */
 
@@ -25,10 +25,14 @@ static struct {
     uint8_t bytes[1500];
 } lost_ones[LOST_MAX];
 
-struct packet *__real_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us);
-struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us);
-void __real_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const struct addr *from, uint64_t now_us);
-void __wrap_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const struct addr *from, uint64_t now_us);
+struct packet *__real_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len,
+                                   uint64_t now_us);
+struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len,
+                                   uint64_t now_us);
+void __real_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const struct addr *from,
+                             uint64_t now_us);
+void __wrap_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const struct addr *from,
+                             uint64_t now_us);
 
 /* True when this one is lost: it came for the first time and the test says so. */
 static bool lose(const uint8_t *bytes, size_t len)
@@ -51,7 +55,8 @@ static bool lose(const uint8_t *bytes, size_t len)
     return true;
 }
 
-struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us)
+struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len,
+                                   uint64_t now_us)
 {
     if (the_path.keep) {
         memcpy(the_path.datagram, bytes, len);
@@ -60,7 +65,8 @@ struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_
     return lose(bytes, len) ? NULL : __real_pipe_rx_take(rx, pool, bytes, len, now_us);
 }
 
-void __wrap_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const struct addr *from, uint64_t now_us)
+void __wrap_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const struct addr *from,
+                             uint64_t now_us)
 {
     if (the_path.keep) {
         memcpy(the_path.feedback, bytes, len);
@@ -70,7 +76,7 @@ void __wrap_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, con
         __real_pipe_tx_feedback(tx, bytes, len, from, now_us);
 }
 
-/* ---- The parent -------------------------------------------------------------------------------------------------- */
+/* ---- The parent ------------------------------------------------------------------------------ */
 
 static void on_want(struct producer *producer, uint64_t want)
 {
@@ -226,7 +232,8 @@ struct track_set pair_tracks(uint64_t epoch)
 {
     struct track_set set = {.epoch = epoch, .n = 2};
 
-    set.v[0] = (struct track){.codec = CODEC_H264, .clock_hz = 90000, .n_layers = 2, .b_frames = true, .profile = 0x42e01f};
+    set.v[0] = (struct track){
+        .codec = CODEC_H264, .clock_hz = 90000, .n_layers = 2, .b_frames = true, .profile = 0x42e01f};
     set.v[0].layers[0] = (struct layer){.rid = "lo", .width = 640, .height = 360, .max_bps = 500000};
     set.v[0].layers[1] = (struct layer){.rid = "hi", .width = 1280, .height = 720, .max_bps = 2500000};
     set.v[0].config_len = 5;
@@ -291,7 +298,7 @@ void pair_push_run(struct pair *p, uint64_t seq, size_t n, size_t gop, size_t a_
     }
 }
 
-/* ---- The child ----------------------------------------------------------------------------------------------------- */
+/* ---- The child ------------------------------------------------------------------------------- */
 
 static void on_subscribed(void *arg, const struct track_set *tracks, const struct pipe_path *source)
 {
@@ -412,7 +419,8 @@ size_t pair_count(const struct pair_sink *sink, unsigned track, unsigned layer)
     return n;
 }
 
-void pair_check_layer(const struct pair_sink *sink, unsigned track, unsigned layer, uint64_t first, size_t count)
+void pair_check_layer(const struct pair_sink *sink, unsigned track, unsigned layer, uint64_t first,
+                      size_t count)
 {
     bool *seen = calloc(count ? count : 1, sizeof(*seen));
 
@@ -428,11 +436,12 @@ void pair_check_layer(const struct pair_sink *sink, unsigned track, unsigned lay
     }
     for (size_t i = 0; i < count; i++)
         if (!seen[i])
-            fail_msg("packet %llu of track %u layer %u is missing", (unsigned long long)(first + i), track, layer);
+            fail_msg("packet %llu of track %u layer %u is missing", (unsigned long long)(first + i), track,
+                     layer);
     free(seen);
 }
 
-/* ---- Waiting -------------------------------------------------------------------------------------------------------- */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
 struct until {
     struct timer timer;

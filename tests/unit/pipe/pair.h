@@ -60,8 +60,8 @@ void pair_publish(struct pair *p, uint64_t epoch);
 /* A packet whose every field follows from its identity; a keyframe when key. */
 struct packet *pair_packet(struct pair *p, unsigned track, unsigned layer, uint64_t seq, bool key);
 void pair_push(struct pair *p, unsigned track, unsigned layer, uint64_t seq, bool key);
-/* Layer 0 of the video, n packets from seq on, `gop` packets a group; an audio packet after every fourth. A loop turn
- * each `a_turn` of them. */
+/* Layer 0 of the video, n packets from seq on, `gop` packets a group; an audio packet after every fourth. A
+ * loop turn each `a_turn` of them. */
 void pair_push_run(struct pair *p, uint64_t seq, size_t n, size_t gop, size_t a_turn);
 
 void pair_subscribe(struct pair *p, struct pair_sink *sink, const struct pipe_subscribe_cfg *cfg);
@@ -70,7 +70,8 @@ void pair_join(struct pair *p);
 void pair_sink_fini(struct pair_sink *sink);
 void pair_check_packet(struct pair *p, const struct packet *got);
 /* How many packets of a layer came; they must be [first, first + count) with none twice. */
-void pair_check_layer(const struct pair_sink *sink, unsigned track, unsigned layer, uint64_t first, size_t count);
+void pair_check_layer(const struct pair_sink *sink, unsigned track, unsigned layer, uint64_t first,
+                      size_t count);
 size_t pair_count(const struct pair_sink *sink, unsigned track, unsigned layer);
 
 /* Runs the loop until *value >= least; fails after 20 s. */
@@ -79,7 +80,7 @@ void pair_until(struct pair *p, const unsigned *value, unsigned least);
 void pair_until_set(struct pair *p, const int *value);
 void pair_run_for(struct pair *p, uint64_t us);
 
-/* ---- The path ---- */
+/* ---- The path -------------------------------------------------------------------------------- */
 
 struct pair_path {
     /* whether the datagram, the first of its (SSRC, sequence), is lost; NULL: none is */

@@ -73,7 +73,8 @@ static void each_frame_is_judged_as_written(void **state)
         {"a submessage longer than its frame", BYTES("\0\0\0\4\x52\3\x08\1"), CONTROL_ERR_MESSAGE, 0},
         {"a number without end", BYTES("\0\0\0\4\x52\2\x08\xff"), CONTROL_ERR_MESSAGE, 0},
         {"a wire type that is none", BYTES("\0\0\0\1\x57"), CONTROL_ERR_MESSAGE, 0},
-        {"two messages in one envelope: the last counts", BYTES("\0\0\0\x08\x0a\2\x08\1\x52\2\x08\1"), CONTROL_OK, 1},
+        {"two messages in one envelope: the last counts", BYTES("\0\0\0\x08\x0a\2\x08\1\x52\2\x08\1"),
+         CONTROL_OK, 1},
     };
 
     (void)state;
@@ -127,7 +128,7 @@ static void nothing_is_given_after_stop(void **state)
     control_reader_fini(&r);
 }
 
-/* ---- A whole Subscribed ----------------------------------------------------------------------------------------- */
+/* ---- A whole Subscribed ---------------------------------------------------------------------- */
 
 static struct track_set full_tracks(void)
 {
@@ -135,15 +136,24 @@ static struct track_set full_tracks(void)
 
     for (size_t t = 0; t < TRACKS_MAX; t++) {
         set.v[t] = (struct track){
-            .codec = (enum codec)(1 + t % (CODEC_COUNT - 1)), .clock_hz = 90000 + (uint32_t)t, .channels = (uint8_t)t,
-            .n_layers = LAYERS_MAX, .derived = t % 2, .source = (uint8_t)(t / 2), .b_frames = t % 3 == 0,
-            .spatial_layers = (uint8_t)(t % 4), .temporal_layers = (uint8_t)(t % 5), .profile = 0x42e000 + (uint32_t)t,
+            .codec = (enum codec)(1 + t % (CODEC_COUNT - 1)),
+            .clock_hz = 90000 + (uint32_t)t,
+            .channels = (uint8_t)t,
+            .n_layers = LAYERS_MAX,
+            .derived = t % 2,
+            .source = (uint8_t)(t / 2),
+            .b_frames = t % 3 == 0,
+            .spatial_layers = (uint8_t)(t % 4),
+            .temporal_layers = (uint8_t)(t % 5),
+            .profile = 0x42e000 + (uint32_t)t,
             .config_len = t * 70,
         };
         memset(set.v[t].config, (int)t, set.v[t].config_len);
         for (size_t l = 0; l < LAYERS_MAX; l++)
-            set.v[t].layers[l] = (struct layer){
-                .rid = {'r', (char)('0' + l)}, .width = (uint16_t)(100 * l), .height = UINT16_MAX, .max_bps = UINT32_MAX};
+            set.v[t].layers[l] = (struct layer){.rid = {'r', (char)('0' + l)},
+                                                .width = (uint16_t)(100 * l),
+                                                .height = UINT16_MAX,
+                                                .max_bps = UINT32_MAX};
     }
     return set;
 }
@@ -213,7 +223,8 @@ static void a_message_cut_anywhere_harms_nothing(void **state)
         exact[2] = (uint8_t)(body >> 8);
         exact[3] = (uint8_t)body;
         control_reader_init(&r, on_subscribed, &got);
-        assert_int_equal(control_reader_feed(&r, exact, cut), CONTROL_ERR_MESSAGE); /* the outermost length says so */
+        assert_int_equal(control_reader_feed(&r, exact, cut),
+                         CONTROL_ERR_MESSAGE); /* the outermost length says so */
         assert_int_equal(got.n, 0);
         control_reader_fini(&r);
         free(exact);
@@ -248,7 +259,8 @@ static void a_message_with_any_byte_changed_harms_nothing(void **state)
         struct control_reader r;
         uint8_t *exact = exact_dup(bytes, len);
         for (unsigned k = 0; k < 1 + i % 4; k++)
-            exact[CONTROL_HEADER_BYTES + noise_next(&noise) % (len - CONTROL_HEADER_BYTES)] = (uint8_t)noise_next(&noise);
+            exact[CONTROL_HEADER_BYTES + noise_next(&noise) % (len - CONTROL_HEADER_BYTES)] =
+                (uint8_t)noise_next(&noise);
         control_reader_init(&r, on_any, &parsed);
         (void)!control_reader_feed(&r, exact, len);
         control_reader_fini(&r);
@@ -257,7 +269,7 @@ static void a_message_with_any_byte_changed_harms_nothing(void **state)
     assert_true(parsed > 0);
 }
 
-/* ---- Values --------------------------------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static void each_track_out_of_bounds_is_refused(void **state)
 {

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-/* ---- Thinning ------------------------------------------------------------------------------------------------ */
+/* ---- Thinning -------------------------------------------------------------------------------- */
 
 struct thinned {
     struct pipe_tx tx;
@@ -66,7 +66,8 @@ static void ignore_catching(struct pipe_tx_shared *s)
 static void a_pipe_that_loses_persistently_is_thinned_from_the_highest_layer(void **state)
 {
     struct pair *p = *state;
-    struct pipe_tx_shared shared = {.worker = p->loop.w, .engine = p->parent_engine, .on_catching = ignore_catching};
+    struct pipe_tx_shared shared = {
+        .worker = p->loop.w, .engine = p->parent_engine, .on_catching = ignore_catching};
     struct thinned t = {0};
     uint64_t now_us = 1000000, both = want_bit(0, 0) | want_bit(0, 1) | want_bit(1, 0);
 
@@ -76,27 +77,27 @@ static void a_pipe_that_loses_persistently_is_thinned_from_the_highest_layer(voi
     pipe_tx_open(&t.tx, p->router, both);
     assert_int_equal(t.tx.want, both);
     for (unsigned i = 0; i < 10; i++) /* a little is no reason */
-        pipe_tx_report(&t.tx, 1000, 10, now_us += 1000000);
-    pipe_tx_report(&t.tx, 1000, 100, now_us += 1000000); /* nor is one bad second, nor a second one */
-    pipe_tx_report(&t.tx, 1000, 100, now_us += 1000000);
+        pipe_tx_report(&t.tx, 1000, 100, 10, now_us += 1000000);
+    pipe_tx_report(&t.tx, 1000, 200, 100, now_us += 1000000); /* nor is one bad second, nor a second one */
+    pipe_tx_report(&t.tx, 1000, 200, 100, now_us += 1000000);
     assert_int_equal(t.told, 0);
-    pipe_tx_report(&t.tx, 1000, 100, now_us += 1000000);
+    pipe_tx_report(&t.tx, 1000, 200, 100, now_us += 1000000);
     assert_int_equal(t.told, 1);
     assert_int_equal(t.tx.want, want_bit(0, 0) | want_bit(1, 0));
     assert_int_equal(t.tx.consumer.want, want_bit(0, 0) | want_bit(1, 0));
     for (unsigned i = 0; i < 3; i++) /* nothing more to spare */
-        pipe_tx_report(&t.tx, 1000, 100, now_us += 1000000);
+        pipe_tx_report(&t.tx, 1000, 200, 100, now_us += 1000000);
     assert_int_equal(t.told, 1);
-    pipe_tx_report(&t.tx, 1000, 0, now_us += TX_WIDEN_US / 2);
+    pipe_tx_report(&t.tx, 1000, 0, 0, now_us += TX_WIDEN_US / 2);
     assert_int_equal(t.told, 1);
-    pipe_tx_report(&t.tx, 1000, 0, now_us += TX_WIDEN_US);
+    pipe_tx_report(&t.tx, 1000, 0, 0, now_us += TX_WIDEN_US);
     assert_int_equal(t.told, 2);
     assert_int_equal(t.allowed, UINT64_MAX);
     assert_int_equal(t.tx.want, both);
     pipe_tx_close(&t.tx);
 }
 
-/* ---- Allocation ----------------------------------------------------------------------------------------------- */
+/* ---- Allocation ------------------------------------------------------------------------------ */
 
 struct pump {
     struct timer timer;
@@ -153,7 +154,7 @@ static void ten_thousand_packets_allocate_nothing(void **state)
     assert_int_equal(clean, 20);
 }
 
-/* ---- Parents that fail ------------------------------------------------------------------------------------------ */
+/* ---- Parents that fail ----------------------------------------------------------------------- */
 
 struct mute {
     struct conn_listener *listener;
@@ -181,7 +182,8 @@ static void mute_on_close(void *arg, int err)
     ((struct mute *)arg)->closed++;
 }
 
-static const struct conn_ops mute_ops = {.on_open = mute_on_open, .on_data = mute_on_data, .on_close = mute_on_close};
+static const struct conn_ops mute_ops = {
+    .on_open = mute_on_open, .on_data = mute_on_data, .on_close = mute_on_close};
 
 static void mute_on_accept(void *arg, struct conn *c)
 {
@@ -199,7 +201,8 @@ static void a_parent_that_answers_nothing_is_lost_after_a_second(void **state)
     char text[ADDR_TEXT_CAP];
 
     assert_int_equal(addr_parse(&local, "127.0.0.1:0"), 0);
-    assert_int_equal(conn_listen(&mute.listener, p->loop.w, &local, false, p->parent_tls, mute_on_accept, &mute), 0);
+    assert_int_equal(
+        conn_listen(&mute.listener, p->loop.w, &local, false, p->parent_tls, mute_on_accept, &mute), 0);
     conn_listener_local(mute.listener, &local);
     pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){
         .parent_id = "mute", .parent_address = addr_print(&local, text), .want = want_bit(0, 0)});

@@ -11,9 +11,12 @@
 /* One packet, not from a pool. */
 static struct packet make(uint64_t seq, uint64_t ts_ticks, int32_t cts_ticks)
 {
-    return (struct packet){
-        .seq = seq, .ts_ticks = ts_ticks, .capture_us = 1790000000123456, .cts_ticks = cts_ticks, .flags = PACKET_FRAME_END,
-        .payload_len = 100};
+    return (struct packet){.seq = seq,
+                           .ts_ticks = ts_ticks,
+                           .capture_us = 1790000000123456,
+                           .cts_ticks = cts_ticks,
+                           .flags = PACKET_FRAME_END,
+                           .payload_len = 100};
 }
 
 static void check_round_trip(const struct packet *p)
@@ -127,7 +130,8 @@ static void the_same_packet_gives_the_same_bytes(void **state)
 /* An RTP header with this extension block, two-byte form. */
 static int parse_block(const char *block, size_t len)
 {
-    struct rtp_view v = {.ext = (const uint8_t *)block, .ext_len = len, .ext_profile = RTP_EXT_PROFILE_TWO_BYTE};
+    struct rtp_view v = {
+        .ext = (const uint8_t *)block, .ext_len = len, .ext_profile = RTP_EXT_PROFILE_TWO_BYTE};
     uint8_t *exact = exact_dup(block, len);
     struct packet got;
 
@@ -153,7 +157,8 @@ static void each_damaged_extension_is_refused(void **state)
         {"empty", BYTES("\1\0"), RTP_ERR_VALUE},
         {"ends in the capture time", BYTES("\1\x0a\x10\0\1\0\0\0\0\0\0\0"), RTP_ERR_VALUE},
         {"ends in the number", BYTES("\1\3\x10\0\x81"), RTP_ERR_VALUE},
-        {"a number of more than 48 bits", BYTES("\1\x11\x10\0\x80\x80\x80\x80\x80\x80\x80\0\0\0\0\0\0\0\0"), RTP_ERR_VALUE},
+        {"a number of more than 48 bits", BYTES("\1\x11\x10\0\x80\x80\x80\x80\x80\x80\x80\0\0\0\0\0\0\0\0"),
+         RTP_ERR_VALUE},
         {"a layer announced, not there", BYTES("\1\x0b\x12\0\1\0\0\0\0\0\0\0\0"), RTP_ERR_VALUE},
         {"an offset announced, not there", BYTES("\1\x0b\x11\0\1\0\0\0\0\0\0\0\0"), RTP_ERR_VALUE},
         {"twice", BYTES("\1\x0b\x10\0\1\0\0\0\0\0\0\0\0\1\x0b\x10\0\1\0\0\0\0\0\0\0\0"), RTP_ERR_VALUE},
@@ -180,7 +185,7 @@ static void more_elements_than_a_packet_holds_are_refused(void **state)
     assert_int_equal(parse_block(block, 13 + 2 + 127), RTP_ERR_VALUE);
 }
 
-/* ---- Feedback ---------------------------------------------------------------------------------------------------- */
+/* ---- Feedback -------------------------------------------------------------------------------- */
 
 static void hello_and_welcome_go_through(void **state)
 {
@@ -212,7 +217,8 @@ static void requests_of_every_size_go_through(void **state)
         uint8_t bytes[FEEDBACK_BYTES_MAX];
         struct feedback f;
         for (size_t i = 0; i < n; i++)
-            sent[i] = (struct feedback_range){(uint8_t)(i % 8), (uint8_t)(i / 8 % 8), (uint16_t)(i * 500), (uint32_t)(i << 25)};
+            sent[i] = (struct feedback_range){(uint8_t)(i % 8), (uint8_t)(i / 8 % 8), (uint16_t)(i * 500),
+                                              (uint32_t)(i << 25)};
         size_t len = feedback_write_ask(bytes, 5, sent, n);
         uint8_t *exact = exact_dup(bytes, len);
         assert_int_equal(feedback_parse(&f, exact, len), FEEDBACK_OK);
