@@ -35,7 +35,7 @@ static void refuse_request(struct whip *w, struct http_exchange *x, int status, 
     whip_refuse(x, status, 0, detail);
 }
 
-/* ---- The endpoint ------------------------------------------------------------------------------------------------ */
+/* ---- The endpoint ------------------------------------------------------------------------------ */
 
 /* The offer in the body and what we agree to of it; NULL: refused already. */
 static struct sdp_offer *read_offer(struct whip *w, struct http_exchange *x, struct whip_media_cfg *agreed)
@@ -83,7 +83,8 @@ static void publish(struct whip *w, struct http_exchange *x, const char *stream)
     }
     if (w->cfg.publishers_max && w->sessions.count >= w->cfg.publishers_max) {
         w->counters.overloaded++;
-        whip_refuse(x, 503, OVERLOAD_RETRY_S + random_u32() % OVERLOAD_RETRY_S, "this node takes no more publishers");
+        whip_refuse(x, 503, OVERLOAD_RETRY_S + random_u32() % OVERLOAD_RETRY_S,
+                    "this node takes no more publishers");
         return;
     }
     struct sdp_offer *offer = read_offer(w, x, &agreed);
@@ -107,7 +108,7 @@ static void on_get(struct http_exchange *x, void *arg)
     http_reply(x, http_method(x) == HTTP_M_HEAD ? 200 : 204, NULL, NULL, 0);
 }
 
-/* ---- The session resource ---------------------------------------------------------------------------------------- */
+/* ---- The session resource ---------------------------------------------------------------------- */
 
 static void restart(struct whip_session *s, struct http_exchange *x, const struct sdp_fragment *f)
 {
@@ -144,8 +145,8 @@ static struct sdp_fragment *read_fragment(struct whip *w, struct http_exchange *
     return NULL;
 }
 
-/* RFC 9725 s4.3.1: If-Match names the ICE session that the fragment is about; "*" with other credentials starts anew. As the
- * client is the one that checks, its candidates tell us nothing. */
+/* RFC 9725 s4.3.1: If-Match names the ICE session that the fragment is about; "*" with other credentials
+ * starts anew. As the client is the one that checks, its candidates tell us nothing. */
 static void patch(struct whip *w, struct whip_session *s, struct http_exchange *x)
 {
     const char *match = http_header(x, "If-Match");
@@ -201,7 +202,8 @@ static void on_session(struct http_exchange *x, void *arg)
     } else if (http_method(x) == HTTP_M_PATCH) {
         patch(w, s, x);
     } else {
-        log_info("whip", "session %.*s over: deleted stream=%s", (int)(strcspn(s->id, "-") + 1 + WHIP_TOKEN_SHOWN), s->id, s->stream);
+        log_info("whip", "session %.*s over: deleted stream=%s",
+                 (int)(strcspn(s->id, "-") + 1 + WHIP_TOKEN_SHOWN), s->id, s->stream);
         w->counters.deleted++;
         whip_session_destroy(s);
         http_reply(x, 200, NULL, NULL, 0);
@@ -217,7 +219,7 @@ void whip_on_request(struct whip *w, struct http_exchange *x)
         publish(w, x, http_path(x) + strlen(ENDPOINT));
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------------------------- */
+/* ---- Life -------------------------------------------------------------------------------------- */
 
 static void add_routes(struct whip *w)
 {

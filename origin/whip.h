@@ -6,10 +6,10 @@
  *   PATCH  /whip/session/<worker>-<token>      trickle 204, ICE restart 200
  *   DELETE /whip/session/<worker>-<token>      200: the publishing ends
  *
- * A POST is answered when the name has been claimed; the stream goes live when the publisher's media can come, that is
- * when DTLS is done. It ends by DELETE, by the end of DTLS or consent, or when the name is lost to another publisher.
- * A POST runs on the stream's home worker, a session's requests on the worker that has the session: requests
- * that the kernel gave to another worker are forwarded.
+ * A POST is answered when the name has been claimed; the stream goes live when the publisher's media can
+ * come, that is when DTLS is done. It ends by DELETE, by the end of DTLS or consent, or when the name is lost
+ * to another publisher. A POST runs on the stream's home worker, a session's requests on the worker that has
+ * the session: requests that the kernel gave to another worker are forwarded.
  * Thread: the worker's. Source: RFC 9725, RFC 8840 (trickle). */
 #pragma once
 
@@ -33,10 +33,10 @@ struct whip_cfg {
     unsigned index;         /* this worker's */
     bool audio_transcode;   /* announce a derived track beside the audio */
     size_t publishers_max;  /* sessions of this worker; more get 503. 0: no bound */
-    uint64_t keyframe_us;   /* a video track without a keyframe for so long is asked for one, so that the cache always
-                               has a start; 0: 4 s */
-    /* x is for another worker: give it to whip_on_request there (http/forward.h). NULL, or false: it is answered here
-     * (POST) or with 404 (sessions). */
+    uint64_t keyframe_us; /* a video track without a keyframe for so long is asked for one, so that the cache
+                             always has a start; 0: 4 s */
+    /* x is for another worker: give it to whip_on_request there (http/forward.h). NULL, or false: it is
+     * answered here (POST) or with 404 (sessions). */
     bool (*forward)(void *arg, struct http_exchange *x, unsigned index);
     void *arg;
 };
@@ -48,7 +48,7 @@ void whip_close(struct whip **w);
 /* A request that was forwarded to this worker. */
 void whip_on_request(struct whip *w, struct http_exchange *x);
 
-/* ---- For statistics ---------------------------------------------------------------------------------- */
+/* ---- For statistics ---------------------------------------------------------------------------- */
 
 struct whip_counters {
     uint64_t publishes;       /* answered with 201 */

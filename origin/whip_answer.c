@@ -9,11 +9,12 @@
 
 enum {
     FEEDBACK = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC,
-    EXTENSIONS = 1u << RTP_EXT_MID | 1u << RTP_EXT_TRANSPORT_CC | 1u << RTP_EXT_AUDIO_LEVEL | 1u << RTP_EXT_VIDEO_ORIENTATION |
-                 1u << RTP_EXT_PLAYOUT_DELAY | 1u << RTP_EXT_DEPENDENCY_DESCRIPTOR,
+    EXTENSIONS = 1u << RTP_EXT_MID | 1u << RTP_EXT_TRANSPORT_CC | 1u << RTP_EXT_AUDIO_LEVEL |
+                 1u << RTP_EXT_VIDEO_ORIENTATION | 1u << RTP_EXT_PLAYOUT_DELAY |
+                 1u << RTP_EXT_DEPENDENCY_DESCRIPTOR,
 };
 
-/* ---- What is agreed on ------------------------------------------------------------------------------------------ */
+/* ---- What is agreed on ------------------------------------------------------------------------- */
 
 /* The codec of a section; NULL: it is answered with port 0. */
 static const struct sdp_codec *choose(const struct sdp_media *m)
@@ -21,7 +22,8 @@ static const struct sdp_codec *choose(const struct sdp_media *m)
     return sdp_media_usable(m, true) ? sdp_choose_first(m) : NULL;
 }
 
-static void fill_track(struct whip_track_cfg *t, const struct sdp_media *m, const struct sdp_codec *c, uint8_t index)
+static void fill_track(struct whip_track_cfg *t, const struct sdp_media *m, const struct sdp_codec *c,
+                       uint8_t index)
 {
     *t = (struct whip_track_cfg){
         .facts = {.codec = c->codec, .clock_hz = c->clock_hz, .n_layers = 1, .profile = c->h264_profile},
@@ -54,7 +56,7 @@ int whip_agree(const struct sdp_offer *o, struct whip_media_cfg *out)
     return out->n_tracks ? SDP_OK : SDP_ERR_CODEC;
 }
 
-/* ---- The answer --------------------------------------------------------------------------------------------------- */
+/* ---- The answer -------------------------------------------------------------------------------- */
 
 static void fill_transport(struct sdp_answer *a, const struct whip_session *s)
 {

@@ -19,7 +19,7 @@ enum {
 
 _Static_assert(65536 % WHIP_RECENT == 0, "numbers wrap on the ring's border");
 
-/* ---- Life ---------------------------------------------------------------------------------------------------- */
+/* ---- Life -------------------------------------------------------------------------------------- */
 
 static void on_give_up(void *arg, uint64_t first, uint64_t last, size_t n)
 {
@@ -44,7 +44,8 @@ static void start_source(struct whip_media *m, struct whip_track *t, uint32_t ss
 
 static void start_rtx_source(struct whip_media *m, struct whip_track *t, uint32_t ssrc)
 {
-    struct rtp_receiver_cfg cfg = {.ssrc = ssrc, .clock_hz = t->cfg.facts.clock_hz, .clock = &m->clock, .no_nack = true};
+    struct rtp_receiver_cfg cfg = {
+        .ssrc = ssrc, .clock_hz = t->cfg.facts.clock_hz, .clock = &m->clock, .no_nack = true};
 
     rtp_receiver_init(&t->rtx_receiver, &cfg);
     t->has_rtx_source = true;
@@ -88,10 +89,10 @@ void whip_media_tracks(const struct whip_media *m, struct track_set *out)
         out->v[m->tracks[i].cfg.index] = m->tracks[i].cfg.facts;
 }
 
-/* ---- Where frames begin, and which are keyframes ------------------------------------------------------------------ */
+/* ---- Where frames begin, and which are keyframes ----------------------------------------------- */
 
-/* For H.264, H.265 and AV1 the payload alone does not tell the first packet of a frame for certain: the packet before it
- * does, by its timestamp. Where that one is missing, the payload's word counts. */
+/* For H.264, H.265 and AV1 the payload alone does not tell the first packet of a frame for certain: the
+ * packet before it does, by its timestamp. Where that one is missing, the payload's word counts. */
 static bool starts_frame(const struct whip_track *t, const struct packet *p, bool may_start)
 {
     const struct whip_recent *before = &t->recent[(p->seq - 1) % WHIP_RECENT];
@@ -141,18 +142,19 @@ static void watch_b_frames(struct whip_media *m, struct whip_track *t, uint64_t 
     if (t->b_frames)
         return;
     t->b_frames = true;
-    log_warn("whip", "the video has B-frames: WebRTC viewers will see it jump; turn them off in the encoder stream=%s",
+    log_warn("whip", "the video has B-frames: WebRTC viewers will see it jump; turn them off stream=%s",
              m->cfg.stream);
 }
 
-static void mark_video(struct whip_media *m, struct whip_track *t, struct packet *p, const struct payload_marks *marks,
-                       bool late, uint64_t now_us)
+static void mark_video(struct whip_media *m, struct whip_track *t, struct packet *p,
+                       const struct payload_marks *marks, bool late, uint64_t now_us)
 {
     bool marker = p->flags & PACKET_MARKER, start = starts_frame(t, p, marks->frame_start);
 
-    p->flags |= (uint8_t)((start ? PACKET_FRAME_START : 0) | (ends_frame(t, marks, marker) ? PACKET_FRAME_END : 0) |
-                          (note_keyframe(t, p->ts_ticks, marks->keyframe, now_us) ? PACKET_KEYFRAME : 0) |
-                          (marks->discardable ? PACKET_DISCARDABLE : 0) | (marks->switch_up ? PACKET_SWITCH_UP : 0));
+    p->flags |=
+        (uint8_t)((start ? PACKET_FRAME_START : 0) | (ends_frame(t, marks, marker) ? PACKET_FRAME_END : 0) |
+                  (note_keyframe(t, p->ts_ticks, marks->keyframe, now_us) ? PACKET_KEYFRAME : 0) |
+                  (marks->discardable ? PACKET_DISCARDABLE : 0) | (marks->switch_up ? PACKET_SWITCH_UP : 0));
     p->spatial = marks->spatial_id;
     p->temporal = marks->temporal_id;
     t->counters.frames += start;
@@ -161,21 +163,23 @@ static void mark_video(struct whip_media *m, struct whip_track *t, struct packet
 }
 
 /* What the AV1 dependency descriptor says is certain; the payload does not tell layers. */
-static void mark_by_descriptor(struct whip_track *t, struct packet *p, const struct rtp_ext *ext, uint64_t now_us)
+static void mark_by_descriptor(struct whip_track *t, struct packet *p, const struct rtp_ext *ext,
+                               uint64_t now_us)
 {
     struct dd_frame f;
 
     if (dd_parse(&f, &t->dd, ext->data, ext->len) != CODEC_OK)
         return; /* no structure yet, or damaged: the payload's word stands */
     p->flags &= (uint8_t)~(PACKET_FRAME_START | PACKET_FRAME_END);
-    p->flags |= (uint8_t)((f.start_of_frame ? PACKET_FRAME_START : 0) | (f.end_of_frame ? PACKET_FRAME_END : 0));
+    p->flags |= (uint8_t)((f.start_of_frame ? PACKET_FRAME_START : 0) |
+                          (f.end_of_frame ? PACKET_FRAME_END : 0));
     if (note_keyframe(t, p->ts_ticks, f.has_structure, now_us))
         p->flags |= PACKET_KEYFRAME;
     p->spatial = f.frame.spatial_id;
     p->temporal = f.frame.temporal_id;
 }
 
-/* ---- Header extensions ------------------------------------------------------------------------------------------------ */
+/* ---- Header extensions ------------------------------------------------------------------------- */
 
 /* What means something beyond this hop, and its id inside the cluster. */
 static const struct {
@@ -215,17 +219,19 @@ static void copy_extensions(const struct whip_track *t, const struct rtp_view *v
     p->ext_len = w.bad ? 0 : (uint8_t)writer_len(&w);
 }
 
-static bool find_extension(const struct whip_track *t, const struct rtp_view *v, enum rtp_ext_kind kind, struct rtp_ext *out)
+static bool find_extension(const struct whip_track *t, const struct rtp_view *v, enum rtp_ext_kind kind,
+                           struct rtp_ext *out)
 {
     uint8_t id = t->cfg.ext_id[kind];
 
     return id && v->ext_len && rtp_ext_find(out, v->ext_profile, v->ext, v->ext_len, id);
 }
 
-/* ---- A packet -------------------------------------------------------------------------------------------------------------- */
+/* ---- A packet ---------------------------------------------------------------------------------- */
 
-static void fill_packet(struct whip_media *m, struct whip_track *t, const struct rtp_view *v, const struct rtp_arrival *a,
-                        const struct payload_marks *marks, struct packet *p, uint64_t now_us)
+static void fill_packet(struct whip_media *m, struct whip_track *t, const struct rtp_view *v,
+                        const struct rtp_arrival *a, const struct payload_marks *marks, struct packet *p,
+                        uint64_t now_us)
 {
     struct rtp_ext descriptor;
 
@@ -249,16 +255,16 @@ static void fill_packet(struct whip_media *m, struct whip_track *t, const struct
     t->recent[p->seq % WHIP_RECENT] = (struct whip_recent){.seq = p->seq, .ts_ticks = p->ts_ticks};
 }
 
-static void push_packet(struct whip_media *m, struct whip_track *t, const struct rtp_view *v, const struct rtp_arrival *a,
-                        uint64_t now_us)
+static void push_packet(struct whip_media *m, struct whip_track *t, const struct rtp_view *v,
+                        const struct rtp_arrival *a, uint64_t now_us)
 {
     struct payload_marks marks;
     bool padding = v->payload_len == 0;
 
     if (v->payload_len > PACKET_PAYLOAD_MAX) {
         t->counters.oversize++;
-        LOG_LIMITED("whip", "a payload of %zu bytes is more than the %d that are carried stream=%s", v->payload_len,
-                    PACKET_PAYLOAD_MAX, m->cfg.stream);
+        LOG_LIMITED("whip", "a payload of %zu bytes is more than the %d that are carried stream=%s",
+                    v->payload_len, PACKET_PAYLOAD_MAX, m->cfg.stream);
         return;
     }
     if (!padding && codec_inspect(t->cfg.facts.codec, v->payload, v->payload_len, &marks) != CODEC_OK) {
@@ -298,12 +304,14 @@ static void change_source(struct whip_media *m, struct whip_track *t, uint32_t s
     if (!had)
         return;
     m->strangers += STRANGERS_A_CHANGE;
-    log_info("whip", "the %s has a new source, a new epoch begins stream=%s", codec_name(t->cfg.facts.codec), m->cfg.stream);
+    log_info("whip", "the %s has a new source, a new epoch begins stream=%s", codec_name(t->cfg.facts.codec),
+             m->cfg.stream);
     m->cfg.ops->on_source(m->cfg.arg);
 }
 
 /* False: nothing to pass on. */
-static bool unwrap_rtx(struct whip_media *m, struct whip_track *t, struct rtp_view *v, uint64_t now_us, uint64_t unix_us)
+static bool unwrap_rtx(struct whip_media *m, struct whip_track *t, struct rtp_view *v, uint64_t now_us,
+                       uint64_t unix_us)
 {
     struct rtp_arrival a;
 
@@ -314,8 +322,8 @@ static bool unwrap_rtx(struct whip_media *m, struct whip_track *t, struct rtp_vi
     return t->has_source && rtx_unwrap(v, t->receiver.ssrc, t->cfg.pt) == 0;
 }
 
-static void on_track_packet(struct whip_media *m, struct whip_track *t, struct rtp_view *v, bool rtx, uint64_t now_us,
-                            uint64_t unix_us)
+static void on_track_packet(struct whip_media *m, struct whip_track *t, struct rtp_view *v, bool rtx,
+                            uint64_t now_us, uint64_t unix_us)
 {
     struct rtp_arrival a;
 
@@ -336,7 +344,8 @@ static void on_track_packet(struct whip_media *m, struct whip_track *t, struct r
     }
 }
 
-void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us, uint64_t unix_us)
+void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us,
+                       uint64_t unix_us)
 {
     struct rtp_view v;
     struct rtp_ext ext;
@@ -358,9 +367,10 @@ void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uin
     on_track_packet(m, t, &v, to & WHIP_PT_RTX, now_us, unix_us);
 }
 
-/* ---- RTCP in -------------------------------------------------------------------------------------------------------------------- */
+/* ---- RTCP in ----------------------------------------------------------------------------------- */
 
-static void on_sender_report(struct whip_media *m, const struct rtcp_report *r, uint64_t now_us, uint64_t unix_us)
+static void on_sender_report(struct whip_media *m, const struct rtcp_report *r, uint64_t now_us,
+                             uint64_t unix_us)
 {
     for (size_t i = 0; i < m->cfg.n_tracks; i++) {
         struct whip_track *t = &m->tracks[i];
@@ -372,7 +382,8 @@ static void on_sender_report(struct whip_media *m, const struct rtcp_report *r, 
     }
 }
 
-void whip_media_on_rtcp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us, uint64_t unix_us)
+void whip_media_on_rtcp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us,
+                        uint64_t unix_us)
 {
     struct rtcp_walk walk = rtcp_walk_init(pkt, len);
     struct rtcp_packet p;
@@ -392,7 +403,7 @@ void whip_media_on_rtcp(struct whip_media *m, const uint8_t *pkt, size_t len, ui
     }
 }
 
-/* ---- Feedback --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Feedback ---------------------------------------------------------------------------------- */
 
 static void send_rtcp(struct whip_media *m, const struct writer *w)
 {
@@ -438,7 +449,8 @@ static void send_nacks(struct whip_media *m, struct whip_track *t, uint64_t now_
     uint16_t seqs[NACK_BATCH];
     size_t n;
 
-    while (t->has_source && t->cfg.nack && (n = rtp_receiver_poll_nack(&t->receiver, now_us, seqs, NACK_BATCH)) > 0) {
+    while (t->has_source && t->cfg.nack &&
+           (n = rtp_receiver_poll_nack(&t->receiver, now_us, seqs, NACK_BATCH)) > 0) {
         struct writer w = begin_compound(m, buf);
 
         t->counters.nacked += rtcp_nack_write(&w, m->ssrc, t->receiver.ssrc, seqs, n);
@@ -448,7 +460,8 @@ static void send_nacks(struct whip_media *m, struct whip_track *t, uint64_t now_
     }
 }
 
-/* A keyframe is asked for when someone needs it, when a hole was given up, or when the last one is too long ago. */
+/* A keyframe is asked for when someone needs it, when a hole was given up, or when the last one is too long
+ * ago. */
 static bool keyframe_wanted(const struct whip_media *m, const struct whip_track *t, uint64_t now_us)
 {
     if (!t->cfg.pli || !t->has_source || codec_kind(t->cfg.facts.codec) != CODEC_KIND_VIDEO)
@@ -488,7 +501,8 @@ static void watch_silence(struct whip_media *m, struct whip_track *t, uint64_t n
     bool silent = t->packet_us && now_us - t->packet_us >= WHIP_SILENT_US;
 
     if (silent && !t->silent)
-        log_info("whip", "no %s for %d s stream=%s", codec_name(t->cfg.facts.codec), WHIP_SILENT_US / 1000000, m->cfg.stream);
+        log_info("whip", "no %s for %d s stream=%s", codec_name(t->cfg.facts.codec), WHIP_SILENT_US / 1000000,
+                 m->cfg.stream);
     else if (t->silent && !silent)
         log_info("whip", "%s is back stream=%s", codec_name(t->cfg.facts.codec), m->cfg.stream);
     t->silent = silent;
@@ -541,7 +555,7 @@ void whip_media_need_keyframe(struct whip_media *m, unsigned track)
             m->tracks[i].want_keyframe = m->tracks[i].cfg.pli && m->tracks[i].has_source;
 }
 
-/* ---- Facts --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Facts ------------------------------------------------------------------------------------- */
 
 void whip_media_facts(const struct whip_media *m, uint64_t now_us, struct whip_media_facts *out)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * whip_media.h - a WebRTC publisher's RTP into packets, and the feedback it gets: receiver reports, NACK, PLI.
+ * whip_media.h - a WebRTC publisher's RTP into packets, and the feedback it gets: reports, NACK, PLI.
  *
  *   pkt -> payload type -> track -> (RTX unwrapped) -> rtp_receiver (number, duplicates, capture time)
  *       -> codec_inspect (frame, keyframe, layers) -> header extensions -> struct packet -> push
  *
- * Thread: the worker's. Ownership: embedded in its session; hot: no allocation, lock or log but at the first packet
- * of a kind. Source: RFC 3550, RFC 4585, RFC 4588 (RTX), RFC 9143 (payload types tell sections apart). */
+ * Thread: the worker's. Ownership: embedded in its session; hot: no allocation, lock or log but at the first
+ * packet of a kind.
+ * Source: RFC 3550, RFC 4585, RFC 4588 (RTX), RFC 9143 (payload types tell sections apart). */
 #pragma once
 
 #include "base/compiler.h"
@@ -21,12 +22,12 @@
 #include <stdint.h>
 
 enum {
-    WHIP_TRACKS_MAX = 2,     /* one audio, one video: RFC 9725 s4.2 */
-    WHIP_RECENT = 256,       /* packets whose timestamps are remembered: to tell where frames begin */
-    WHIP_KEY_FRAMES = 4,     /* keyframes whose packets are still recognised */
+    WHIP_TRACKS_MAX = 2,       /* one audio, one video: RFC 9725 s4.2 */
+    WHIP_RECENT = 256,         /* packets whose timestamps are remembered: to tell where frames begin */
+    WHIP_KEY_FRAMES = 4,       /* keyframes whose packets are still recognised */
     WHIP_SILENT_US = 10000000, /* without a packet: said once; the session lives on (a muted camera) */
-    WHIP_RTCP_CAP = 1200,    /* bytes of a compound packet that we write */
-    WHIP_STRANGERS_MAX = 10000, /* packets that belong to nothing agreed on; the SRTP layer keeps state for each SSRC */
+    WHIP_RTCP_CAP = 1200,      /* bytes of a compound packet that we write */
+    WHIP_STRANGERS_MAX = 10000, /* packets of nothing agreed on; the SRTP layer keeps state for each SSRC */
 };
 
 /* Of one track, and summed up. */
@@ -112,9 +113,11 @@ enum { WHIP_PT_RTX = 0x80 };
 
 void whip_media_init(struct whip_media *m, const struct whip_media_cfg *cfg, uint64_t now_us);
 /* One decrypted RTP packet. */
-void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us, uint64_t unix_us);
+void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us,
+                       uint64_t unix_us);
 /* One decrypted compound RTCP packet. */
-void whip_media_on_rtcp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us, uint64_t unix_us);
+void whip_media_on_rtcp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us,
+                        uint64_t unix_us);
 /* Sends what feedback is due. */
 void whip_media_poll(struct whip_media *m, uint64_t now_us);
 /* When to poll next; may have come nearer after each packet. */

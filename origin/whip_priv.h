@@ -35,7 +35,7 @@ struct whip_session {
     struct addr http_peer;
     unsigned generation;         /* of ICE credentials: the ETag */
     uint64_t remote_ufrag;       /* hash of the client's present ufrag */
-    enum sdp_kind kind;          /* of the section with the transport, and its mid, for the answer to an ICE restart */
+    enum sdp_kind kind; /* of the section with the transport, and its mid, for the answer to an ICE restart */
     char mid[SDP_TOKEN_MAX + 1];
     char id[WHIP_ID_CAP];        /* "<worker>-<token>" */
     char stream[STREAM_NAME_MAX + 1];
@@ -52,7 +52,7 @@ struct whip {
     struct whip_media_counters past; /* of sessions that are gone */
 };
 
-/* ---- whip_answer.c ---- */
+/* ---- whip_answer.c ----------------------------------------------------------------------------- */
 
 /* Chooses a codec for each usable section and fills in the tracks. Returns SDP_OK or SDP_ERR_CODEC. */
 MUST_USE int whip_agree(const struct sdp_offer *o, struct whip_media_cfg *out);
@@ -61,9 +61,9 @@ MUST_USE int whip_answer_write(char *dst, size_t cap, struct whip_session *s);
 /* The answer to an ICE restart. Bytes or a negative error. */
 MUST_USE int whip_restart_write(char *dst, size_t cap, const struct whip_session *s);
 
-/* ---- whip_session.c ---- */
+/* ---- whip_session.c ---------------------------------------------------------------------------- */
 
-/* A session for this POST: claims the name and answers x later. Takes over the offer, on which agreed stands. */
+/* A session for this POST: claims the name and answers x later. Takes over the offer. */
 void whip_session_open(struct whip *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer,
                        const struct whip_media_cfg *agreed);
 /* Ends the publishing, if any. */

@@ -36,7 +36,7 @@ static int shown_len(const struct whip_session *s)
     return (int)(strcspn(s->id, "-") + 1 + WHIP_TOKEN_SHOWN);
 }
 
-/* ---- The end --------------------------------------------------------------------------------------------------- */
+/* ---- The end ----------------------------------------------------------------------------------- */
 
 void whip_session_destroy(struct whip_session *s)
 {
@@ -57,8 +57,8 @@ static void end(struct whip_session *s, uint64_t *counter, const char *why, cons
     char peer[ADDR_TEXT_CAP];
 
     (*counter)++;
-    log_info("whip", "session %.*s over: %s%s%s stream=%s peer=%s", shown_len(s), s->id, why, detail[0] ? ": " : "", detail,
-             s->stream, addr_print(&s->http_peer, peer));
+    log_info("whip", "session %.*s over: %s%s%s stream=%s peer=%s", shown_len(s), s->id, why,
+             detail[0] ? ": " : "", detail, s->stream, addr_print(&s->http_peer, peer));
     whip_session_destroy(s);
 }
 
@@ -71,7 +71,7 @@ static void fail(struct whip_session *s, int status, const char *detail)
     whip_refuse(x, status, retry_s(), detail);
 }
 
-/* ---- Media ------------------------------------------------------------------------------------------------------ */
+/* ---- Media ------------------------------------------------------------------------------------- */
 
 static void schedule(struct whip_session *s)
 {
@@ -120,7 +120,7 @@ static void send_rtcp(void *arg, const uint8_t *pkt, size_t len)
 
 static const struct whip_media_ops media_ops = {.push = push, .on_source = on_source, .send_rtcp = send_rtcp};
 
-/* ---- The transport's callbacks ------------------------------------------------------------------------------------ */
+/* ---- The transport's callbacks ----------------------------------------------------------------- */
 
 static void go_live(struct whip_session *s)
 {
@@ -137,8 +137,9 @@ static void go_live(struct whip_session *s)
     publish_tracks(s);
     schedule(s);
     log_info("whip", "live: %s%s%s session %.*s stream=%s peer=%s", codec_name(cfg->tracks[0].facts.codec),
-             cfg->n_tracks > 1 ? " and " : "", cfg->n_tracks > 1 ? codec_name(cfg->tracks[1].facts.codec) : "", shown_len(s),
-             s->id, s->stream, addr_print(&s->http_peer, peer));
+             cfg->n_tracks > 1 ? " and " : "",
+             cfg->n_tracks > 1 ? codec_name(cfg->tracks[1].facts.codec) : "", shown_len(s), s->id, s->stream,
+             addr_print(&s->http_peer, peer));
 }
 
 static void on_connected(void *arg)
@@ -175,7 +176,7 @@ static void on_closed(void *arg, enum rtc_close why, const char *detail)
 static const struct rtc_transport_ops transport_ops = {
     .on_connected = on_connected, .on_rtp = on_rtp, .on_rtcp = on_rtcp, .on_closed = on_closed};
 
-/* ---- The answer ------------------------------------------------------------------------------------------------------ */
+/* ---- The answer -------------------------------------------------------------------------------- */
 
 void whip_session_etag(const struct whip_session *s, char out[WHIP_ID_CAP])
 {
@@ -228,7 +229,7 @@ static void answer(struct whip_session *s)
     free(text);
 }
 
-/* ---- The publication's callbacks --------------------------------------------------------------------------------------- */
+/* ---- The publication's callbacks --------------------------------------------------------------- */
 
 static void on_claimed(void *arg, enum publish_result result)
 {
@@ -283,7 +284,7 @@ static void on_revoked(void *arg, const char *why)
 static const struct publish_ops publish_ops = {
     .on_claimed = on_claimed, .on_want = on_want, .on_keyframe = on_keyframe, .on_revoked = on_revoked};
 
-/* ---- The beginning -------------------------------------------------------------------------------------------------------- */
+/* ---- The beginning ----------------------------------------------------------------------------- */
 
 static void on_gone(struct http_exchange *x, void *arg)
 {
@@ -339,7 +340,7 @@ struct whip_session *whip_session_find(const struct whip *w, const char *token)
     return s && s->state != WHIP_CLAIMING ? s : NULL;
 }
 
-/* ---- What it is -------------------------------------------------------------------------------------------------------------- */
+/* ---- What it is -------------------------------------------------------------------------------- */
 
 void whip_totals(const struct whip *w, struct whip_media_counters *out)
 {

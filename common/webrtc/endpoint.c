@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Datagrams ------------------------------------------------------------------------------------------- */
+/* ---- Datagrams --------------------------------------------------------------------------------- */
 
 static void log_bad(const char *what, const struct addr *from)
 {
@@ -26,7 +26,8 @@ static struct ice_path *find_path(const struct rtc_endpoint *e, const struct add
     return found ? container_of(found, struct ice_path, item) : NULL;
 }
 
-static int on_stun_request(struct rtc_endpoint *e, const struct ice_view *v, const struct addr *from, uint64_t now_us)
+static int on_stun_request(struct rtc_endpoint *e, const struct ice_view *v, const struct addr *from,
+                           uint64_t now_us)
 {
     struct hash_item *found = hash_find(&e->by_ufrag, v->username, v->ufrag_len);
 
@@ -39,7 +40,8 @@ static int on_stun_request(struct rtc_endpoint *e, const struct ice_view *v, con
     return err;
 }
 
-static int on_stun_response(struct rtc_endpoint *e, const struct ice_view *v, const struct addr *from, uint64_t now_us)
+static int on_stun_response(struct rtc_endpoint *e, const struct ice_view *v, const struct addr *from,
+                            uint64_t now_us)
 {
     struct ice_path *p = find_path(e, from);
 
@@ -61,7 +63,8 @@ static void on_stun(struct rtc_endpoint *e, const struct udp_datagram *d, uint64
         return;
     }
     if (err == ICE_OK)
-        err = v.class == ICE_REQUEST ? on_stun_request(e, &v, &d->from, now_us) : on_stun_response(e, &v, &d->from, now_us);
+        err = v.class == ICE_REQUEST ? on_stun_request(e, &v, &d->from, now_us)
+                                     : on_stun_response(e, &v, &d->from, now_us);
     if (err == ICE_ERR_UNAUTHORIZED) {
         e->counters.stun_unauthorized++;
         log_bad("STUN request with a wrong password", &d->from);
@@ -85,9 +88,9 @@ static void on_media(struct rtc_endpoint *e, struct udp_datagram *d, enum demux_
         rtc_transport_on_dtls(p->transport, p, d, now_us);
 }
 
-/* Media and checks first, handshakes after: a public-key operation takes as long as fanning out a hundred packets. If a
- * crowd ever keeps a worker from its media, handshakes of one turn can be bounded here: what is left
- * out is a lost datagram for DTLS, which sends it again. */
+/* Media and checks first, handshakes after: a public-key operation takes as long as fanning out a hundred
+ * packets. If a crowd ever keeps a worker from its media, handshakes of one turn can be bounded here: what is
+ * left out is a lost datagram for DTLS, which sends it again. */
 static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
 {
     struct rtc_endpoint *e = arg;
@@ -111,7 +114,7 @@ static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
         on_media(e, &v[handshakes[i]], DEMUX_DTLS, now_us);
 }
 
-/* ---- Candidates -------------------------------------------------------------------------------------------- */
+/* ---- Candidates -------------------------------------------------------------------------------- */
 
 static void add_candidate(struct rtc_endpoint *e, struct addr a, uint16_t port)
 {
@@ -149,7 +152,7 @@ static void find_candidates(struct rtc_endpoint *e, const struct rtc_endpoint_cf
                 add_candidate(e, found[i], addr_port(&local));
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------------ */
+/* ---- Life -------------------------------------------------------------------------------------- */
 
 static int open_parts(struct rtc_endpoint *e, const struct rtc_endpoint_cfg *cfg)
 {

@@ -27,8 +27,9 @@ enum { RTC_CANDIDATES_MAX = 16 /* addresses that we announce */ };
 
 struct rtc_endpoint_cfg {
     struct addr listen;         /* port 0: any */
-    const struct addr *announce; /* copied; entries with port 0 get ours. n_announce 0: every usable address of
-                                    the machine's interfaces that the socket can reach, loopback included */
+    /* Copied; entries with port 0 get ours. n_announce 0: every usable address of the machine's interfaces that
+     * the socket can reach, loopback included. */
+    const struct addr *announce;
     size_t n_announce;
     const struct cert *cert;    /* of our DTLS; borrowed for the endpoint's life */
     struct srtp_engine *srtp;   /* the worker's; borrowed for the endpoint's life */
@@ -47,7 +48,8 @@ struct rtc_endpoint_counters {
 };
 
 /* Returns 0 or a negative errno (-EADDRINUSE, ...; -ENOMEM also when no DTLS context can be made). */
-MUST_USE int rtc_endpoint_open(struct rtc_endpoint **out, struct worker *w, const struct rtc_endpoint_cfg *cfg);
+MUST_USE int rtc_endpoint_open(struct rtc_endpoint **out, struct worker *w,
+                               const struct rtc_endpoint_cfg *cfg);
 void rtc_endpoint_close(struct rtc_endpoint **e);
 
 struct worker *rtc_endpoint_worker(const struct rtc_endpoint *e);

@@ -29,7 +29,7 @@ struct ice_agent {
     StunAgent stun;
 };
 
-/* ---- Before libnice sees it ----------------------------------------------------------------------------- */
+/* ---- Before libnice sees it -------------------------------------------------------------------- */
 
 struct seen {
     bool integrity, fingerprint;
@@ -107,7 +107,7 @@ int ice_view_parse(struct ice_view *out, const uint8_t *pkt, size_t len)
     return ICE_OK;
 }
 
-/* ---- The agent ------------------------------------------------------------------------------------------- */
+/* ---- The agent --------------------------------------------------------------------------------- */
 
 int ice_agent_create(struct ice_agent **out)
 {
@@ -151,8 +151,8 @@ static size_t write_error(struct ice_agent *a, const StunMessage *request, StunE
     return stun_agent_finish_message(&a->stun, &msg, NULL, 0);
 }
 
-/* RFC 8445 s7.3: an authentic check. A lite agent is always controlled: with a tie-breaker of 0 the other side never
- * wins the dispute and is told to switch (s7.3.1.1). */
+/* RFC 8445 s7.3: an authentic check. A lite agent is always controlled: with a tie-breaker of 0 the other
+ * side never wins the dispute and is told to switch (s7.3.1.1). */
 static int answer_check(struct ice_agent *a, StunMessage *request, const struct addr *from, bool controlling,
                         uint8_t *reply, size_t *reply_len)
 {
@@ -162,8 +162,8 @@ static int answer_check(struct ice_agent *a, StunMessage *request, const struct 
     size_t len = ICE_REPLY_MAX;
 
     memcpy(&src, from, addr_len(from));
-    switch (stun_usage_ice_conncheck_create_reply(&a->stun, request, &msg, reply, &len, &src, addr_len(from), &control,
-                                                  controlling ? UINT64_MAX : 0,
+    switch (stun_usage_ice_conncheck_create_reply(&a->stun, request, &msg, reply, &len, &src, addr_len(from),
+                                                  &control, controlling ? UINT64_MAX : 0,
                                                   STUN_USAGE_ICE_COMPATIBILITY_RFC5245)) {
     case STUN_USAGE_ICE_RETURN_SUCCESS:
         *reply_len = len;
@@ -176,8 +176,8 @@ static int answer_check(struct ice_agent *a, StunMessage *request, const struct 
     }
 }
 
-int ice_request_answer(struct ice_agent *a, const struct ice_view *v, const struct addr *from, const char *pwd,
-                       bool controlling, uint8_t reply[ICE_REPLY_MAX], size_t *reply_len)
+int ice_request_answer(struct ice_agent *a, const struct ice_view *v, const struct addr *from,
+                       const char *pwd, bool controlling, uint8_t reply[ICE_REPLY_MAX], size_t *reply_len)
 {
     StunMessage request, msg;
 
@@ -192,23 +192,24 @@ int ice_request_answer(struct ice_agent *a, const struct ice_view *v, const stru
         *reply_len = write_error(a, &request, STUN_ERROR_BAD_REQUEST, reply);
         return ICE_ERR_UNAUTHORIZED;
     case STUN_VALIDATION_UNKNOWN_REQUEST_ATTRIBUTE:
-        *reply_len = stun_agent_build_unknown_attributes_error(&a->stun, &msg, reply, ICE_REPLY_MAX, &request);
+        *reply_len = stun_agent_build_unknown_attributes_error(&a->stun, &msg, reply, ICE_REPLY_MAX,
+                                                               &request);
         return ICE_ERR_UNKNOWN;
     default:
         return ICE_ERR_MALFORMED;
     }
 }
 
-/* ---- The client's side ----------------------------------------------------------------------------------- */
+/* ---- The client's side ------------------------------------------------------------------------- */
 
 size_t ice_check_write(struct ice_agent *a, const struct ice_check *c, uint8_t dst[ICE_CHECK_MAX],
                        uint8_t id[ICE_ID_BYTES])
 {
     StunMessage msg;
-    size_t n = stun_usage_ice_conncheck_create(&a->stun, &msg, dst, ICE_CHECK_MAX, (const uint8_t *)c->username,
-                                               strlen(c->username), (const uint8_t *)c->pwd, strlen(c->pwd),
-                                               c->use_candidate, true, c->priority, c->tie_breaker, NULL,
-                                               STUN_USAGE_ICE_COMPATIBILITY_RFC5245);
+    size_t n = stun_usage_ice_conncheck_create(
+        &a->stun, &msg, dst, ICE_CHECK_MAX, (const uint8_t *)c->username, strlen(c->username),
+        (const uint8_t *)c->pwd, strlen(c->pwd), c->use_candidate, true, c->priority, c->tie_breaker, NULL,
+        STUN_USAGE_ICE_COMPATIBILITY_RFC5245);
     if (n)
         stun_message_id(&msg, id);
     return n;
@@ -241,7 +242,8 @@ int ice_response_read(struct ice_agent *a, const struct ice_view *v)
     }
     if (v->class != ICE_RESPONSE)
         return ICE_ERR_UNMATCHED;
-    switch (stun_usage_ice_conncheck_process(&msg, &mapped, &mapped_len, STUN_USAGE_ICE_COMPATIBILITY_RFC5245)) {
+    switch (stun_usage_ice_conncheck_process(&msg, &mapped, &mapped_len,
+                                             STUN_USAGE_ICE_COMPATIBILITY_RFC5245)) {
     case STUN_USAGE_ICE_RETURN_SUCCESS:
         return ICE_OK;
     case STUN_USAGE_ICE_RETURN_ROLE_CONFLICT:

@@ -2,11 +2,12 @@
  * ice.h - the STUN messages of ICE: connectivity checks answered as a lite agent, and sent as a client.
  *
  * Bytes from outside are first walked by ice_view_parse (bounds, method, each attribute that matters); only
- * what it accepts is given to libnice's STUN layer, which does integrity, fingerprint and replies. No state of
- * sessions is here: the caller knows whose ufrag it is.
+ * what it accepts is given to libnice's STUN layer, which does integrity, fingerprint and replies. No state
+ * of sessions is here: the caller knows whose ufrag it is.
  *
  * Thread: one agent a worker, used by it alone. Ownership: views borrow the datagram.
- * Source: RFC 8489 (STUN), RFC 8445 s7.3 (server), s2.5 (lite), RFC 7675 (consent checks are these same requests). */
+ * Source: RFC 8489 (STUN), RFC 8445 s7.3 (server), s2.5 (lite), RFC 7675 (consent checks are these same
+ * requests). */
 #pragma once
 
 #include "base/compiler.h"
@@ -25,7 +26,7 @@ enum {
 
 enum ice_err {
     ICE_OK = 0,
-    ICE_ERR_MALFORMED = -1,    /* not STUN, or a length inside does not fit, or a needed attribute is missing */
+    ICE_ERR_MALFORMED = -1, /* not STUN, or a length inside does not fit, or a needed attribute is missing */
     ICE_ERR_UNAUTHORIZED = -2, /* integrity missing or wrong */
     ICE_ERR_CONFLICT = -3,     /* both sides want the same role: answered with 487 */
     ICE_ERR_UNKNOWN = -4,      /* a mandatory attribute that we do not know: answered with 420 */
@@ -44,8 +45,8 @@ struct ice_view {
     bool use_candidate;
 };
 
-/* A Binding message in one datagram. ICE_OK, or ICE_ERR_MALFORMED with *out untouched. A request has a USERNAME with
- * ':' inside, MESSAGE-INTEGRITY and FINGERPRINT. */
+/* A Binding message in one datagram. ICE_OK, or ICE_ERR_MALFORMED with *out untouched. A request has a USERNAME
+ * with ':' inside, MESSAGE-INTEGRITY and FINGERPRINT. */
 MUST_USE int ice_view_parse(struct ice_view *out, const uint8_t *pkt, size_t len);
 
 struct ice_agent;
@@ -53,14 +54,14 @@ struct ice_agent;
 MUST_USE int ice_agent_create(struct ice_agent **out); /* 0 or -1 when memory is short */
 void ice_agent_destroy(struct ice_agent **a);
 
-/* Checks a request against our password and writes the reply: success, or the error that RFC 8445 and 8489 ask for.
- * controlling: our role (false for a lite agent). Returns ICE_OK when the check is valid, else an ice_err; *reply_len
- * is 0 when there is nothing to send. */
+/* Checks a request against our password and writes the reply: success, or the error that RFC 8445 and 8489
+ * ask for. controlling: our role (false for a lite agent). Returns ICE_OK when the check is valid, else an
+ * ice_err; *reply_len is 0 when there is nothing to send. */
 MUST_USE int ice_request_answer(struct ice_agent *a, const struct ice_view *v, const struct addr *from,
                                 const char *pwd, bool controlling, uint8_t reply[ICE_REPLY_MAX],
                                 size_t *reply_len);
 
-/* ---- The client's side --------------------------------------------------------------------------------- */
+/* ---- The client's side ------------------------------------------------------------------------- */
 
 struct ice_check {
     const char *username; /* "theirs:ours" */
@@ -70,10 +71,11 @@ struct ice_check {
     bool use_candidate;
 };
 
-/* Writes a check; id gets what to forget later. Returns its bytes, 0 when it does not fit or too many are under way. */
+/* Writes a check; id gets what to forget later. Returns its bytes, 0 when it does not fit or too many are
+ * under way. */
 size_t ice_check_write(struct ice_agent *a, const struct ice_check *c, uint8_t dst[ICE_CHECK_MAX],
                        uint8_t id[ICE_ID_BYTES]);
 /* No answer is expected any more. Harmless when it was answered. */
 void ice_check_forget(struct ice_agent *a, const uint8_t id[ICE_ID_BYTES]);
-/* A response to a check of ours: ICE_OK when it is authentic and says success (the check is then forgotten). */
+/* A response to a check of ours: ICE_OK when it is authentic and says success (and is then forgotten). */
 MUST_USE int ice_response_read(struct ice_agent *a, const struct ice_view *v);

@@ -25,7 +25,7 @@ enum {
     SDP_BYTES_MAX = 64 * 1024, /* of text; a browser's offer has 6 to 12 KiB */
     SDP_LINE_MAX = 2048,       /* bytes */
     SDP_MEDIA_MAX = 8,         /* m-sections; WHIP and WHEP use two */
-    SDP_CODECS_MAX = 48,       /* payload types a section that are codecs of ours; Chromium offers about 25 of all kinds */
+    SDP_CODECS_MAX = 48,       /* payload types a section that are codecs of ours; Chromium offers 25 */
     SDP_EXTMAPS_MAX = 24,      /* known header extensions a section */
     SDP_SSRCS_MAX = 16,
     SDP_RIDS_MAX = 8,
@@ -37,27 +37,27 @@ enum {
 enum sdp_err {
     SDP_OK = 0,
     /* Malformed: HTTP 400. */
-    SDP_ERR_SIZE = -1,        /* empty, longer than SDP_BYTES_MAX, or a line longer than SDP_LINE_MAX */
-    SDP_ERR_TEXT = -2,        /* NUL or other control bytes inside */
-    SDP_ERR_SYNTAX = -3,      /* not a session description: v=, o= or m= lines missing or out of form */
-    SDP_ERR_MEDIA = -4,       /* more than SDP_MEDIA_MAX m-sections, or none */
-    SDP_ERR_RTPMAP = -5,      /* a payload type out of range or defined twice; an rtpmap or fmtp out of form */
+    SDP_ERR_SIZE = -1,   /* empty, longer than SDP_BYTES_MAX, or a line longer than SDP_LINE_MAX */
+    SDP_ERR_TEXT = -2,   /* NUL or other control bytes inside */
+    SDP_ERR_SYNTAX = -3, /* not a session description: v=, o= or m= lines missing or out of form */
+    SDP_ERR_MEDIA = -4,  /* more than SDP_MEDIA_MAX m-sections, or none */
+    SDP_ERR_RTPMAP = -5, /* a payload type out of range or defined twice; an rtpmap or fmtp out of form */
     SDP_ERR_FINGERPRINT = -6, /* none, or out of form */
     SDP_ERR_SETUP = -7,       /* a=setup missing, unknown or not possible here */
     SDP_ERR_ICE = -8,         /* ice-ufrag or ice-pwd missing, too short or too long */
     SDP_ERR_CANDIDATE = -9,   /* a=candidate out of form */
     SDP_ERR_EXTMAP = -10,     /* an id out of range or used twice */
     SDP_ERR_RID = -11,        /* rid or simulcast out of form */
-    SDP_ERR_MID = -12,        /* missing, too long, or used twice; or a BUNDLE group that names none of them */
-    SDP_ERR_SSRC = -13,       /* an a=ssrc or ssrc-group out of form */
+    SDP_ERR_MID = -12,  /* missing, too long, or used twice; or a BUNDLE group that names none of them */
+    SDP_ERR_SSRC = -13, /* an a=ssrc or ssrc-group out of form */
     /* Well-formed, but not for us: HTTP 422. */
-    SDP_ERR_BUNDLE = -20,     /* media not in one BUNDLE group */
-    SDP_ERR_RTCP_MUX = -21,   /* no a=rtcp-mux */
-    SDP_ERR_PROTO = -22,      /* media over something else than UDP/TLS/RTP/SAVPF */
-    SDP_ERR_SECTIONS = -23,   /* more than one audio or one video section (WHIP: RFC 9725 s4.2) */
-    SDP_ERR_DIRECTION = -24,  /* the direction does not fit: WHIP wants sendonly or sendrecv, WHEP recvonly or sendrecv */
-    SDP_ERR_CODEC = -25,      /* no codec that we carry */
-    SDP_ERR_ROOM = -30,       /* writing: the buffer is too small */
+    SDP_ERR_BUNDLE = -20,    /* media not in one BUNDLE group */
+    SDP_ERR_RTCP_MUX = -21,  /* no a=rtcp-mux */
+    SDP_ERR_PROTO = -22,     /* media over something else than UDP/TLS/RTP/SAVPF */
+    SDP_ERR_SECTIONS = -23,  /* more than one audio or one video section (WHIP: RFC 9725 s4.2) */
+    SDP_ERR_DIRECTION = -24, /* WHIP wants a section that sends, WHEP one that receives */
+    SDP_ERR_CODEC = -25,     /* no codec that we carry */
+    SDP_ERR_ROOM = -30,      /* writing: the buffer is too small */
 };
 
 /* A line for people: what is wrong. */
@@ -119,7 +119,7 @@ struct sdp_media {
     struct sdp_codec codecs[SDP_CODECS_MAX]; /* in the order of preference */
     struct sdp_extmap extmaps[SDP_EXTMAPS_MAX];
     struct sdp_ssrc ssrcs[SDP_SSRCS_MAX];    /* without those that are only an RTX of another */
-    char rids[SDP_RIDS_MAX][RID_MAX + 1];    /* of a=simulcast:send, in its order; the first of alternatives */
+    char rids[SDP_RIDS_MAX][RID_MAX + 1]; /* of a=simulcast:send, in its order; the first of alternatives */
 };
 
 struct sdp_offer {
@@ -138,30 +138,31 @@ struct sdp_offer {
  * undefined. Candidates that are of no use (mDNS names, TCP) are counted and ignored. */
 MUST_USE int sdp_offer_parse(struct sdp_offer *out, const char *text, size_t len);
 
-/* What a WHIP or WHEP endpoint demands of an offer beyond syntax: BUNDLE, rtcp-mux, the direction, at most one
- * audio and one video section that is usable, and at least one of them. publisher: WHIP. */
+/* What a WHIP or WHEP endpoint demands of an offer beyond syntax: BUNDLE, rtcp-mux, the direction, at most
+ * one audio and one video section that is usable, and at least one of them. publisher: WHIP. */
 MUST_USE int sdp_offer_check(const struct sdp_offer *o, bool publisher);
-/* Audio or video, not rejected, and of the right direction (publisher: it sends; else it receives). The others
- * are answered with port 0. */
+/* Audio or video, not rejected, and of the right direction (publisher: it sends; else it receives). The
+ * others are answered with port 0. */
 bool sdp_media_usable(const struct sdp_media *m, bool publisher);
 
-/* ---- Choosing ------------------------------------------------------------------------------------------- */
+/* ---- Choosing ---------------------------------------------------------------------------------- */
 
-/* The first codec of the section in the order of preference that Millrace carries over WebRTC (H.264 by RTP mode 0 or
- * 1, of one codec's several payload types mode 1 first); NULL when there is none. */
+/* The first codec of the section in the order of preference that Millrace carries over WebRTC (H.264 by RTP
+ * mode 0 or 1, of one codec's several payload types mode 1 first); NULL when there is none. */
 const struct sdp_codec *sdp_choose_first(const struct sdp_media *m);
 /* The payload type that fits a track: the same codec and, for H.264, a profile that is equal by RFC 6184's
- * table 5 (level is not compared: level-asymmetry), else one that contains it, else any, since decoders in use take
- * more than they say; packetization-mode 1 before 0. profile is that of VP9, AV1 or H.265: the same one, else any.
- * NULL when the codec is not offered. */
-const struct sdp_codec *sdp_choose(const struct sdp_media *m, enum codec codec, uint32_t h264_profile, uint8_t profile);
+ * table 5 (level is not compared: level-asymmetry), else one that contains it, else any, since decoders in
+ * use take more than they say; packetization-mode 1 before 0. profile is that of VP9, AV1 or H.265: the same
+ * one, else any. NULL when the codec is not offered. */
+const struct sdp_codec *sdp_choose(const struct sdp_media *m, enum codec codec, uint32_t h264_profile,
+                                   uint8_t profile);
 /* The id that the offer gave this extension in this section; 0: not offered. */
 uint8_t sdp_extmap_id(const struct sdp_media *m, enum rtp_ext_kind kind);
 const struct sdp_codec *sdp_codec_of_pt(const struct sdp_media *m, uint8_t pt); /* NULL: none of ours */
 /* Whether two H.264 profile-level-ids are of the same profile (RFC 6184 table 5); levels are not compared. */
 bool sdp_h264_same_profile(uint32_t a, uint32_t b);
 
-/* ---- The answer ------------------------------------------------------------------------------------------ */
+/* ---- The answer -------------------------------------------------------------------------------- */
 
 enum { SDP_ANSWER_CODECS_MAX = 16 };
 
@@ -169,7 +170,7 @@ struct sdp_answer_media {
     bool accepted;                 /* false: the section is answered with port 0 */
     enum sdp_direction direction;
     size_t n_codecs;               /* >= 1 when accepted; the first is preferred */
-    const struct sdp_codec *codecs[SDP_ANSWER_CODECS_MAX]; /* of the offer's section; with its rtx_pt when .rtx */
+    const struct sdp_codec *codecs[SDP_ANSWER_CODECS_MAX]; /* of the offer's section */
     bool rtx;                      /* answer the RTX payload types too */
     uint8_t feedback;              /* mask of what we do; the offered part of it is answered */
     uint32_t extensions;           /* mask of 1 << enum rtp_ext_kind; the offered part of it is answered */
@@ -197,7 +198,7 @@ enum dtls_role sdp_answer_role(const struct sdp_offer *o);
  * them) or SDP_ERR_ROOM. */
 MUST_USE int sdp_answer_write(char *dst, size_t cap, const struct sdp_answer *a);
 
-/* ---- Trickle: application/trickle-ice-sdpfrag ------------------------------------------------------------- */
+/* ---- Trickle: application/trickle-ice-sdpfrag -------------------------------------------------- */
 
 struct sdp_fragment {
     bool has_credentials;
@@ -209,6 +210,6 @@ struct sdp_fragment {
 
 /* As sdp_offer_parse. Candidates that say nothing to us are ignored, not refused (RFC 9725 s4.3.2). */
 MUST_USE int sdp_fragment_parse(struct sdp_fragment *out, const char *text, size_t len);
-/* The body of the 200 to an ICE restart: our new credentials and all candidates. Bytes, SDP_ERR_ROOM, or SDP_ERR_MEDIA
- * when no section was accepted. */
+/* The body of the 200 to an ICE restart: our new credentials and all candidates. Bytes, SDP_ERR_ROOM, or
+ * SDP_ERR_MEDIA when no section was accepted. */
 MUST_USE int sdp_fragment_write(char *dst, size_t cap, const struct sdp_answer *a);

@@ -20,7 +20,7 @@ void sdp_answer_init(struct sdp_answer *a, const struct sdp_offer *offer)
     a->role = sdp_answer_role(offer);
 }
 
-/* ---- Attributes ------------------------------------------------------------------------------------------------ */
+/* ---- Attributes -------------------------------------------------------------------------------- */
 
 enum { VALUE_CAP = 640 /* bytes; the longest are fmtp and extmap lines */ };
 
@@ -68,16 +68,19 @@ static void add_feedback(GstSDPMedia *media, uint8_t pt, uint8_t mask)
     static const struct {
         enum sdp_feedback bit;
         const char *text;
-    } table[] = {{SDP_FB_REMB, "goog-remb"}, {SDP_FB_TRANSPORT_CC, "transport-cc"}, {SDP_FB_CCM_FIR, "ccm fir"},
-                 {SDP_FB_NACK, "nack"},      {SDP_FB_NACK_PLI, "nack pli"}};
+    } table[] = {{SDP_FB_REMB, "goog-remb"},
+                 {SDP_FB_TRANSPORT_CC, "transport-cc"},
+                 {SDP_FB_CCM_FIR, "ccm fir"},
+                 {SDP_FB_NACK, "nack"},
+                 {SDP_FB_NACK_PLI, "nack pli"}};
 
     for (size_t i = 0; i < LEN(table); i++)
         if (mask & table[i].bit)
             add(media, "rtcp-fb", "%u %s", pt, table[i].text);
 }
 
-/* The parameters of the offer come back as they were: what RFC 6184 s8.2.2 wants of H.264, and our wish as receiver
- * of Opus is whatever the sender offers. */
+/* The parameters of the offer come back as they were: what RFC 6184 s8.2.2 wants of H.264, and our wish as
+ * receiver of Opus is whatever the sender offers. */
 static void add_codec(GstSDPMedia *media, const struct sdp_codec *c, const struct sdp_answer_media *m)
 {
     if (c->channels > 1)
@@ -156,7 +159,7 @@ static void add_transport(GstSDPMedia *media, const struct sdp_answer *a)
     add(media, "setup", a->role == DTLS_ACTIVE ? "active" : "passive");
 }
 
-/* ---- Sections and session -------------------------------------------------------------------------------------- */
+/* ---- Sections and session ---------------------------------------------------------------------- */
 
 static void add_mid(GstSDPMedia *media, const struct sdp_media *offer)
 {
@@ -263,7 +266,7 @@ int sdp_answer_write(char *dst, size_t cap, const struct sdp_answer *a)
     return copy_out(dst, cap, msg);
 }
 
-/* ---- The answer to an ICE restart (RFC 8840 s9, RFC 9725 s4.3.3) ---------------------------------------------------- */
+/* ---- The answer to an ICE restart (RFC 8840 s9, RFC 9725 s4.3.3) ------------------------------- */
 
 struct text {
     char *p, *end;

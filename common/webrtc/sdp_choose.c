@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sdp_choose.c - what of an offer is for us: sections, payload types, H.264 profiles; and the words for what is wrong. */
+ * sdp_choose.c - what of an offer is for us: sections, payload types, H.264 profiles; and the words for what
+ * is wrong. */
 #include "webrtc/sdp.h"
 
 #include <string.h>
 
-/* ---- Errors --------------------------------------------------------------------------------------------------- */
+/* ---- Errors ------------------------------------------------------------------------------------ */
 
 const char *sdp_error_text(int err)
 {
@@ -20,7 +21,8 @@ const char *sdp_error_text(int err)
     case SDP_ERR_MEDIA:
         return "the SDP has no m-section, or too many";
     case SDP_ERR_RTPMAP:
-        return "a payload type is out of range or defined twice, or an rtpmap, fmtp or rtcp-fb line is malformed";
+        return "a payload type is out of range or defined twice, or an rtpmap, fmtp or rtcp-fb line is "
+               "malformed";
     case SDP_ERR_FINGERPRINT:
         return "a=fingerprint is missing, malformed or of an unknown hash";
     case SDP_ERR_SETUP:
@@ -60,7 +62,7 @@ int sdp_http_status(int err)
     return err == SDP_ERR_ROOM ? 500 : err <= SDP_ERR_BUNDLE ? 422 : 400;
 }
 
-/* ---- Sections --------------------------------------------------------------------------------------------------- */
+/* ---- Sections ---------------------------------------------------------------------------------- */
 
 bool sdp_media_usable(const struct sdp_media *m, bool publisher)
 {
@@ -117,7 +119,7 @@ const struct sdp_codec *sdp_codec_of_pt(const struct sdp_media *m, uint8_t pt)
     return NULL;
 }
 
-/* ---- H.264 profiles -------------------------------------------------------------------------------------------------- */
+/* ---- H.264 profiles ---------------------------------------------------------------------------- */
 
 enum h264_profile {
     H264_UNKNOWN = 0,
@@ -133,7 +135,8 @@ enum h264_profile {
     H264_PROFILES
 };
 
-/* RFC 6184 s8.1 table 5, and Constrained High of H.264 A.2.4.2: profile_idc, and which bits of profile-iop must be what. */
+/* RFC 6184 s8.1 table 5, and Constrained High of H.264 A.2.4.2: profile_idc, and which bits of profile-iop
+ * must be what. */
 static enum h264_profile h264_profile(uint32_t profile_level_id)
 {
     static const struct {
@@ -174,9 +177,10 @@ static bool h264_contains(uint32_t decoder, uint32_t stream)
         [H264_CONSTRAINED_HIGH] = P(CONSTRAINED_BASELINE) | P(CONSTRAINED_HIGH),
         [H264_HIGH] = P(CONSTRAINED_BASELINE) | P(MAIN) | P(CONSTRAINED_HIGH) | P(HIGH),
         [H264_HIGH_10] = P(CONSTRAINED_BASELINE) | P(MAIN) | P(CONSTRAINED_HIGH) | P(HIGH) | P(HIGH_10),
-        [H264_HIGH_422] = P(CONSTRAINED_BASELINE) | P(MAIN) | P(CONSTRAINED_HIGH) | P(HIGH) | P(HIGH_10) | P(HIGH_422),
-        [H264_HIGH_444] = P(CONSTRAINED_BASELINE) | P(MAIN) | P(CONSTRAINED_HIGH) | P(HIGH) | P(HIGH_10) | P(HIGH_422) |
-                          P(HIGH_444),
+        [H264_HIGH_422] = P(CONSTRAINED_BASELINE) | P(MAIN) | P(CONSTRAINED_HIGH) | P(HIGH) | P(HIGH_10) |
+                          P(HIGH_422),
+        [H264_HIGH_444] = P(CONSTRAINED_BASELINE) | P(MAIN) | P(CONSTRAINED_HIGH) | P(HIGH) | P(HIGH_10) |
+                          P(HIGH_422) | P(HIGH_444),
     };
 #undef P
     enum h264_profile p = h264_profile(stream);
@@ -184,7 +188,7 @@ static bool h264_contains(uint32_t decoder, uint32_t stream)
     return p != H264_UNKNOWN && plays[h264_profile(decoder)] >> p & 1;
 }
 
-/* ---- Payload types ----------------------------------------------------------------------------------------------------- */
+/* ---- Payload types ----------------------------------------------------------------------------- */
 
 /* How well it fits; 0: another codec. Mode 1 beats mode 0 only among payload types that fit alike. */
 static unsigned fit(const struct sdp_codec *c, enum codec codec, uint32_t profile_level_id, uint8_t profile)
@@ -199,8 +203,8 @@ static unsigned fit(const struct sdp_codec *c, enum codec codec, uint32_t profil
     return points + (c->h264_packetization == 1);
 }
 
-const struct sdp_codec *sdp_choose(const struct sdp_media *m, enum codec codec, uint32_t h264_profile_level_id,
-                                   uint8_t profile)
+const struct sdp_codec *sdp_choose(const struct sdp_media *m, enum codec codec,
+                                   uint32_t h264_profile_level_id, uint8_t profile)
 {
     const struct sdp_codec *best = NULL;
     unsigned best_fit = 0;

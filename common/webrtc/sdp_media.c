@@ -32,7 +32,7 @@ struct section {
     struct payload payloads[PT_COUNT];
 };
 
-/* ---- rtpmap, fmtp, rtcp-fb --------------------------------------------------------------------------------- */
+/* ---- rtpmap, fmtp, rtcp-fb --------------------------------------------------------------------- */
 
 static bool read_pt(struct word w, uint8_t *pt)
 {
@@ -90,7 +90,8 @@ static uint8_t feedback_bit(struct word type, struct word parameter)
 
 static int read_feedback(struct section *s, const char *value)
 {
-    struct word pt_word = sdp_word(&value, " "), type = sdp_word(&value, " "), parameter = sdp_word(&value, " ");
+    struct word pt_word = sdp_word(&value, " "), type = sdp_word(&value, " "),
+                parameter = sdp_word(&value, " ");
     uint8_t pt, bit = feedback_bit(type, parameter);
 
     if (sdp_word_is(pt_word, "*"))
@@ -102,7 +103,7 @@ static int read_feedback(struct section *s, const char *value)
     return SDP_OK;
 }
 
-/* ---- Format parameters: "a=1;b=2" ----------------------------------------------------------------------------- */
+/* ---- Format parameters: "a=1;b=2" -------------------------------------------------------------- */
 
 static bool fmtp_find(const char *fmtp, const char *key, struct word *out)
 {
@@ -132,7 +133,11 @@ static int fmtp_number(const char *fmtp, const char *key, uint8_t unsaid, uint8_
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 static int read_profile_level_id(const char *fmtp, uint32_t *out)
@@ -179,7 +184,7 @@ static int read_parameters(struct sdp_codec *c, const char *fmtp)
     }
 }
 
-/* ---- Which payload types count --------------------------------------------------------------------------------- */
+/* ---- Which payload types count ----------------------------------------------------------------- */
 
 static bool carried(const struct sdp_codec *c)
 {
@@ -187,7 +192,9 @@ static bool carried(const struct sdp_codec *c)
         return false;
     if (c->pt >= PT_RTCP_FIRST && c->pt <= PT_RTCP_LAST)
         return false;
-    return c->clock_hz == codec_clock_hz(c->codec) && c->h264_packetization <= 1; /* interleaved mode: not carried */
+    if (c->h264_packetization > 1) /* interleaved mode */
+        return false;
+    return c->clock_hz == codec_clock_hz(c->codec);
 }
 
 static int add_codec(struct section *s, uint8_t pt)
@@ -238,9 +245,9 @@ static int take_codecs(struct section *s, const GstSDPMedia *media)
     return SDP_OK;
 }
 
-/* ---- extmap, ssrc, rid ------------------------------------------------------------------------------------------------ */
+/* ---- extmap, ssrc, rid ------------------------------------------------------------------------- */
 
-/* a=extmap:3[/direction] URI [attributes]. RFC 8285 s5: 1..14 and 16..255, or 4096..4351 for a choice later. */
+/* a=extmap:3[/direction] URI [attributes]. RFC 8285 s5: 1..14 and 16..255, or 4096..4351: chosen later. */
 static int read_extmap(struct section *s, const char *value)
 {
     struct word id_word = sdp_word(&value, " /");
@@ -325,8 +332,8 @@ static int read_ssrc_group(struct section *s, const char *value)
 static bool rid_valid(struct word w)
 {
     for (size_t i = 0; i < w.len; i++) /* RFC 8851 s10 */
-        if (!((w.p[i] >= 'a' && w.p[i] <= 'z') || (w.p[i] >= 'A' && w.p[i] <= 'Z') || (w.p[i] >= '0' && w.p[i] <= '9') ||
-              w.p[i] == '-' || w.p[i] == '_'))
+        if (!((w.p[i] >= 'a' && w.p[i] <= 'z') || (w.p[i] >= 'A' && w.p[i] <= 'Z') ||
+              (w.p[i] >= '0' && w.p[i] <= '9') || w.p[i] == '-' || w.p[i] == '_'))
             return false;
     return w.len > 0 && w.len <= RID_MAX;
 }
@@ -362,7 +369,7 @@ static bool rid_taken(const struct sdp_media *m, struct word w)
     return false;
 }
 
-/* a=simulcast:send q;~h,h2;f recv ... (RFC 8853 s5.1): streams by ';', alternatives by ',', '~' paused at first. */
+/* a=simulcast:send q;~h,h2;f recv ... (RFC 8853 s5.1): streams by ';', alternatives by ','; '~': paused. */
 static int take_simulcast(struct section *s, const GstSDPMedia *media)
 {
     const char *value = gst_sdp_media_get_attribute_val(media, "simulcast");
@@ -390,7 +397,7 @@ static int take_simulcast(struct section *s, const GstSDPMedia *media)
     return SDP_OK;
 }
 
-/* ---- The section ----------------------------------------------------------------------------------------------------------- */
+/* ---- The section ------------------------------------------------------------------------------- */
 
 static void read_msid(struct sdp_media *m, const char *value)
 {
@@ -414,8 +421,9 @@ static int read_attribute(struct section *s, const GstSDPAttribute *a)
         const char *key;
         int (*read)(struct section *s, const char *value);
     } table[] = {
-        {"rtpmap", read_rtpmap}, {"fmtp", read_fmtp},  {"rtcp-fb", read_feedback},       {"extmap", read_extmap},
-        {"ssrc", read_ssrc},     {"rid", read_rid},    {"ssrc-group", read_ssrc_group},
+        {"rtpmap", read_rtpmap}, {"fmtp", read_fmtp}, {"rtcp-fb", read_feedback},
+        {"extmap", read_extmap}, {"ssrc", read_ssrc}, {"ssrc-group", read_ssrc_group},
+        {"rid", read_rid},
     };
 
     for (size_t i = 0; i < LEN(table); i++)
@@ -445,7 +453,8 @@ static int read_line(struct sdp_media *m, const GstSDPMedia *media)
               : strcmp(kind, "video") == 0       ? SDP_VIDEO
               : strcmp(kind, "application") == 0 ? SDP_APPLICATION
                                                  : SDP_OTHER;
-    m->rejected = gst_sdp_media_get_port(media) == 0 && !gst_sdp_media_get_attribute_val(media, "bundle-only");
+    m->rejected = gst_sdp_media_get_port(media) == 0 &&
+                  !gst_sdp_media_get_attribute_val(media, "bundle-only");
     return SDP_OK;
 }
 

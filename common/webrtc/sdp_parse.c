@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sdp_parse.c - a whole description or trickle fragment: what is checked before gstsdp sees it, and the session level. */
+ * sdp_parse.c - a whole description or trickle fragment: what is checked before gstsdp sees it, and the
+ * session level. */
 #include "sdp_priv.h"
 
 #include <stdio.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- Words ------------------------------------------------------------------------------------------------ */
+/* ---- Words ------------------------------------------------------------------------------------- */
 
 struct word sdp_word(const char **at, const char *separators)
 {
@@ -47,7 +48,7 @@ bool sdp_word_copy(char *dst, size_t cap, struct word w)
     return true;
 }
 
-/* ---- Attributes of both levels ------------------------------------------------------------------------------ */
+/* ---- Attributes of both levels ----------------------------------------------------------------- */
 
 static int read_setup(struct sdp_shared *s, const char *value)
 {
@@ -104,10 +105,11 @@ static int read_candidate(const struct sdp_candidates *c, const char *value)
     struct addr a;
 
     if (!foundation.len || !sdp_word_number(component, 256, &component_id) || !transport.len ||
-        !sdp_word_number(priority, UINT32_MAX, &number) || !host.len || !sdp_word_number(port_word, 65535, &port) ||
-        !sdp_word_is(typ, "typ") || !type.len)
+        !sdp_word_number(priority, UINT32_MAX, &number) || !host.len ||
+        !sdp_word_number(port_word, 65535, &port) || !sdp_word_is(typ, "typ") || !type.len)
         return SDP_ERR_CANDIDATE;
-    bool fits = component_id == 1 && sdp_word_is(transport, "udp") && sdp_word_copy(host_text, sizeof(host_text), host);
+    bool fits = component_id == 1 && sdp_word_is(transport, "udp") &&
+                sdp_word_copy(host_text, sizeof(host_text), host);
     if (fits)
         snprintf(text, sizeof(text), strchr(host_text, ':') ? "[%s]:%u" : "%s:%u", host_text, (unsigned)port);
     if (!fits || *c->n == SDP_CANDIDATES_MAX || addr_parse(&a, text)) {
@@ -127,7 +129,7 @@ int sdp_candidate_attribute(const struct sdp_candidates *c, const GstSDPAttribut
     return SDP_OK;
 }
 
-/* ---- Before gstsdp sees it ------------------------------------------------------------------------------------- */
+/* ---- Before gstsdp sees it --------------------------------------------------------------------- */
 
 /* Every line is "x=..." and of a sane length. Empty ones are passed over, as most parsers do. */
 static int check_lines(const char *text)
@@ -181,7 +183,7 @@ static int parse_text(GstSDPMessage **out, const char *text, size_t len)
     return err;
 }
 
-/* ---- The session level -------------------------------------------------------------------------------------------- */
+/* ---- The session level ------------------------------------------------------------------------- */
 
 /* Separated by spaces, says RFC 8839; libdatachannel puts a comma. */
 static void read_ice_options(struct sdp_offer *o, const char *value)
@@ -299,7 +301,8 @@ static int read_media(struct sdp_offer *o, const GstSDPMessage *msg, const struc
 static int read_message(struct sdp_offer *o, const GstSDPMessage *msg)
 {
     struct sdp_shared session = {0};
-    struct sdp_candidates candidates = {o->candidates, &o->n_candidates, &o->n_candidates_ignored, &o->end_of_candidates};
+    struct sdp_candidates candidates = {o->candidates, &o->n_candidates, &o->n_candidates_ignored,
+                                        &o->end_of_candidates};
     int err = read_session(o, msg, &session, &candidates);
 
     if (!err)
@@ -312,8 +315,8 @@ static bool has_frame(const GstSDPMessage *msg)
 {
     const GstSDPOrigin *origin = gst_sdp_message_get_origin(msg);
 
-    return msg->version && strcmp(msg->version, "0") == 0 && origin && origin->sess_id && origin->sess_id[0] &&
-           origin->addr && origin->addr[0];
+    return msg->version && strcmp(msg->version, "0") == 0 && origin && origin->sess_id &&
+           origin->sess_id[0] && origin->addr && origin->addr[0];
 }
 
 int sdp_offer_parse(struct sdp_offer *out, const char *text, size_t len)
@@ -328,14 +331,14 @@ int sdp_offer_parse(struct sdp_offer *out, const char *text, size_t len)
     return err;
 }
 
-/* ---- Trickle fragments (RFC 8840 s9) ----------------------------------------------------------------------------------- */
+/* ---- Trickle fragments (RFC 8840 s9) ----------------------------------------------------------- */
 
 static int take_credentials(struct sdp_fragment *f, const struct sdp_shared *s)
 {
     if (!s->ufrag && !s->pwd)
         return SDP_OK;
-    if (!s->ufrag || !s->pwd || strlen(s->ufrag) < 4 || strlen(s->pwd) < 22 || strlen(s->ufrag) > ICE_CREDENTIAL_MAX ||
-        strlen(s->pwd) > ICE_CREDENTIAL_MAX)
+    if (!s->ufrag || !s->pwd || strlen(s->ufrag) < 4 || strlen(s->pwd) < 22 ||
+        strlen(s->ufrag) > ICE_CREDENTIAL_MAX || strlen(s->pwd) > ICE_CREDENTIAL_MAX)
         return SDP_ERR_ICE;
     f->has_credentials = true;
     memcpy(f->ice_ufrag, s->ufrag, strlen(s->ufrag) + 1);
@@ -343,7 +346,8 @@ static int take_credentials(struct sdp_fragment *f, const struct sdp_shared *s)
     return SDP_OK;
 }
 
-static int read_fragment_attribute(struct sdp_shared *s, const struct sdp_candidates *c, const GstSDPAttribute *a)
+static int read_fragment_attribute(struct sdp_shared *s, const struct sdp_candidates *c,
+                                   const GstSDPAttribute *a)
 {
     int err = sdp_shared_attribute(s, a);
     return err ? err : sdp_candidate_attribute(c, a);
@@ -352,7 +356,8 @@ static int read_fragment_attribute(struct sdp_shared *s, const struct sdp_candid
 static int read_fragment(struct sdp_fragment *f, const GstSDPMessage *msg)
 {
     struct sdp_shared shared = {0};
-    struct sdp_candidates c = {f->candidates, &f->n_candidates, &f->n_candidates_ignored, &f->end_of_candidates};
+    struct sdp_candidates c = {f->candidates, &f->n_candidates, &f->n_candidates_ignored,
+                               &f->end_of_candidates};
     int err = SDP_OK;
 
     for (guint i = 0; !err && i < gst_sdp_message_attributes_len(msg); i++)

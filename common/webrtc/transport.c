@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-    /* After a hint of close_notify: without a check for longer than their greatest interval (RFC 7675 s5.1: 6 s)
-     * the viewer is gone; a publisher, who sends all the time, in half of it. */
+    /* After a hint of close_notify: without a check for longer than their greatest interval (RFC 7675 s5.1:
+     * 6 s) the viewer is gone; a publisher, who sends all the time, in half of it. */
     LEAVING_US = 6500000,
     LEAVING_PUBLISHER_US = 3000000,
     LEAVING_GRACE_US = 500000, /* media that was under way when it left */
@@ -30,7 +30,7 @@ const char *rtc_close_name(enum rtc_close why)
     return "unknown";
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------ */
+/* ---- Life -------------------------------------------------------------------------------------- */
 
 static void free_transport(struct rtc_transport *t)
 {
@@ -77,7 +77,8 @@ void rtc_transport_close(struct rtc_transport *t, enum rtc_close why, const char
 static void on_dtls_due(struct timer *timer, uint64_t now_us);
 static void on_life_due(struct timer *timer, uint64_t now_us);
 
-int rtc_transport_create(struct rtc_transport **out, struct rtc_endpoint *e, const struct rtc_transport_cfg *cfg)
+int rtc_transport_create(struct rtc_transport **out, struct rtc_endpoint *e,
+                         const struct rtc_transport_cfg *cfg)
 {
     struct rtc_transport *t = calloc(1, sizeof(*t));
 
@@ -125,7 +126,7 @@ void rtc_transport_destroy(struct rtc_transport **transport)
         free_transport(t);
 }
 
-/* ---- Is the peer still there? ----------------------------------------------------------------------------- */
+/* ---- Is the peer still there? ------------------------------------------------------------------ */
 
 static uint64_t leaving_us(const struct rtc_transport *t)
 {
@@ -165,7 +166,7 @@ static void on_life_due(struct timer *timer, uint64_t now_us)
     rtc_transport_leave(t);
 }
 
-/* ---- DTLS ----------------------------------------------------------------------------------------------------- */
+/* ---- DTLS -------------------------------------------------------------------------------------- */
 
 static void send_dtls(void *arg, const uint8_t *datagram, size_t len)
 {
@@ -259,7 +260,8 @@ void rtc_transport_on_path(struct rtc_transport *t, uint64_t now_us)
     rtc_transport_leave(t);
 }
 
-void rtc_transport_on_dtls(struct rtc_transport *t, struct ice_path *p, struct udp_datagram *d, uint64_t now_us)
+void rtc_transport_on_dtls(struct rtc_transport *t, struct ice_path *p, struct udp_datagram *d,
+                           uint64_t now_us)
 {
     rtc_transport_enter(t);
     if (!t->nominated)
@@ -280,7 +282,7 @@ static void on_dtls_due(struct timer *timer, uint64_t now_us)
     rtc_transport_leave(t);
 }
 
-/* ---- Receiving ------------------------------------------------------------------------------------------------- */
+/* ---- Receiving --------------------------------------------------------------------------------- */
 
 static void count_bad(struct rtc_transport *t, int err)
 {
@@ -289,8 +291,8 @@ static void count_bad(struct rtc_transport *t, int err)
     t->counters.bad_other += err != SRTP_ERR_AUTH && err != SRTP_ERR_REPLAY && err != SRTP_ERR_OLD;
 }
 
-/* RFC 7675 counts checks only, since media says nothing about a wish to receive. We send a publisher nothing but
- * feedback on what it sends, so its authentic media keeps it alive too. */
+/* RFC 7675 counts checks only, since media says nothing about a wish to receive. We send a publisher nothing
+ * but feedback on what it sends, so its authentic media keeps it alive too. */
 static void publisher_alive(struct rtc_transport *t, uint64_t now_us)
 {
     t->alive_us = now_us;
@@ -347,7 +349,7 @@ void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint
     rtc_transport_leave(t);
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------------------------- */
+/* ---- Sending ----------------------------------------------------------------------------------- */
 
 size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
 {
@@ -396,7 +398,7 @@ size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size
     return (size_t)protected_len;
 }
 
-/* ---- What it is ---------------------------------------------------------------------------------------------------- */
+/* ---- What it is -------------------------------------------------------------------------------- */
 
 const char *rtc_transport_ufrag(const struct rtc_transport *t)
 {

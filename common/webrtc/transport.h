@@ -3,7 +3,8 @@
  *
  *   rtc_transport_create -> rtc_transport_ufrag/_pwd go into our SDP
  *   rtc_transport_start  <- what the other side's SDP says
- *   on_connected         -> rtc_transport_send_rtp/_rtcp, on_rtp, on_rtcp ... on_closed -> rtc_transport_destroy
+ *   on_connected         -> rtc_transport_send_rtp/_rtcp, on_rtp, on_rtcp ...
+ *   on_closed            -> rtc_transport_destroy
  *
  * As a server it is an ICE-lite agent: it answers checks and sends to the address that the client
  * nominated last. As a client (.controlling, for the load tester and tests) it sends checks itself.
@@ -29,18 +30,18 @@
 struct rtc_transport;
 
 enum {
-    ICE_UFRAG_BYTES = 8,      /* what we draw: 48 bits; RFC 8445 s5.3 asks for 24 */
-    ICE_PWD_BYTES = 24,       /* 144 bits; asks for 128 */
-    ICE_CREDENTIAL_MAX = 256, /* bytes of a remote ufrag or pwd; RFC 8839 s5.4 */
+    ICE_UFRAG_BYTES = 8,       /* what we draw: 48 bits; RFC 8445 s5.3 asks for 24 */
+    ICE_PWD_BYTES = 24,        /* 144 bits; asks for 128 */
+    ICE_CREDENTIAL_MAX = 256,  /* bytes of a remote ufrag or pwd; RFC 8839 s5.4 */
     RTC_CONSENT_US = 30000000, /* RFC 7675 s5.1: consent expires 30 s after the last valid check */
-    RTC_RTP_MAX = UDP_DATAGRAM_MAX - 16, /* bytes of header and payload before protection; 16: the longest tag */
+    RTC_RTP_MAX = UDP_DATAGRAM_MAX - 16, /* bytes before protection; 16: the longest tag */
 };
 
 enum rtc_close {
     RTC_CLOSE_UNREACHED = 1, /* no valid check came within RTC_CONSENT_US of the start */
     RTC_CLOSE_DTLS,          /* the handshake failed or was given up: detail says why */
-    RTC_CLOSE_CONSENT,       /* no valid check (nor authenticated media from a publisher) for RTC_CONSENT_US */
-    RTC_CLOSE_PEER,          /* close_notify */
+    RTC_CLOSE_CONSENT, /* no valid check (nor authenticated media from a publisher) for RTC_CONSENT_US */
+    RTC_CLOSE_PEER,    /* close_notify */
 };
 const char *rtc_close_name(enum rtc_close why); /* "consent lost" and the like */
 
@@ -56,7 +57,7 @@ struct rtc_transport_ops {
 struct rtc_transport_cfg {
     const struct rtc_transport_ops *ops; /* borrowed for the transport's life */
     void *arg;
-    bool receive_media; /* a publisher: RTP from any SSRC is taken (libsrtp2). Else RTP is dropped and counted */
+    bool receive_media; /* a publisher: RTP of any SSRC is taken (libsrtp2). Else it is dropped, counted */
     bool controlling;   /* we are the client: send checks to the remote candidates */
 };
 
@@ -72,7 +73,7 @@ struct rtc_remote {
 /* Draws our credentials. Returns 0 or -1 when memory is short. */
 MUST_USE int rtc_transport_create(struct rtc_transport **out, struct rtc_endpoint *e,
                                   const struct rtc_transport_cfg *cfg);
-/* Once. Checks are answered (or sent) from now on. 0, or -1 when a credential is too long or memory is short. */
+/* Once. Checks are answered (or sent) from now on. 0, or -1: a credential is too long or memory is short. */
 MUST_USE int rtc_transport_start(struct rtc_transport *t, const struct rtc_remote *remote);
 /* Tells the peer if it still can (close_notify), frees, clears the pointer; NULL inside is fine. */
 void rtc_transport_destroy(struct rtc_transport **t);
@@ -82,7 +83,7 @@ void rtc_transport_destroy(struct rtc_transport **t);
  * 0, or -1 when a credential is too long. */
 MUST_USE int rtc_transport_restart_ice(struct rtc_transport *t, const char *ufrag, const char *pwd);
 
-/* ---- Sending ---------------------------------------------------------------------------------------- */
+/* ---- Sending ----------------------------------------------------------------------------------- */
 
 /* One packet to one peer: header | prefix | payload, see srtp_tx.h. All borrowed. */
 struct rtc_rtp {
@@ -93,14 +94,14 @@ struct rtc_rtp {
     size_t hdr_len, prefix_len, payload_len; /* bytes; together at most RTC_RTP_MAX */
 };
 
-/* Protects straight into the socket's arena; it leaves at the end of the loop turn. Packets of the same size sent
- * one after the other to one peer become one GSO message: so send a frame viewer by viewer. Returns the bytes
- * of the datagram, or 0 when not connected or too long (counted). */
+/* Protects straight into the socket's arena; it leaves at the end of the loop turn. Packets of the same size
+ * sent one after the other to one peer become one GSO message: so send a frame viewer by viewer. Returns the
+ * bytes of the datagram, or 0 when not connected or too long (counted). */
 size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p);
 /* Protects a copy of the compound packet. Returns the bytes of the datagram, or 0 as above. */
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len);
 
-/* ---- What it is --------------------------------------------------------------------------------------- */
+/* ---- What it is -------------------------------------------------------------------------------- */
 
 const char *rtc_transport_ufrag(const struct rtc_transport *t);
 const char *rtc_transport_pwd(const struct rtc_transport *t);

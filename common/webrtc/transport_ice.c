@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * transport_ice.c - a transport's addresses: which passed a check, which is nominated, whether the peer still is
- * there; and the checks of a client.
+ * transport_ice.c - a transport's addresses: which passed a check, which is nominated, whether the peer still
+ * is there; and the checks of a client.
  *
  * Source: RFC 8445 s7.3 (checks received), s8 (nomination), RFC 7675 (consent). */
 #include "transport_priv.h"
@@ -54,7 +54,7 @@ static void local_remove(struct ice_local *l)
     l->used = false;
 }
 
-/* ---- Paths ------------------------------------------------------------------------------------------- */
+/* ---- Paths ------------------------------------------------------------------------------------- */
 
 static void path_remove(struct ice_path *p)
 {
@@ -114,7 +114,7 @@ static void choose_path(struct rtc_transport *t, struct ice_path *p)
     t->path = p;
 }
 
-/* ---- Checks received ---------------------------------------------------------------------------------- */
+/* ---- Checks received --------------------------------------------------------------------------- */
 
 static void check_passed(struct rtc_transport *t, struct ice_path *p, uint64_t now_us)
 {
@@ -131,7 +131,8 @@ static void restart_done(struct rtc_transport *t)
     t->nominated = false;
 }
 
-int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct addr *from, uint64_t now_us)
+int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct addr *from,
+                             uint64_t now_us)
 {
     struct rtc_transport *t = l->transport;
     uint8_t reply[ICE_REPLY_MAX];
@@ -156,7 +157,7 @@ int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, cons
     return ICE_OK;
 }
 
-/* ---- Checks sent --------------------------------------------------------------------------------------- */
+/* ---- Checks sent ------------------------------------------------------------------------------- */
 
 static void forget_checks(struct rtc_transport *t)
 {
@@ -243,7 +244,7 @@ int transport_ice_on_response(struct ice_path *p, const struct ice_view *v, uint
     return ICE_OK;
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------ */
+/* ---- Life -------------------------------------------------------------------------------------- */
 
 static char *copy_username(const char *theirs, const char *ours)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * transport_priv.h - what endpoint.c (whose datagram), transport_ice.c (addresses, checks, consent) and transport.c
- * (DTLS, SRTP, life) share.
+ * transport_priv.h - what endpoint.c (whose datagram), transport_ice.c (addresses, checks, consent) and
+ * transport.c (DTLS, SRTP, life) share.
  *
  * Thread: the worker's. Ownership: see endpoint.h and transport.h. */
 #pragma once
@@ -15,9 +15,9 @@
 #include "webrtc/transport.h"
 
 enum {
-    ICE_PATHS_MAX = 4,     /* addresses of one client that passed a check; it nominates one of its few pairs */
-    ADDR_KEY_BYTES = 18,   /* IPv6 (or mapped IPv4) address and port */
-    ICE_PENDING_MAX = 4,   /* checks without answer (client); older ones are forgotten */
+    ICE_PATHS_MAX = 4,   /* addresses of one client that passed a check; it nominates one of its few pairs */
+    ADDR_KEY_BYTES = 18, /* IPv6 (or mapped IPv4) address and port */
+    ICE_PENDING_MAX = 4, /* checks without answer (client); older ones are forgotten */
     ICE_PATH_SILENT_US = 6000000, /* RFC 7675 s5.1: consent checks are at most 6 s apart. An address checked
                                      since then is not given to another session, however valid its check */
 };
@@ -76,7 +76,8 @@ struct rtc_transport {
     struct dtls *dtls;
     struct rtc_transport_counters counters;
     struct ice_path paths[ICE_PATHS_MAX];
-    struct ice_local local, previous; /* previous: before an ICE restart, until a check with the new ones passes */
+    struct ice_local local;
+    struct ice_local previous; /* those before an ICE restart, until a check with the new ones passes */
     struct ice_client *client;        /* NULL for a server */
     struct fingerprint fingerprint;
     enum dtls_role role;
@@ -89,7 +90,7 @@ struct rtc_transport {
     unsigned depth;
 };
 
-/* ---- transport.c ---- */
+/* ---- transport.c ------------------------------------------------------------------------------- */
 
 /* Around everything that may call the owner. leave returns false when the transport is gone. */
 static inline void rtc_transport_enter(struct rtc_transport *t)
@@ -102,13 +103,14 @@ void rtc_transport_close(struct rtc_transport *t, enum rtc_close why, const char
 /* A path to the peer is there. */
 void rtc_transport_on_path(struct rtc_transport *t, uint64_t now_us);
 /* Datagrams by kind, from an address that passed a check. */
-void rtc_transport_on_dtls(struct rtc_transport *t, struct ice_path *p, struct udp_datagram *d, uint64_t now_us);
+void rtc_transport_on_dtls(struct rtc_transport *t, struct ice_path *p, struct udp_datagram *d,
+                           uint64_t now_us);
 void rtc_transport_on_rtp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us);
 void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us);
 /* When it ends unless something comes. */
 void rtc_transport_schedule(struct rtc_transport *t, uint64_t now_us);
 
-/* ---- transport_ice.c ---- */
+/* ---- transport_ice.c --------------------------------------------------------------------------- */
 
 void addr_key(const struct addr *a, uint8_t key[ADDR_KEY_BYTES]);
 /* Draws our credentials; .client is set before. */
@@ -117,5 +119,6 @@ MUST_USE int transport_ice_start(struct rtc_transport *t, const struct rtc_remot
 /* Forgets addresses, credentials and checks: no datagram finds the transport any more. */
 void transport_ice_stop(struct rtc_transport *t);
 /* A request with one of our ufrags. Returns an ice_err for the endpoint's counters. */
-int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct addr *from, uint64_t now_us);
+int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct addr *from,
+                             uint64_t now_us);
 int transport_ice_on_response(struct ice_path *p, const struct ice_view *v, uint64_t now_us);

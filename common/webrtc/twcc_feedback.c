@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-enum { REPORT_MAX = 512 /* packets one feedback packet tells of: 1.2 KB at worst (2-byte deltas, 1 chunk in 7) */ };
+enum {
+    REPORT_MAX = 512 /* packets one feedback packet tells of: 1.2 KB at worst (2-byte deltas, 1 chunk in 7) */
+};
 
 void twcc_feedback_init(struct twcc_feedback *f)
 {

@@ -38,7 +38,9 @@ static void answer(const struct sdp_offer *o, struct sdp_offer *back)
     sdp_answer_init(&a, o);
     a.ice_ufrag = "ufrag";
     a.ice_pwd = "0123456789012345678901";
-    a.fingerprint = "sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
+    a.fingerprint =
+        "sha-256 "
+        "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
     a.candidates = &candidate;
     a.n_candidates = 1;
     bool any = false;

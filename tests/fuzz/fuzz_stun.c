@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * STUN messages: the first look, and with what passes it libnice's own parser. Noise, and a valid check with some of
- * its bytes changed. No input but the check itself may be valid, as none knows the password. */
+ * STUN messages: the first look, and with what passes it libnice's own parser. Noise, and a valid check with
+ * some of its bytes changed. No input but the check itself may be valid, as none knows the password. */
 #include "webrtc/ice.h"
 
 #include <stdlib.h>

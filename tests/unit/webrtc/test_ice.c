@@ -12,7 +12,7 @@
 #define FINGERPRINT "\x80\x28\0\x04" "0123"
 #define ROW(name, bytes, err) {name, bytes, sizeof(bytes) - 1, err}
 
-/* ---- The first look ------------------------------------------------------------------------------------------ */
+/* ---- The first look ---------------------------------------------------------------------------- */
 
 static const struct {
     const char *name, *bytes;
@@ -23,7 +23,8 @@ static const struct {
     ROW("one byte", "\0", ICE_ERR_MALFORMED),
     ROW("header cut short", "\0\1\0\0" "\x21\x12\xa4\x42" "ABCDEFGHIJK", ICE_ERR_MALFORMED),
     ROW("a request", "\0\1\0\x30" ID USERNAME INTEGRITY FINGERPRINT, ICE_OK),
-    ROW("RFC 3489, without cookie", "\0\1\0\x30" "0123" "ABCDEFGHIJKL" USERNAME INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
+    ROW("RFC 3489, without cookie", "\0\1\0\x30" "0123" "ABCDEFGHIJKL" USERNAME INTEGRITY FINGERPRINT,
+        ICE_ERR_MALFORMED),
     ROW("length says more", "\0\1\0\x34" ID USERNAME INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
     ROW("length says less", "\0\1\0\x28" ID USERNAME INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
     ROW("length no multiple of 4", "\0\1\0\x01" ID "x", ICE_ERR_MALFORMED),
@@ -32,19 +33,28 @@ static const struct {
     ROW("a request without USERNAME", "\0\1\0\x20" ID INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
     ROW("a request without MESSAGE-INTEGRITY", "\0\1\0\x18" ID USERNAME FINGERPRINT, ICE_ERR_MALFORMED),
     ROW("a request without FINGERPRINT", "\0\1\0\x28" ID USERNAME INTEGRITY, ICE_ERR_MALFORMED),
-    ROW("a USERNAME without colon", "\0\1\0\x28" ID "\0\x06\0\x04" "abcd" INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
+    ROW("a USERNAME without colon", "\0\1\0\x28" ID "\0\x06\0\x04" "abcd" INTEGRITY FINGERPRINT,
+        ICE_ERR_MALFORMED),
     ROW("an empty USERNAME", "\0\1\0\x24" ID "\0\x06\0\0" INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
     ROW("two USERNAMEs", "\0\1\0\x40" ID USERNAME USERNAME INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
-    ROW("a USERNAME that passes the end", "\0\1\0\x10" ID "\0\x06\0\x40" "abcd:efgh" "\0\0\0", ICE_ERR_MALFORMED),
-    ROW("an attribute header cut short", "\0\1\0\x34" ID USERNAME INTEGRITY FINGERPRINT "\0\x06\0\x01", ICE_ERR_MALFORMED),
+    ROW("a USERNAME that passes the end", "\0\1\0\x10" ID "\0\x06\0\x40" "abcd:efgh" "\0\0\0",
+        ICE_ERR_MALFORMED),
+    ROW("an attribute header cut short", "\0\1\0\x34" ID USERNAME INTEGRITY FINGERPRINT "\0\x06\0\x01",
+        ICE_ERR_MALFORMED),
     ROW("an attribute whose padding passes the end", "\0\1\0\x04" ID "\0\x06\0\x01", ICE_ERR_MALFORMED),
-    ROW("integrity of 16 bytes", "\0\1\0\x2c" ID USERNAME "\0\x08\0\x10" "0123456789012345" FINGERPRINT, ICE_ERR_MALFORMED),
+    ROW("integrity of 16 bytes", "\0\1\0\x2c" ID USERNAME "\0\x08\0\x10" "0123456789012345" FINGERPRINT,
+        ICE_ERR_MALFORMED),
     ROW("two integrities", "\0\1\0\x48" ID USERNAME INTEGRITY INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
-    ROW("fingerprint not last", "\0\1\0\x34" ID USERNAME INTEGRITY FINGERPRINT "\x80\x22\0\0", ICE_ERR_MALFORMED),
-    ROW("fingerprint of 8 bytes", "\0\1\0\x34" ID USERNAME INTEGRITY "\x80\x28\0\x08" "01234567", ICE_ERR_MALFORMED),
-    ROW("PRIORITY of 2 bytes", "\0\1\0\x38" ID USERNAME "\0\x24\0\x02" "12\0\0" INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
-    ROW("ICE-CONTROLLING of 4 bytes", "\0\1\0\x38" ID USERNAME "\x80\x2a\0\x04" "1234" INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
-    ROW("USE-CANDIDATE with a value", "\0\1\0\x38" ID USERNAME "\0\x25\0\x04" "1234" INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
+    ROW("fingerprint not last", "\0\1\0\x34" ID USERNAME INTEGRITY FINGERPRINT "\x80\x22\0\0",
+        ICE_ERR_MALFORMED),
+    ROW("fingerprint of 8 bytes", "\0\1\0\x34" ID USERNAME INTEGRITY "\x80\x28\0\x08" "01234567",
+        ICE_ERR_MALFORMED),
+    ROW("PRIORITY of 2 bytes", "\0\1\0\x38" ID USERNAME "\0\x24\0\x02" "12\0\0" INTEGRITY FINGERPRINT,
+        ICE_ERR_MALFORMED),
+    ROW("ICE-CONTROLLING of 4 bytes",
+        "\0\1\0\x38" ID USERNAME "\x80\x2a\0\x04" "1234" INTEGRITY FINGERPRINT, ICE_ERR_MALFORMED),
+    ROW("USE-CANDIDATE with a value", "\0\1\0\x38" ID USERNAME "\0\x25\0\x04" "1234" INTEGRITY FINGERPRINT,
+        ICE_ERR_MALFORMED),
     ROW("an indication, bare", "\0\x11\0\0" ID, ICE_OK),
     ROW("a response, bare", "\1\1\0\0" ID, ICE_OK),
     ROW("an error response, bare", "\1\x11\0\0" ID, ICE_OK),
@@ -98,7 +108,7 @@ static void thirty_three_attributes_are_too_many(void **state)
     assert_int_equal(ice_view_parse(&v, bytes, sizeof(bytes)), ICE_ERR_MALFORMED);
 }
 
-/* ---- Answers ---------------------------------------------------------------------------------------------------- */
+/* ---- Answers ----------------------------------------------------------------------------------- */
 
 struct pair {
     struct ice_agent *client, *server;
@@ -107,8 +117,11 @@ struct pair {
     size_t check_len, reply_len;
 };
 
-static const struct ice_check CHECK = {.username = "serv:clie", .pwd = "the password of the server", .tie_breaker = 77,
-                                       .priority = 1234, .use_candidate = true};
+static const struct ice_check CHECK = {.username = "serv:clie",
+                                       .pwd = "the password of the server",
+                                       .tie_breaker = 77,
+                                       .priority = 1234,
+                                       .use_candidate = true};
 
 static void pair_init(struct pair *p, const char *from)
 {

@@ -170,17 +170,20 @@ static void a_controlled_peer_is_told_of_the_conflict(void **state)
         assert_int_equal(addr_parse(&from, "192.0.2.7:4711"), 0);
         stun_agent_init(&stun, STUN_ALL_KNOWN_ATTRIBUTES, STUN_COMPATIBILITY_RFC5389,
                         STUN_AGENT_USAGE_SHORT_TERM_CREDENTIALS | STUN_AGENT_USAGE_USE_FINGERPRINT);
-        size_t n = stun_usage_ice_conncheck_create(&stun, &msg, bytes, sizeof(bytes), (const uint8_t *)"serv:clie", 9,
-                                                   (const uint8_t *)"password of the server", 22, false, false, 5,
-                                                   tie_breakers[i], NULL, STUN_USAGE_ICE_COMPATIBILITY_RFC5245);
+        size_t n = stun_usage_ice_conncheck_create(
+            &stun, &msg, bytes, sizeof(bytes), (const uint8_t *)"serv:clie", 9,
+            (const uint8_t *)"password of the server", 22, false, false, 5, tie_breakers[i], NULL,
+            STUN_USAGE_ICE_COMPATIBILITY_RFC5245);
         assert_int_equal(ice_view_parse(&v, bytes, n), ICE_OK);
-        assert_int_equal(ice_request_answer(server, &v, &from, "password of the server", false, reply, &reply_len),
-                         ICE_ERR_CONFLICT);
+        assert_int_equal(
+            ice_request_answer(server, &v, &from, "password of the server", false, reply, &reply_len),
+            ICE_ERR_CONFLICT);
         assert_int_equal(ice_view_parse(&v, reply, reply_len), ICE_OK);
         assert_int_equal(v.class, ICE_ERROR);
         StunMessage response;
         int code = 0;
-        assert_int_equal(stun_agent_validate(&stun, &response, reply, reply_len, NULL, NULL), STUN_VALIDATION_SUCCESS);
+        assert_int_equal(stun_agent_validate(&stun, &response, reply, reply_len, NULL, NULL),
+                         STUN_VALIDATION_SUCCESS);
         assert_int_equal(stun_message_find_error(&response, &code), STUN_MESSAGE_RETURN_SUCCESS);
         assert_int_equal(code, 487);
         ice_agent_destroy(&server);

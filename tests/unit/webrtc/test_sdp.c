@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-/* ---- Helpers ------------------------------------------------------------------------------------------------- */
+/* ---- Helpers ----------------------------------------------------------------------------------- */
 
 /* Bytes of exactly this size on the heap, without NUL: a parser that reads one too many is caught. */
 static char *exact(const char *text, size_t len)
@@ -56,7 +56,7 @@ static struct sdp_offer *offer_of(const char *fixture)
     return o;
 }
 
-/* ---- Real offers ----------------------------------------------------------------------------------------------- */
+/* ---- Real offers ------------------------------------------------------------------------------- */
 
 struct expect {
     const char *fixture;
@@ -79,19 +79,37 @@ struct expect {
 #define ALL_FB (SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC | SDP_FB_REMB)
 
 static const struct expect expects[] = {
-    {"chromium_whip.sdp", true, SDP_SETUP_ACTPASS, true, true, 2, 0, 4, 0, 1, {"0", "1"}, SDP_SENDONLY, {1, 10}, {1, 1}, 0,
-     CODEC_VP8, 96, 97, ALL_FB, {4, 4}, {3, 3}, false, true},
-    {"chromium_whip_simulcast.sdp", true, SDP_SETUP_ACTPASS, true, true, 2, 0, 0, 0, 1, {"0", "1"}, SDP_SENDONLY, {1, 10},
-     {1, 0}, 3, CODEC_VP8, 96, 97, ALL_FB, {4, 4}, {3, 3}, false, true},
-    {"chromium_whep.sdp", false, SDP_SETUP_ACTPASS, true, true, 2, 0, 4, 0, 1, {"0", "1"}, SDP_RECVONLY, {1, 15}, {0, 0}, 0,
-     CODEC_VP8, 96, 97, ALL_FB, {4, 4}, {3, 3}, false, true},
-    {"obs_whip.sdp", true, SDP_SETUP_ACTPASS, true, true, 2, 0, 0, 0, 1, {"0", "1"}, SDP_SENDONLY, {1, 1}, {1, 1}, 0,
-     CODEC_H264, 96, 97, SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_REMB, {0, 0}, {0, 0}, true, true},
-    {"gstreamer_whip.sdp", true, SDP_SETUP_ACTPASS, true, true, 2, 0, 0, 1, 0, {"audio1", "video0"}, SDP_SENDONLY, {1, 1},
-     {1, 1}, 0, CODEC_H264, 96, 97, SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC, {0, 0}, {0, 1},
-     false, false},
-    {"firefox_whep.sdp", false, SDP_SETUP_ACTPASS, true, true, 2, 1, 3, 0, 1, {"0", "1"}, SDP_RECVONLY, {1, 4}, {1, 1}, 0,
-     CODEC_VP8, 120, 124, ALL_FB, {3, 3}, {0, 7}, true, true},
+    {.fixture = "chromium_whip.sdp", .publisher = true, .setup = SDP_SETUP_ACTPASS, .trickle = true,
+     .has_bundle = true, .n_media = 2, .n_ignored = 4, .audio = 0, .video = 1, .mid = {"0", "1"},
+     .direction = SDP_SENDONLY, .n_codecs = {1, 10}, .n_ssrcs = {1, 1}, .first_video = CODEC_VP8,
+     .first_video_pt = 96, .first_video_rtx = 97, .video_feedback = ALL_FB, .mid_id = {4, 4},
+     .twcc_id = {3, 3}, .opus_fec = true},
+    {.fixture = "chromium_whip_simulcast.sdp", .publisher = true, .setup = SDP_SETUP_ACTPASS, .trickle = true,
+     .has_bundle = true, .n_media = 2, .audio = 0, .video = 1, .mid = {"0", "1"},
+     .direction = SDP_SENDONLY, .n_codecs = {1, 10}, .n_ssrcs = {1, 0}, .n_rids = 3, .first_video = CODEC_VP8,
+     .first_video_pt = 96, .first_video_rtx = 97, .video_feedback = ALL_FB, .mid_id = {4, 4},
+     .twcc_id = {3, 3}, .opus_fec = true},
+    {.fixture = "chromium_whep.sdp", .setup = SDP_SETUP_ACTPASS, .trickle = true,
+     .has_bundle = true, .n_media = 2, .n_ignored = 4, .audio = 0, .video = 1, .mid = {"0", "1"},
+     .direction = SDP_RECVONLY, .n_codecs = {1, 15}, .first_video = CODEC_VP8,
+     .first_video_pt = 96, .first_video_rtx = 97, .video_feedback = ALL_FB, .mid_id = {4, 4},
+     .twcc_id = {3, 3}, .opus_fec = true},
+    {.fixture = "obs_whip.sdp", .publisher = true, .setup = SDP_SETUP_ACTPASS, .trickle = true,
+     .has_bundle = true, .n_media = 2, .audio = 0, .video = 1, .mid = {"0", "1"},
+     .direction = SDP_SENDONLY, .n_codecs = {1, 1}, .n_ssrcs = {1, 1}, .first_video = CODEC_H264,
+     .first_video_pt = 96, .first_video_rtx = 97,
+     .video_feedback = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_REMB, .opus_stereo = true, .opus_fec = true},
+    {.fixture = "gstreamer_whip.sdp", .publisher = true, .setup = SDP_SETUP_ACTPASS, .trickle = true,
+     .has_bundle = true, .n_media = 2, .audio = 1, .video = 0, .mid = {"audio1", "video0"},
+     .direction = SDP_SENDONLY, .n_codecs = {1, 1}, .n_ssrcs = {1, 1}, .first_video = CODEC_H264,
+     .first_video_pt = 96, .first_video_rtx = 97,
+     .video_feedback = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC,
+     .twcc_id = {0, 1}},
+    {.fixture = "firefox_whep.sdp", .setup = SDP_SETUP_ACTPASS, .trickle = true,
+     .has_bundle = true, .n_media = 2, .n_candidates = 1, .n_ignored = 3, .audio = 0, .video = 1,
+     .mid = {"0", "1"}, .direction = SDP_RECVONLY, .n_codecs = {1, 4}, .n_ssrcs = {1, 1},
+     .first_video = CODEC_VP8, .first_video_pt = 120, .first_video_rtx = 124, .video_feedback = ALL_FB,
+     .mid_id = {3, 3}, .twcc_id = {0, 7}, .opus_stereo = true, .opus_fec = true},
 };
 
 static void check_section(const struct expect *e, const struct sdp_media *m, int which)
@@ -166,19 +184,22 @@ static void the_rtx_source_is_joined_to_its_own(void **state)
     free(o);
 }
 
-/* ---- Damaged offers ------------------------------------------------------------------------------------------------ */
+/* ---- Damaged offers ---------------------------------------------------------------------------- */
 
-#define FP "a=fingerprint:sha-256 6A:1F:0C:95:7E:B3:42:D8:21:9C:5A:F0:64:8B:17:3E:D5:72:A9:0B:C6:38:E1:4D:90:2F:7B:B4:5C:86:13:EA\r\n"
+#define FP \
+    "a=fingerprint:sha-256 6A:1F:0C:95:7E:B3:42:D8:21:9C:5A:F0:64:8B:17:3E:" \
+    "D5:72:A9:0B:C6:38:E1:4D:90:2F:7B:B4:5C:86:13:EA\r\n"
 #define AUDIO \
     "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendonly\r\na=rtcp-mux\r\n" \
     "a=rtpmap:111 opus/48000/2\r\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=ssrc:1 cname:x\r\n"
 #define VIDEO \
     "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendonly\r\na=rtcp-mux\r\n" \
-    "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\na=rtpmap:97 rtx/90000\r\n" \
-    "a=fmtp:97 apt=96\r\na=rid:a send\r\na=rid:b send\r\na=simulcast:send a;b\r\na=ssrc-group:FID 5 6\r\n"
+    "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\n" \
+    "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rid:a send\r\na=rid:b send\r\na=simulcast:send a;b\r\na=ssrc-group:FID 5 6\r\n"
 
-static const char base[] = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:abcd\r\n"
-                           "a=ice-pwd:0123456789abcdefghijkl\r\na=setup:actpass\r\n" FP AUDIO VIDEO;
+static const char base[] =
+    "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:abcd\r\n"
+    "a=ice-pwd:0123456789abcdefghijkl\r\na=setup:actpass\r\n" FP AUDIO VIDEO;
 
 struct damage {
     const char *name, *find, *put;
@@ -195,7 +216,8 @@ static const struct damage damages[] = {
     {"HTML instead", base, "<html></html>", SDP_ERR_SYNTAX, 0, 400},
     {"no media", AUDIO VIDEO, "", SDP_ERR_MEDIA, 0, 400},
     {"nine sections", VIDEO, AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO, SDP_ERR_MEDIA, 0, 400},
-    {"an m-line without formats", "m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=audio 9 UDP/TLS/RTP/SAVPF", SDP_ERR_SYNTAX, 0, 400},
+    {"an m-line without formats", "m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=audio 9 UDP/TLS/RTP/SAVPF",
+     SDP_ERR_SYNTAX, 0, 400},
     {"an m-line cut short", "m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=audio", SDP_ERR_SYNTAX, 0, 400},
     {"a payload type that is no number", "SAVPF 111", "SAVPF opus", SDP_ERR_RTPMAP, 0, 400},
     {"a payload type of 128", "rtpmap:111", "rtpmap:128", SDP_ERR_RTPMAP, 0, 400},
@@ -214,8 +236,10 @@ static const struct damage damages[] = {
     {"a ufrag of three", "ufrag:abcd", "ufrag:abc", SDP_ERR_ICE, 0, 400},
     {"a pwd too short", "ghijkl", "ghijk", SDP_ERR_ICE, 0, 400},
     {"a candidate cut short", "a=mid:0", "a=mid:0\r\na=candidate:1 1 udp 1", SDP_ERR_CANDIDATE, 0, 400},
-    {"a candidate with port 65536", "a=mid:0", "a=mid:0\r\na=candidate:1 1 udp 1 10.0.0.1 65536 typ host", SDP_ERR_CANDIDATE, 0, 400},
-    {"an mDNS candidate", "a=mid:0", "a=mid:0\r\na=candidate:1 1 udp 1 x.local 5 typ host", SDP_OK, SDP_OK, 400},
+    {"a candidate with port 65536", "a=mid:0", "a=mid:0\r\na=candidate:1 1 udp 1 10.0.0.1 65536 typ host",
+     SDP_ERR_CANDIDATE, 0, 400},
+    {"an mDNS candidate", "a=mid:0", "a=mid:0\r\na=candidate:1 1 udp 1 x.local 5 typ host", SDP_OK, SDP_OK,
+     400},
     {"extension id 0", "extmap:1", "extmap:0", SDP_ERR_EXTMAP, 0, 400},
     {"extension id 15", "extmap:1", "extmap:15", SDP_ERR_EXTMAP, 0, 400},
     {"extension id 256", "extmap:1", "extmap:256", SDP_ERR_EXTMAP, 0, 400},
@@ -236,8 +260,12 @@ static const struct damage damages[] = {
     {"no rtcp-mux", "a=rtcp-mux\r\na=rtpmap:111", "a=rtpmap:111", SDP_OK, SDP_ERR_RTCP_MUX, 422},
     {"plain RTP", "m=audio 9 UDP/TLS/RTP/SAVPF", "m=audio 9 RTP/AVP", SDP_OK, SDP_ERR_PROTO, 422},
     {"two video sections", "m=audio", "m=video", SDP_OK, SDP_ERR_SECTIONS, 422},
-    {"a WHEP offer sent to WHIP", "a=sendonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=ssrc:1 cname:x\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendonly",
-     "a=recvonly\r\na=rtcp-mux\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:1\r\na=recvonly", SDP_OK, SDP_ERR_DIRECTION, 422},
+    {"a WHEP offer sent to WHIP",
+     "a=sendonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n"
+     "a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=ssrc:1 cname:x\r\n"
+     "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendonly",
+     "a=recvonly\r\na=rtcp-mux\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:1\r\na=recvonly", SDP_OK,
+     SDP_ERR_DIRECTION, 422},
     {"a data channel beside", "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0",
      "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0", SDP_OK, SDP_OK, 400},
 };
@@ -317,7 +345,7 @@ static void every_prefix_of_an_offer_parses_or_fails_cleanly(void **state)
     free(o);
 }
 
-/* ---- H.264 profiles --------------------------------------------------------------------------------------------------- */
+/* ---- H.264 profiles ---------------------------------------------------------------------------- */
 
 static void profiles_are_compared_as_rfc_6184_table_5_says(void **state)
 {
@@ -356,7 +384,8 @@ static void the_payload_type_fits_the_stream(void **state)
         {"chromium_whep.sdp", CODEC_H264, 0x42001f, 0, 102},
         {"chromium_whep.sdp", CODEC_H264, 0x4d401f, 0, 116}, /* Main */
         {"chromium_whep.sdp", CODEC_H264, 0x640028, 0, 41},  /* High is not offered: High 4:4:4 contains it */
-        {"firefox_whep.sdp", CODEC_H264, 0x640028, 0, 126},  /* nothing contains it: mode 1 of what there is */
+        {"firefox_whep.sdp", CODEC_H264, 0x640028, 0, 126},
+          /* nothing contains it: mode 1 of what there is */
         {"chromium_whep.sdp", CODEC_VP8, 0, 0, 96},
         {"chromium_whep.sdp", CODEC_VP9, 0, 0, 98},
         {"chromium_whep.sdp", CODEC_VP9, 0, 2, 100},
@@ -395,9 +424,10 @@ static void the_first_codec_prefers_packetization_mode_1(void **state)
     free(o);
 }
 
-/* ---- Answers ------------------------------------------------------------------------------------------------------------ */
+/* ---- Answers ----------------------------------------------------------------------------------- */
 
-static const char *const FINGERPRINT = "sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
+static const char *const FINGERPRINT =
+    "sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
 
 static void answer_init(struct sdp_answer *a, const struct sdp_offer *o, struct addr candidates[2])
 {
@@ -557,7 +587,7 @@ static void rejected_sections_and_passive_offers_are_answered_in_kind(void **sta
     free(o);
 }
 
-/* ---- Trickle -------------------------------------------------------------------------------------------------------------- */
+/* ---- Trickle ----------------------------------------------------------------------------------- */
 
 static void fragments_bring_candidates_or_a_restart(void **state)
 {
@@ -567,11 +597,16 @@ static void fragments_bring_candidates_or_a_restart(void **state)
         size_t n, ignored;
         bool end, credentials;
     } rows[] = {
-        {"RFC 8840's example", "a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\nm=audio 9 RTP/AVP 0\r\na=mid:1\r\n"
-         "a=candidate:1 1 UDP 2130706431 198.51.100.1 8998 typ host\r\na=end-of-candidates\r\n", SDP_OK, 1, 0, true, true},
-        {"candidates only", "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n"
-         "a=candidate:1 2 udp 1 10.0.0.1 2 typ host\r\na=candidate:1 1 tcp 1 10.0.0.1 9 typ host tcptype active\r\n"
-         "a=candidate:1 1 udp 1 f00.local 3 typ host\r\na=candidate:1 1 udp 1 fd00::1 4 typ host\r\n", SDP_OK, 2, 3, false, false},
+        {"RFC 8840's example",
+         "a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\nm=audio 9 RTP/AVP 0\r\na=mid:1\r\n"
+         "a=candidate:1 1 UDP 2130706431 198.51.100.1 8998 typ host\r\na=end-of-candidates\r\n", SDP_OK, 1,
+         0, true, true},
+        {"candidates only",
+         "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n"
+         "a=candidate:1 2 udp 1 10.0.0.1 2 typ host\r\n"
+         "a=candidate:1 1 tcp 1 10.0.0.1 9 typ host tcptype active\r\n"
+         "a=candidate:1 1 udp 1 f00.local 3 typ host\r\na=candidate:1 1 udp 1 fd00::1 4 typ host\r\n",
+         SDP_OK, 2, 3, false, false},
         {"the end alone", "a=end-of-candidates\r\n", SDP_OK, 0, 0, true, false},
         {"half the credentials", "a=ice-ufrag:8hhY\r\n", SDP_ERR_ICE, 0, 0, false, false},
         {"a candidate out of form", "a=candidate:x\r\n", SDP_ERR_CANDIDATE, 0, 0, false, false},

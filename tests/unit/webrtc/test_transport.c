@@ -2,7 +2,7 @@
  * ICE, DTLS and SRTP end to end: our server side against our client side over loopback. */
 #include "rtc_pair.h"
 
-/* ---- Connecting and media --------------------------------------------------------------------------------------- */
+/* ---- Connecting and media ---------------------------------------------------------------------- */
 
 static void a_publisher_connects_and_its_packets_arrive_as_they_were(void **state)
 {
@@ -33,8 +33,13 @@ static void a_viewer_gets_media_and_its_feedback_arrives(void **state)
 {
     struct rtc_pair p;
     uint8_t hdr[12] = {0x80, 97, 0, 1}, payload[50] = {1, 2, 3};
-    struct rtc_rtp packet = {.index = 1, .hdr = hdr, .hdr_len = 12, .prefix = (const uint8_t *)"OS", .prefix_len = 2,
-                             .payload = payload, .payload_len = sizeof(payload)};
+    struct rtc_rtp packet = {.index = 1,
+                             .hdr = hdr,
+                             .hdr_len = 12,
+                             .prefix = (const uint8_t *)"OS",
+                             .prefix_len = 2,
+                             .payload = payload,
+                             .payload_len = sizeof(payload)};
 
     (void)state;
     rtc_pair_init(&p);
@@ -99,7 +104,8 @@ static void what_is_too_long_or_too_early_is_refused(void **state)
     assert_int_equal(rtc_side_send(&p.server, 1, 7, 100), 0);
     assert_int_equal(rtc_transport_send_rtcp(p.server.transport, rtc_pair_rr, sizeof(rtc_pair_rr)), 0);
     test_loop_run(&p.loop);
-    struct rtc_rtp packet = {.index = 1, .hdr = big, .hdr_len = 12, .payload = big, .payload_len = RTC_RTP_MAX - 11};
+    struct rtc_rtp packet = {
+        .index = 1, .hdr = big, .hdr_len = 12, .payload = big, .payload_len = RTC_RTP_MAX - 11};
     assert_int_equal(rtc_transport_send_rtp(p.server.transport, &packet), 0);
     assert_int_equal(rtc_transport_send_rtcp(p.server.transport, big, UDP_DATAGRAM_MAX), 0);
     assert_int_equal(rtc_transport_counters(p.server.transport)->send_refused, 4);
@@ -120,7 +126,8 @@ static void another_certificate_than_announced_ends_it(void **state)
     assert_int_equal(cert_create_self_signed(&other, "other"), 0);
     rtc_side_create(&p.server, true, false);
     rtc_side_create(&p.client, false, true);
-    r = (struct rtc_remote){.ufrag = rtc_transport_ufrag(p.client.transport), .pwd = rtc_transport_pwd(p.client.transport)};
+    r = (struct rtc_remote){.ufrag = rtc_transport_ufrag(p.client.transport),
+                            .pwd = rtc_transport_pwd(p.client.transport)};
     assert_int_equal(fingerprint_parse(&r.fingerprint, cert_fingerprint(other)), 0);
     r.role = DTLS_PASSIVE;
     assert_int_equal(rtc_transport_start(p.server.transport, &r), 0);
@@ -135,7 +142,7 @@ static void another_certificate_than_announced_ends_it(void **state)
     rtc_pair_fini(&p);
 }
 
-/* ---- Strangers ------------------------------------------------------------------------------------------------------ */
+/* ---- Strangers --------------------------------------------------------------------------------- */
 
 struct stranger {
     struct udp_socket *udp;
@@ -196,7 +203,8 @@ static void send_check(struct stranger *s, struct rtc_pair *p, const char *pwd, 
     uint8_t bytes[ICE_CHECK_MAX], id[ICE_ID_BYTES];
     char username[64];
     struct addr to;
-    struct ice_check check = {.username = username, .pwd = pwd, .priority = 1, .use_candidate = use_candidate};
+    struct ice_check check = {
+        .username = username, .pwd = pwd, .priority = 1, .use_candidate = use_candidate};
 
     snprintf(username, sizeof(username), "%s:abcd", rtc_transport_ufrag(p->server.transport));
     rtc_endpoint_local(p->server.endpoint, &to);
@@ -281,7 +289,8 @@ static void an_address_in_use_is_not_given_to_another_session(void **state)
     rtc_side_start(&thief, &p.client, DTLS_PASSIVE);
     /* It sends a check of its own session under the victim's address. */
     snprintf(username, sizeof(username), "%s:abcd", rtc_transport_ufrag(thief.transport));
-    struct ice_check check = {.username = username, .pwd = rtc_transport_pwd(thief.transport), .use_candidate = true};
+    struct ice_check check = {
+        .username = username, .pwd = rtc_transport_pwd(thief.transport), .use_candidate = true};
     assert_int_equal(ice_agent_create(&agent), 0);
     size_t n = ice_check_write(agent, &check, bytes, id);
     assert_int_equal(ice_view_parse(&v, bytes, n), ICE_OK);
@@ -290,7 +299,9 @@ static void an_address_in_use_is_not_given_to_another_session(void **state)
     assert_false(rtc_transport_peer(thief.transport, &(struct addr){0}));
     assert_true(rtc_transport_peer(p.server.transport, &(struct addr){0}));
     /* Later, when the victim has been silent for longer than a living one is. */
-    assert_int_equal(transport_ice_on_request(&thief.transport->local, &v, &victim, now_us + ICE_PATH_SILENT_US + 1000000), ICE_OK);
+    assert_int_equal(
+        transport_ice_on_request(&thief.transport->local, &v, &victim, now_us + ICE_PATH_SILENT_US + 1000000),
+        ICE_OK);
     assert_true(rtc_transport_peer(thief.transport, &(struct addr){0}));
     assert_false(rtc_transport_peer(p.server.transport, &(struct addr){0}));
     assert_int_equal(rtc_side_send(&p.server, 1, 7, 10), 0);
@@ -299,7 +310,7 @@ static void an_address_in_use_is_not_given_to_another_session(void **state)
     rtc_pair_fini(&p);
 }
 
-/* ---- Ends --------------------------------------------------------------------------------------------------------------- */
+/* ---- Ends -------------------------------------------------------------------------------------- */
 
 static void without_checks_for_30_s_consent_is_lost(void **state)
 {
@@ -399,7 +410,7 @@ static void the_owner_may_destroy_it_from_within_any_callback(void **state)
     rtc_pair_fini(&p);
 }
 
-/* ---- ICE restart --------------------------------------------------------------------------------------------------------- */
+/* ---- ICE restart ------------------------------------------------------------------------------- */
 
 static void a_restart_keeps_the_old_credentials_until_the_new_ones_are_used(void **state)
 {
@@ -413,13 +424,15 @@ static void a_restart_keeps_the_old_credentials_until_the_new_ones_are_used(void
     stranger_open(&s, &p);
     strcpy(old_ufrag, rtc_transport_ufrag(p.server.transport));
     strcpy(old_pwd, rtc_transport_pwd(p.server.transport));
-    assert_int_equal(rtc_transport_restart_ice(p.server.transport, "newufrag", "new password of the client"), 0);
+    assert_int_equal(rtc_transport_restart_ice(p.server.transport, "newufrag", "new password of the client"),
+                     0);
     assert_string_not_equal(rtc_transport_ufrag(p.server.transport), old_ufrag);
     assert_string_not_equal(rtc_transport_pwd(p.server.transport), old_pwd);
     assert_int_equal(p.server.endpoint->by_ufrag.count, 2);
     assert_non_null(hash_find(&p.server.endpoint->by_ufrag, old_ufrag, ICE_UFRAG_BYTES));
     /* A second restart before the first was used: still one pair of old ones. */
-    assert_int_equal(rtc_transport_restart_ice(p.server.transport, "newufrag", "new password of the client"), 0);
+    assert_int_equal(rtc_transport_restart_ice(p.server.transport, "newufrag", "new password of the client"),
+                     0);
     assert_int_equal(p.server.endpoint->by_ufrag.count, 2);
     send_check(&s, &p, rtc_transport_pwd(p.server.transport), true);
     test_loop_run_for(&p.loop, 20000);
@@ -431,7 +444,7 @@ static void a_restart_keeps_the_old_credentials_until_the_new_ones_are_used(void
     rtc_pair_fini(&p);
 }
 
-/* ---- Many ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Many -------------------------------------------------------------------------------------- */
 
 enum { AT_ONCE = 10, ROUNDS = 100 };
 
@@ -508,7 +521,7 @@ static void an_ipv6_wildcard_serves_both_families(void **state)
     rtc_pair_fini(&p);
 }
 
-/* ---- Candidates ------------------------------------------------------------------------------------------------------------- */
+/* ---- Candidates -------------------------------------------------------------------------------- */
 
 static void candidates_are_what_is_announced_or_what_the_machine_has(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * test_whip.c - WHIP requests and what becomes of them, up to media that arrives: HTTP and the relay are the test's,
- * WebRTC is real on both ends. */
+ * test_whip.c - WHIP requests and what becomes of them, up to media that arrives: HTTP and the relay are the
+ * test's, WebRTC is real on both ends. */
 #include "unit/whep/fake_http.h"
 
 #include "origin/whip.h"
@@ -10,7 +10,7 @@
 
 enum { INDEX = 3, HOME = 3 };
 
-/* ---- relay/publish.h, relay/relay.h: one publication, as the test wants it ------------------------------------------- */
+/* ---- relay/publish.h, relay/relay.h: one publication, as the test wants it --------------------- */
 
 struct publication {
     bool open;
@@ -80,7 +80,7 @@ unsigned relay_home(const struct relay *r, const char *name)
     return relay_.home;
 }
 
-/* ---- The fixture ------------------------------------------------------------------------------------------------------ */
+/* ---- The fixture ------------------------------------------------------------------------------- */
 
 struct fixture {
     struct rtc_pair pair;
@@ -147,13 +147,14 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct http_exchange *request(enum http_method method, const char *path, const char *type, const char *if_match,
-                                     const char *body, size_t len)
+static struct http_exchange *request(enum http_method method, const char *path, const char *type,
+                                     const char *if_match, const char *body, size_t len)
 {
     struct http_exchange *x = calloc(1, sizeof(*x));
 
     assert_non_null(x);
-    *x = (struct http_exchange){.method = method, .path = path, .type = type, .if_match = if_match, .body = body, .body_len = len};
+    *x = (struct http_exchange){
+        .method = method, .path = path, .type = type, .if_match = if_match, .body = body, .body_len = len};
     fake_request(x);
     return x;
 }
@@ -182,7 +183,7 @@ static struct http_exchange *publish(struct fixture *f)
     return x;
 }
 
-/* ---- POST --------------------------------------------------------------------------------------------------------------- */
+/* ---- POST -------------------------------------------------------------------------------------- */
 
 static void a_post_is_answered_when_the_name_is_claimed(void **state)
 {
@@ -259,7 +260,8 @@ static void bad_requests_never_claim_anything(void **state)
     };
 
     for (size_t i = 0; i < LEN(rows); i++) {
-        struct http_exchange *x = request(HTTP_M_POST, rows[i].path, rows[i].type, NULL, rows[i].body, strlen(rows[i].body));
+        struct http_exchange *x = request(HTTP_M_POST, rows[i].path, rows[i].type, NULL, rows[i].body,
+                                          strlen(rows[i].body));
 
         assert_true(x->replied);
         assert_int_equal(x->status, rows[i].status);
@@ -310,7 +312,10 @@ static void a_post_runs_on_the_streams_home_worker(void **state)
     /* As it arrives there. */
     x = calloc(1, sizeof(*x));
     assert_non_null(x);
-    *x = (struct http_exchange){.method = HTTP_M_POST, .path = "/whip/live/test", .type = "application/sdp", .body = f->offer,
+    *x = (struct http_exchange){.method = HTTP_M_POST,
+                                .path = "/whip/live/test",
+                                .type = "application/sdp",
+                                .body = f->offer,
                                 .body_len = f->offer_len};
     whip_on_request(f->whip, x);
     assert_true(relay_.publication.open);
@@ -330,7 +335,7 @@ static void stopping_answers_those_who_wait(void **state)
     free(x);
 }
 
-/* ---- PATCH, DELETE -------------------------------------------------------------------------------------------------------- */
+/* ---- PATCH, DELETE ----------------------------------------------------------------------------- */
 
 #define FRAGMENT "application/trickle-ice-sdpfrag"
 #define CANDIDATE "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n"
@@ -354,8 +359,8 @@ static void a_patch_is_judged_by_its_if_match(void **state)
     };
 
     for (size_t i = 0; i < LEN(rows); i++) {
-        struct http_exchange *x = request(HTTP_M_PATCH, session->location, rows[i].type, rows[i].match, rows[i].body,
-                                          strlen(rows[i].body));
+        struct http_exchange *x = request(HTTP_M_PATCH, session->location, rows[i].type, rows[i].match,
+                                          rows[i].body, strlen(rows[i].body));
         print_message("%s\n", rows[i].name);
         assert_int_equal(x->status, rows[i].status);
         free(x);
@@ -377,10 +382,12 @@ static void an_ice_restart_brings_new_credentials_and_a_new_tag(void **state)
     assert_int_equal(sdp_fragment_parse(&fragment, x->reply, x->reply_len), SDP_OK);
     assert_true(fragment.has_credentials && fragment.end_of_candidates && fragment.n_candidates > 0);
     assert_null(strstr(session->reply, fragment.ice_ufrag));
-    struct http_exchange *stale = request(HTTP_M_PATCH, session->location, FRAGMENT, session->etag, CANDIDATE, strlen(CANDIDATE));
+    struct http_exchange *stale = request(HTTP_M_PATCH, session->location, FRAGMENT, session->etag, CANDIDATE,
+                                          strlen(CANDIDATE));
     assert_int_equal(stale->status, 412);
     /* The same again is no restart. */
-    struct http_exchange *again = request(HTTP_M_PATCH, session->location, FRAGMENT, "*", CREDENTIALS, strlen(CREDENTIALS));
+    struct http_exchange *again = request(HTTP_M_PATCH, session->location, FRAGMENT, "*", CREDENTIALS,
+                                          strlen(CREDENTIALS));
     assert_int_equal(again->status, 204);
     free(again);
     free(stale);
@@ -432,7 +439,7 @@ static void sessions_of_other_workers_are_forwarded_and_unknown_ones_are_404(voi
     }
 }
 
-/* ---- With media ------------------------------------------------------------------------------------------------------------ */
+/* ---- With media -------------------------------------------------------------------------------- */
 
 /* Our client end publishes Opus and VP8. */
 static struct http_exchange *publish_for_real(struct fixture *f)
@@ -445,20 +452,29 @@ static struct http_exchange *publish_for_real(struct fixture *f)
     rtc_side_create(c, false, true);
     c->other = NULL;
     int n = snprintf(text, sizeof(text),
-                 "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\n"
-                 "a=fingerprint:%s\r\na=setup:actpass\r\n"
-                 "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n"
-                 "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=sendonly\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n"
-                 "a=rtcp-fb:96 nack pli\r\na=rtcp-fb:96 nack\r\n",
-                 rtc_transport_ufrag(c->transport), rtc_transport_pwd(c->transport), rtc_endpoint_fingerprint(c->endpoint));
-    struct http_exchange *x = request(HTTP_M_POST, "/whip/live/test", "application/sdp", NULL, text, (size_t)n);
+                     "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n"
+                     "a=ice-ufrag:%s\r\na=ice-pwd:%s\r\n"
+                     "a=fingerprint:%s\r\na=setup:actpass\r\n"
+                     "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\na=rtcp-mux\r\n"
+                     "a=rtpmap:111 opus/48000/2\r\n"
+                     "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=sendonly\r\na=rtcp-mux\r\n"
+                     "a=rtpmap:96 VP8/90000\r\n"
+                     "a=rtcp-fb:96 nack pli\r\na=rtcp-fb:96 nack\r\n",
+                     rtc_transport_ufrag(c->transport), rtc_transport_pwd(c->transport),
+                     rtc_endpoint_fingerprint(c->endpoint));
+    struct http_exchange *x = request(HTTP_M_POST, "/whip/live/test", "application/sdp", NULL, text,
+                                      (size_t)n);
     assert_false(x->replied);
     claimed(PUBLISH_OK);
     assert_int_equal(x->status, 201);
     assert_int_equal(sdp_offer_parse(answer, x->reply, x->reply_len), SDP_OK);
     assert_int_equal(answer->setup, SDP_SETUP_PASSIVE);
-    struct rtc_remote remote = {.ufrag = answer->ice_ufrag, .pwd = answer->ice_pwd, .fingerprint = answer->fingerprint,
-                                .role = DTLS_ACTIVE, .candidates = answer->candidates, .n_candidates = answer->n_candidates};
+    struct rtc_remote remote = {.ufrag = answer->ice_ufrag,
+                                .pwd = answer->ice_pwd,
+                                .fingerprint = answer->fingerprint,
+                                .role = DTLS_ACTIVE,
+                                .candidates = answer->candidates,
+                                .n_candidates = answer->n_candidates};
     assert_int_equal(rtc_transport_start(c->transport, &remote), 0);
     free(answer);
     return x;
@@ -466,9 +482,20 @@ static struct http_exchange *publish_for_real(struct fixture *f)
 
 static void send_vp8(struct fixture *f, uint64_t index, bool key)
 {
-    uint8_t hdr[12] = {0x80, 0x80 | 96, (uint8_t)(index >> 8), (uint8_t)index, 0, 0, (uint8_t)(index * 3000 >> 8),
-                       (uint8_t)(index * 3000), 0, 0, 0, 42};
-    static const uint8_t keyframe[] = {0x10, 0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xf0, 0}, inter[] = {0x10, 0x11, 0, 0};
+    uint8_t hdr[12] = {0x80,
+                       0x80 | 96,
+                       (uint8_t)(index >> 8),
+                       (uint8_t)index,
+                       0,
+                       0,
+                       (uint8_t)(index * 3000 >> 8),
+                       (uint8_t)(index * 3000),
+                       0,
+                       0,
+                       0,
+                       42};
+    static const uint8_t keyframe[] = {0x10, 0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xf0, 0},
+                         inter[] = {0x10, 0x11, 0, 0};
     struct rtc_rtp p = {.index = index, .hdr = hdr, .hdr_len = 12, .payload = key ? keyframe : inter,
                         .payload_len = key ? sizeof(keyframe) : sizeof(inter)};
 

@@ -49,7 +49,8 @@ static void fixture_init(struct fixture *f, enum codec video)
     f->media = malloc(sizeof(*f->media));
     assert_non_null(f->media);
     assert_int_equal(packet_pool_create(&f->pool, 128), 0);
-    struct whip_media_cfg cfg = {.ops = &ops, .arg = f, .pool = f->pool, .stream = "live/test", .n_tracks = 2};
+    struct whip_media_cfg cfg = {
+        .ops = &ops, .arg = f, .pool = f->pool, .stream = "live/test", .n_tracks = 2};
     cfg.tracks[0] = (struct whip_track_cfg){.facts = {.codec = CODEC_OPUS, .clock_hz = 48000, .n_layers = 1},
                                             .index = 0, .pt = AUDIO_PT, .ssrc = AUDIO_SSRC};
     cfg.tracks[1] = (struct whip_track_cfg){.facts = {.codec = video, .clock_hz = 90000, .n_layers = 1},
@@ -85,8 +86,14 @@ struct sent {
 static void deliver(struct fixture *f, const struct sent *s)
 {
     uint8_t buf[2000];
-    struct rtp_header h = {.ext = s->ext, .ext_len = s->ext_len, .ext_profile = RTP_EXT_PROFILE_ONE_BYTE, .ts_ticks = s->ts,
-                           .ssrc = s->ssrc, .seq = s->seq, .pt = s->pt, .marker = s->marker};
+    struct rtp_header h = {.ext = s->ext,
+                           .ext_len = s->ext_len,
+                           .ext_profile = RTP_EXT_PROFILE_ONE_BYTE,
+                           .ts_ticks = s->ts,
+                           .ssrc = s->ssrc,
+                           .seq = s->seq,
+                           .pt = s->pt,
+                           .marker = s->marker};
     int n = rtp_header_write(buf, sizeof(buf), &h);
 
     assert_true(n > 0);
@@ -101,11 +108,16 @@ static void deliver(struct fixture *f, const struct sent *s)
 
 static void video(struct fixture *f, uint16_t seq, uint32_t ts, bool marker, const char *payload, size_t len)
 {
-    deliver(f, &(struct sent){.pt = VIDEO_PT, .ssrc = VIDEO_SSRC, .seq = seq, .ts = ts, .marker = marker, .payload = payload,
+    deliver(f, &(struct sent){.pt = VIDEO_PT,
+                              .ssrc = VIDEO_SSRC,
+                              .seq = seq,
+                              .ts = ts,
+                              .marker = marker,
+                              .payload = payload,
                               .payload_len = len});
 }
 
-/* ---- Frames ------------------------------------------------------------------------------------------------------ */
+/* ---- Frames ------------------------------------------------------------------------------------ */
 
 #define H264_SPS "\x67\x42\xe0\x1f"
 #define H264_PPS "\x68\xce\x3c\x80"
@@ -126,7 +138,8 @@ struct row {
     size_t len;
     unsigned flags;
 };
-#define ROW(name, seq, ts, marker, payload, flags) {name, seq, ts, marker, payload, sizeof(payload) - 1, flags}
+#define ROW(name, seq, ts, marker, payload, flags) \
+    {name, seq, ts, marker, payload, sizeof(payload) - 1, flags}
 
 static void check_rows(enum codec codec, const struct row *rows, size_t n)
 {
@@ -173,7 +186,8 @@ static void vp8_frames_begin_where_the_payload_says(void **state)
         ROW("keyframe, first packet", 10, 9000, false, "\x10\x10\x00\x00\x9d\x01\x2a\x40\x01\xf0\x00", S | K),
         ROW("keyframe, second packet", 11, 9000, true, "\x00zz", K | E),
         ROW("interframe", 12, 12000, true, "\x10\x11\x00\x00", S | E),
-        ROW("interframe that nobody refers to", 13, 15000, true, "\x30\x11\x00\x00", S | E | PACKET_DISCARDABLE),
+        ROW("interframe that nobody refers to", 13, 15000, true, "\x30\x11\x00\x00",
+            S | E | PACKET_DISCARDABLE),
     };
 
     (void)state;
@@ -203,8 +217,18 @@ static void audio_packets_are_whole_frames(void **state)
 
     (void)state;
     fixture_init(&f, CODEC_H264);
-    deliver(&f, &(struct sent){.pt = AUDIO_PT, .ssrc = AUDIO_SSRC, .seq = 65535, .ts = 960, .payload = "\x78opus", .payload_len = 5});
-    deliver(&f, &(struct sent){.pt = AUDIO_PT, .ssrc = AUDIO_SSRC, .seq = 0, .ts = 1920, .payload = "\x78opus", .payload_len = 5});
+    deliver(&f, &(struct sent){.pt = AUDIO_PT,
+                               .ssrc = AUDIO_SSRC,
+                               .seq = 65535,
+                               .ts = 960,
+                               .payload = "\x78opus",
+                               .payload_len = 5});
+    deliver(&f, &(struct sent){.pt = AUDIO_PT,
+                               .ssrc = AUDIO_SSRC,
+                               .seq = 0,
+                               .ts = 1920,
+                               .payload = "\x78opus",
+                               .payload_len = 5});
     assert_int_equal(f.n_packets, 2);
     assert_int_equal(f.packets[0]->flags, S | K | PACKET_FRAME_END);
     assert_int_equal(f.packets[0]->track, 0);
@@ -231,7 +255,7 @@ static void b_frames_are_noticed(void **state)
     fixture_fini(&f);
 }
 
-/* ---- Extensions, RTX, what is refused -------------------------------------------------------------------------------- */
+/* ---- Extensions, RTX, what is refused ---------------------------------------------------------- */
 
 static void extensions_that_mean_something_beyond_the_hop_go_on_in_cluster_form(void **state)
 {
@@ -246,8 +270,14 @@ static void extensions_that_mean_something_beyond_the_hop_go_on_in_cluster_form(
     rtp_ext_write(&w, 4, (const uint8_t *)"1", 1);     /* mid: this hop's */
     int n = rtp_ext_writer_finish(&w);
     assert_true(n > 0);
-    deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = VIDEO_SSRC, .seq = 1, .ts = 1, .payload = "\x10\x11\0\0", .payload_len = 4,
-                               .ext = block, .ext_len = (size_t)n});
+    deliver(&f, &(struct sent){.pt = VIDEO_PT,
+                               .ssrc = VIDEO_SSRC,
+                               .seq = 1,
+                               .ts = 1,
+                               .payload = "\x10\x11\0\0",
+                               .payload_len = 4,
+                               .ext = block,
+                               .ext_len = (size_t)n});
     assert_int_equal(f.n_packets, 1);
     assert_int_equal(f.packets[0]->ext_len, 3);
     assert_memory_equal(f.packets[0]->bytes, ((uint8_t[]){PACKET_EXT_VIDEO_ORIENTATION, 1, 1}), 3);
@@ -363,21 +393,31 @@ static void a_new_source_begins_a_new_epoch(void **state)
     fixture_init(&f, CODEC_H264);
     video(&f, 10, 9000, true, H264_SLICE, 3);
     assert_int_equal(f.n_sources, 0);
-    deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = 77, .seq = 40000, .ts = 5, .marker = true, .payload = H264_SLICE,
+    deliver(&f, &(struct sent){.pt = VIDEO_PT,
+                               .ssrc = 77,
+                               .seq = 40000,
+                               .ts = 5,
+                               .marker = true,
+                               .payload = H264_SLICE,
                                .payload_len = 3});
     assert_int_equal(f.n_sources, 1);
     assert_int_equal(f.n_packets, 2);
     /* Who changes for ever is no publisher. */
     for (uint32_t i = 0; i < 200 && !whip_media_abused(f.media); i++) {
         packet_unref(&f.packets[--f.n_packets]);
-        deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = 100 + i, .seq = 1, .ts = 5, .marker = true, .payload = H264_SLICE,
+        deliver(&f, &(struct sent){.pt = VIDEO_PT,
+                                   .ssrc = 100 + i,
+                                   .seq = 1,
+                                   .ts = 5,
+                                   .marker = true,
+                                   .payload = H264_SLICE,
                                    .payload_len = 3});
     }
     assert_true(whip_media_abused(f.media));
     fixture_fini(&f);
 }
 
-/* ---- Feedback ------------------------------------------------------------------------------------------------------------ */
+/* ---- Feedback ---------------------------------------------------------------------------------- */
 
 static bool find_rtcp(const struct fixture *f, size_t i, uint8_t type, uint8_t count, struct rtcp_packet *out)
 {
@@ -474,8 +514,11 @@ static void reports_come_each_second_with_a_block_a_source(void **state)
     (void)state;
     fixture_init(&f, CODEC_H264);
     video(&f, 10, 9000, true, H264_SLICE, 3);
-    deliver(&f, &(struct sent){.pt = AUDIO_PT, .ssrc = AUDIO_SSRC, .seq = 1, .ts = 1, .payload = "\x78", .payload_len = 1});
-    struct rtcp_report sender = {.sender = true, .ssrc = VIDEO_SSRC, .ntp = ntp_of_unix_us(f.unix_us), .ts_ticks = 9000};
+    deliver(&f,
+            &(struct sent){
+                .pt = AUDIO_PT, .ssrc = AUDIO_SSRC, .seq = 1, .ts = 1, .payload = "\x78", .payload_len = 1});
+    struct rtcp_report sender = {
+        .sender = true, .ssrc = VIDEO_SSRC, .ntp = ntp_of_unix_us(f.unix_us), .ts_ticks = 9000};
     rtcp_report_write(&w, &sender);
     whip_media_on_rtcp(f.media, sr, writer_len(&w), f.now_us, f.unix_us);
     f.now_us += 1100000;
@@ -514,8 +557,15 @@ static void arrivals_are_told_each_100_ms(void **state)
         int len = rtp_ext_writer_finish(&w);
         if (i == 5)
             continue; /* lost */
-        deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = VIDEO_SSRC, .seq = (uint16_t)(i - (i > 5)), .ts = i * 3000u, .marker = true,
-                                   .payload = "\x10\x11\0\0", .payload_len = 4, .ext = block, .ext_len = (size_t)len});
+        deliver(&f, &(struct sent){.pt = VIDEO_PT,
+                                   .ssrc = VIDEO_SSRC,
+                                   .seq = (uint16_t)(i - (i > 5)),
+                                   .ts = i * 3000u,
+                                   .marker = true,
+                                   .payload = "\x10\x11\0\0",
+                                   .payload_len = 4,
+                                   .ext = block,
+                                   .ext_len = (size_t)len});
     }
     assert_int_equal(f.n_rtcp, 0);
     f.now_us += 100000;
