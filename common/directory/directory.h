@@ -33,6 +33,10 @@ struct node_record {
     uint32_t load_permille;          /* CPU of the process against its workers */
     uint32_t viewers, streams;
     uint64_t egress_bps;
+    uint32_t capacity_viewers; /* what it takes at most; 0: no bound */
+    uint64_t capacity_bps;
+    bool has_coordinates;
+    double latitude, longitude; /* degrees */
     bool draining;
 };
 

@@ -28,6 +28,11 @@ size_t record_write(uint8_t *dst, size_t cap, const struct node_record *n)
     m.streams = n->streams;
     m.egress_bps = n->egress_bps;
     m.draining = n->draining;
+    m.capacity_viewers = n->capacity_viewers;
+    m.capacity_bps = n->capacity_bps;
+    m.has_coordinates = n->has_coordinates;
+    m.latitude = n->latitude;
+    m.longitude = n->longitude;
     if (millrace__directory__node_record__get_packed_size(&m) > cap)
         return 0;
     return millrace__directory__node_record__pack(&m, dst);
@@ -55,6 +60,11 @@ int record_parse(struct node_record *out, const uint8_t *bytes, size_t len)
     n.streams = m->streams;
     n.egress_bps = m->egress_bps;
     n.draining = m->draining;
+    n.capacity_viewers = m->capacity_viewers;
+    n.capacity_bps = m->capacity_bps;
+    n.has_coordinates = m->has_coordinates;
+    n.latitude = m->latitude;
+    n.longitude = m->longitude;
     millrace__directory__node_record__free_unpacked(m, NULL);
     if (!fits)
         return -1;

@@ -189,7 +189,7 @@ static void add_stream(void *arg, struct router *r)
     set(o, "source", json_string(source));
     set(o, "parent", json_string(parent));
     set(o, "tracks", list);
-    set(o, "viewers", u64(router_consumers(r, "whep") + router_consumers(r, "flv-viewer")));
+    set(o, "viewers", u64(router_viewers(r)));
     set(o, "children", u64(router_consumers(r, "pipe")));
     set(o, "packets", u64(c->packets));
     set(o, "bytes", u64(c->bytes));

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
-enum value_type { TEXT, NUMBER, FLAG, ADDRESS, CHOICE, TEXTS };
+enum value_type { TEXT, NUMBER, FLAG, ADDRESS, CHOICE, DEGREES, TEXTS };
 
 enum { ORIGIN = 1 << NODE_ORIGIN, BACKBONE = 1 << NODE_BACKBONE, EDGE = 1 << NODE_EDGE, ALL = ORIGIN | BACKBONE | EDGE };
 
@@ -19,7 +19,7 @@ struct key {
     enum value_type type;
     size_t offset;
     const char *fallback; /* as it would stand in the file; '|' separates origin|backbone|edge */
-    uint64_t min, max;    /* NUMBER */
+    uint64_t min, max;    /* NUMBER; DEGREES: max is the greatest, and its negative the least */
     const char *choices[5]; /* CHOICE: the value is the index */
 };
 
@@ -30,6 +30,8 @@ static const struct key keys[] = {
     {"node", "region", ALL, TEXT, AT(node.region), "", 0, 0, {0}},
     {"node", "workers", ALL, NUMBER, AT(node.workers), "0", 0, 256, {0}},
     {"node", "log", ALL, CHOICE, AT(node.log), "info", 0, 0, {"debug", "info", "warn", "error"}},
+    {"node", "latitude", ALL, DEGREES, AT(node.latitude), "", 0, 90, {0}},
+    {"node", "longitude", ALL, DEGREES, AT(node.longitude), "", 0, 180, {0}},
     {"http", "listen", ALL, ADDRESS, AT(http.listen), "0.0.0.0:8080|0.0.0.0:8081|0.0.0.0:8082", 0, 0, {0}},
     {"http", "announce", ALL, TEXT, AT(http.announce), "", 0, 0, {0}},
     {"http", "tls_certificate", ALL, TEXT, AT(http.tls_certificate), "", 0, 0, {0}},
@@ -54,6 +56,13 @@ static const struct key keys[] = {
     {"cache", "packets", ALL, NUMBER, AT(cache.packets), "65536", 256, 1 << 24, {0}},
     {"publish", "takeover", ORIGIN, FLAG, AT(publish.takeover), "false", 0, 0, {0}},
     {"publish", "audio_transcode", ORIGIN, FLAG, AT(publish.audio_transcode), "true", 0, 0, {0}},
+    {"limits", "viewers", EDGE, NUMBER, AT(limits.viewers), "0", 0, UINT32_MAX, {0}},
+    {"limits", "egress_bps", EDGE, NUMBER, AT(limits.egress_bps), "0", 0, UINT64_C(1) << 50, {0}},
+    {"limits", "cpu_permille", ORIGIN | EDGE, NUMBER, AT(limits.cpu_permille), "0", 0, 1000, {0}},
+    {"route", "ranges", ALL, TEXTS, AT(route.ranges), "", 0, 0, {0}},
+    {"route", "mmdb", ALL, TEXT, AT(route.mmdb), "", 0, 0, {0}},
+    {"route", "trusted_proxies", ALL, TEXTS, AT(route.trusted_proxies), "", 0, 0, {0}},
+    {"route", "redirect", EDGE, FLAG, AT(route.redirect), "false", 0, 0, {0}},
     {"relay", "prefetch", BACKBONE, CHOICE, AT(relay.prefetch), "demand", 0, 0, {"demand", "region", "all"}},
     {"relay", "linger_ms", BACKBONE | EDGE, NUMBER, AT(relay.linger_ms), "10000", 0, 3600000, {0}},
     {"relay", "grace_ms", BACKBONE | EDGE, NUMBER, AT(relay.grace_ms), "30000", 0, 3600000, {0}},
@@ -115,6 +124,18 @@ static int set_flag(bool *out, const char *text)
     return 0;
 }
 
+/* "" is: not given. */
+static int set_degrees(struct config_degrees *out, const struct key *k, const char *text)
+{
+    char *end;
+    double v = strtod(text, &end);
+
+    if (*end || v > (double)k->max || v < -(double)k->max)
+        return -1;
+    *out = (struct config_degrees){.given = text[0] != '\0', .value = v};
+    return 0;
+}
+
 static int set_choice(uint64_t *out, const struct key *k, const char *text)
 {
     for (size_t i = 0; k->choices[i]; i++)
@@ -138,6 +159,8 @@ static int set_value(struct config *c, const struct key *k, const char *text)
         return addr_parse(field(c, k), text);
     case CHOICE:
         return set_choice(field(c, k), k, text);
+    case DEGREES:
+        return set_degrees(field(c, k), k, text);
     case TEXTS:
         break;
     }
@@ -160,6 +183,9 @@ static void expected(const struct key *k, char *out, size_t cap)
         break;
     case ADDRESS:
         snprintf(out, cap, "an address and port, as 0.0.0.0:8080 or [::]:8080");
+        break;
+    case DEGREES:
+        snprintf(out, cap, "degrees from -%llu to %llu, as 50.11", (unsigned long long)k->max, (unsigned long long)k->max);
         break;
     case TEXTS:
         snprintf(out, cap, "a list of at most %d texts, as [\"203.0.113.7\"]", CONFIG_LIST_MAX);
@@ -210,14 +236,14 @@ static const char *scalar(const yaml_node_t *node)
     return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
 }
 
-static int read_list(struct config *c, yaml_document_t *doc, const yaml_node_t *node)
+static int read_list(struct config_list *out, yaml_document_t *doc, const yaml_node_t *node)
 {
-    c->rtc.n_announce = 0; /* the only list there is */
+    out->n = 0;
     if (node->type != YAML_SEQUENCE_NODE)
         return -1;
     for (yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++) {
         const char *text = scalar(yaml_document_get_node(doc, *i));
-        if (!text || c->rtc.n_announce == CONFIG_LIST_MAX || set_text(&c->rtc.announce[c->rtc.n_announce++], text) != 0)
+        if (!text || out->n == CONFIG_LIST_MAX || set_text(&out->v[out->n++], text) != 0)
             return -1;
     }
     return 0;
@@ -230,7 +256,7 @@ static int read_value(struct config *c, yaml_document_t *doc, const struct key *
     char what[256];
 
     go_to(at, node);
-    if (k->type == TEXTS ? read_list(c, doc, node) == 0 : text && set_value(c, k, text) == 0)
+    if (k->type == TEXTS ? read_list(field(c, k), doc, node) == 0 : text && set_value(c, k, text) == 0)
         return 0;
     expected(k, what, sizeof(what));
     if (text)

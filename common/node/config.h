@@ -17,9 +17,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CONFIG_TEXT_MAX = 255, CONFIG_LIST_MAX = 16 };
+enum { CONFIG_TEXT_MAX = 255, CONFIG_LIST_MAX = 64 };
 
 typedef char config_text[CONFIG_TEXT_MAX + 1];
+
+struct config_list {
+    size_t n;
+    config_text v[CONFIG_LIST_MAX];
+};
+
+struct config_degrees {
+    bool given;
+    double value;
+};
 
 struct config {
     enum node_role role;
@@ -27,6 +37,7 @@ struct config {
         config_text id, region;
         uint64_t workers; /* never 0 once loaded */
         uint64_t log;     /* enum log_level */
+        struct config_degrees latitude, longitude;
     } node;
     struct {
         struct addr listen;
@@ -34,8 +45,7 @@ struct config {
     } http;
     struct {
         struct addr listen;
-        size_t n_announce;
-        config_text announce[CONFIG_LIST_MAX];
+        struct config_list announce;
     } rtc;
     struct {
         struct addr listen;
@@ -57,6 +67,14 @@ struct config {
     struct {
         bool takeover, audio_transcode;
     } publish;
+    struct {
+        uint64_t viewers, egress_bps, cpu_permille; /* 0: no bound */
+    } limits;
+    struct {
+        struct config_list ranges, trusted_proxies;
+        config_text mmdb;
+        bool redirect;
+    } route;
     struct {
         uint64_t prefetch; /* enum prefetch */
         uint64_t linger_ms, grace_ms;

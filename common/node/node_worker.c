@@ -109,18 +109,18 @@ static int open_rtc(struct node *n, struct node_worker *w, char *error)
     struct addr announce[CONFIG_LIST_MAX];
     struct rtc_endpoint_cfg cfg = {.listen = c->rtc.listen,
                                    .announce = announce,
-                                   .n_announce = c->rtc.n_announce,
+                                   .n_announce = c->rtc.announce.n,
                                    .cert = n->cert,
                                    .srtp = w->srtp,
                                    .recv_bytes = RECV_BYTES,
                                    .send_bytes = SEND_BYTES};
 
-    for (size_t i = 0; i < c->rtc.n_announce; i++) {
+    for (size_t i = 0; i < c->rtc.announce.n; i++) {
         char text[CONFIG_TEXT_MAX + 8];
-        bool bare6 = strchr(c->rtc.announce[i], ':') && !strchr(c->rtc.announce[i], ']');
-        snprintf(text, sizeof(text), bare6 ? "[%s]:0" : "%s:0", c->rtc.announce[i]);
+        bool bare6 = strchr(c->rtc.announce.v[i], ':') && !strchr(c->rtc.announce.v[i], ']');
+        snprintf(text, sizeof(text), bare6 ? "[%s]:0" : "%s:0", c->rtc.announce.v[i]);
         if (addr_parse(&announce[i], text) != 0) {
-            snprintf(error, CONFIG_ERROR_CAP, "rtc.announce: '%s' is not an IP address", c->rtc.announce[i]);
+            snprintf(error, CONFIG_ERROR_CAP, "rtc.announce: '%s' is not an IP address", c->rtc.announce.v[i]);
             return -1;
         }
     }

@@ -19,6 +19,11 @@ static const struct node_record full = {.id = "edge-1",
                                         .viewers = 12,
                                         .streams = 3,
                                         .egress_bps = 123456789012,
+                                        .capacity_viewers = 5000,
+                                        .capacity_bps = 10000000000,
+                                        .has_coordinates = true,
+                                        .latitude = 50.11,
+                                        .longitude = -8.68,
                                         .draining = true};
 
 static void a_record_comes_back_as_it_was_written(void **state)
@@ -42,6 +47,11 @@ static void a_record_comes_back_as_it_was_written(void **state)
     assert_int_equal(out.streams, full.streams);
     assert_int_equal(out.egress_bps, full.egress_bps);
     assert_true(out.draining);
+    assert_int_equal(out.capacity_viewers, full.capacity_viewers);
+    assert_int_equal(out.capacity_bps, full.capacity_bps);
+    assert_true(out.has_coordinates);
+    assert_true(out.latitude == full.latitude);
+    assert_true(out.longitude == full.longitude);
     assert_int_equal(record_write(bytes, len - 1, &full), 0);
 }
 

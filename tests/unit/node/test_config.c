@@ -61,10 +61,25 @@ static void keys_are_read(void **state)
     assert_int_equal(c.node.workers, 3);
     assert_int_equal(c.node.log, LOG_WARN);
     assert_int_equal(addr_port(&c.http.listen), 80);
-    assert_int_equal(c.rtc.n_announce, 2);
-    assert_string_equal(c.rtc.announce[1], "2001:db8::1");
+    assert_int_equal(c.rtc.announce.n, 2);
+    assert_string_equal(c.rtc.announce.v[1], "2001:db8::1");
     assert_true(c.publish.takeover);
     assert_false(c.publish.audio_transcode);
+    assert_int_equal(load(&c, NODE_EDGE,
+                          "node: { latitude: 50.11, longitude: -8.68 }\n"
+                          "limits: { viewers: 100, egress_bps: 1000000000, cpu_permille: 900 }\n"
+                          "route: { ranges: [10.0.0.0/8=eu], trusted_proxies: [127.0.0.1], redirect: true, mmdb: geo.mmdb }\n",
+                          error),
+                     0);
+    assert_true(c.node.latitude.given && c.node.latitude.value == 50.11);
+    assert_true(c.node.longitude.given && c.node.longitude.value == -8.68);
+    assert_int_equal(c.limits.viewers, 100);
+    assert_int_equal(c.limits.egress_bps, 1000000000);
+    assert_int_equal(c.limits.cpu_permille, 900);
+    assert_string_equal(c.route.ranges.v[0], "10.0.0.0/8=eu");
+    assert_string_equal(c.route.trusted_proxies.v[0], "127.0.0.1");
+    assert_string_equal(c.route.mmdb, "geo.mmdb");
+    assert_true(c.route.redirect);
     assert_int_equal(load(&c, NODE_BACKBONE, "relay: { prefetch: region }\n", error), 0);
     assert_int_equal(c.relay.prefetch, PREFETCH_REGION);
 }
@@ -74,16 +89,18 @@ static void a_wrong_key_or_value_is_named_with_its_place_and_what_was_expected(v
     static const struct {
         const char *text, *error; /* what follows the path */
     } rows[] = {
-        {"nod: {}\n", ":1:1: unknown key 'nod'; expected one of: node, http, rtc, rtmp, pipe, redis, directory, cache, publish"},
-        {"node:\n  worker: 2\n", ":2:3: unknown key 'worker' in node; expected one of: id, region, workers, log"},
+        {"nod: {}\n", ":1:1: unknown key 'nod'; expected one of: node, http, rtc, rtmp, pipe, redis, directory, cache, publish, limits, route"},
+        {"node:\n  worker: 2\n", ":2:3: unknown key 'worker' in node; expected one of: id, region, workers, log, latitude, longitude"},
         {"relay: { prefetch: all }\n", ":1:1: unknown key 'relay'; expected"},
         {"node:\n  workers: two\n", ":2:12: node.workers: expected a whole number from 0 to 256, got 'two'"},
         {"node:\n  workers: -1\n", ":2:12: node.workers: expected a whole number from 0 to 256, got '-1'"},
         {"node:\n  workers: 257\n", ":2:12: node.workers: expected a whole number from 0 to 256, got '257'"},
         {"node:\n  log: loud\n", ":2:8: node.log: expected one of debug, info, warn, error, got 'loud'"},
+        {"node: { latitude: 91 }\n", ":1:19: node.latitude: expected degrees from -90 to 90, as 50.11, got '91'"},
+        {"node: { longitude: east }\n", ":1:20: node.longitude: expected degrees from -180 to 180, as 50.11, got 'east'"},
         {"http: { listen: here }\n", ":1:17: http.listen: expected an address and port, as 0.0.0.0:8080 or [::]:8080, got 'here'"},
         {"publish: { takeover: yes }\n", ":1:22: publish.takeover: expected true or false, got 'yes'"},
-        {"rtc: { announce: 10.0.0.1 }\n", ":1:18: rtc.announce: expected a list of at most 16 texts, as [\"203.0.113.7\"], got '10.0.0.1'"},
+        {"rtc: { announce: 10.0.0.1 }\n", ":1:18: rtc.announce: expected a list of at most 64 texts, as [\"203.0.113.7\"], got '10.0.0.1'"},
         {"node: 5\n", ":1:7: node: expected keys below it, as 'node: { ... }'"},
         {"- node\n", ":1:1: expected sections, as 'node:' or 'http:'"},
         {"node: { id: a, id: b }\n", ":1:16: 'id' is given twice"},
