@@ -229,11 +229,10 @@ static void pauses(struct scene *s, bool tls)
 
     (void)tls;
     write_pattern(s->client.c, 0, BIG);
-    test_loop_run_for(&s->loop, 1000);
+    s->server.pause_on_data = true; /* before the first byte can come */
+    s->server.stop_at = 1;
     while (!s->server.c)
         test_loop_run_for(&s->loop, 1000);
-    s->server.pause_on_data = true;
-    s->server.stop_at = 1;
     for (; s->server.received < BIG; rounds++) {
         size_t before = s->server.received;
         conn_resume(s->server.c);
