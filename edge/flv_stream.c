@@ -26,6 +26,7 @@ static void viewer_free(struct flv_viewer *v)
     timer_stop(&v->parked);
     list_remove(&v->link);
     v->stream->host->counters.viewers--;
+    v->stream->consumer.viewers--;
     free(v);
 }
 
@@ -505,6 +506,7 @@ static struct flv_viewer *viewer_open(struct flv_stream *s, struct http_exchange
     timer_start(&v->parked, s->host->cfg.park_us);
     list_push_back(&s->viewers, &v->link);
     s->host->counters.viewers++;
+    s->consumer.viewers++;
     http_on_gone(x, viewer_gone, v);
     return v;
 }

@@ -400,6 +400,15 @@ size_t router_consumers(const struct router *r, const char *kind)
     return n;
 }
 
+size_t router_viewers(const struct router *r)
+{
+    size_t n = 0;
+
+    for (const struct list *l = r->consumers.next; l != &r->consumers; l = l->next)
+        n += container_of(l, const struct consumer, link)->viewers;
+    return n;
+}
+
 const struct router_counters *router_counters(const struct router *r)
 {
     return &r->counters;

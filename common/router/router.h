@@ -52,6 +52,7 @@ struct consumer {
     struct router *router;          /* NULL when detached */
     uint64_t want;                  /* mask of want_bit(); change by consumer_want */
     const char *kind;               /* "whep", "flv", "pipe", "link", "transcode": for the stream's statistics */
+    unsigned viewers;               /* people behind it, as it says itself: 1, or those of a shared muxer */
     struct list link;
     uint64_t joined; /* the router's: which fan-out it must not be part of yet */
 };
@@ -116,6 +117,7 @@ void router_need_keyframe(struct router *r, unsigned track, unsigned layer);
 /* Newest (capture_us, ts_ticks) of a track, for sender reports; false before its first packet. */
 bool router_clock(const struct router *r, unsigned track, uint64_t *capture_us, uint64_t *ts_ticks);
 size_t router_consumers(const struct router *r, const char *kind); /* kind NULL: all */
+size_t router_viewers(const struct router *r);
 
 struct router_counters {
     uint64_t packets, bytes;        /* pushed, payload bytes */

@@ -417,7 +417,7 @@ int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg)
     v->ops = cfg->ops;
     v->arg = cfg->arg;
     v->worker = rtc_endpoint_worker(cfg->endpoint);
-    v->consumer = (struct consumer){.ops = &consumer_ops, .kind = "whep"};
+    v->consumer = (struct consumer){.ops = &consumer_ops, .kind = "whep", .viewers = 1};
     random_token(v->cname, RTC_CNAME_BYTES);
     init_track(&v->video, cfg->video ? cfg->video : &none, ssrc);
     init_track(&v->audio, cfg->audio ? cfg->audio : &none, ssrc + 2);
