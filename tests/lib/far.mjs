@@ -11,18 +11,24 @@ function carry(from, to, delay_ms) {
     from.on('close', () => setTimeout(() => to.destroy(), delay_ms));
 }
 
-// Resolves to {port, stop}: a port of this host at which targetPort is found.
+// Resolves to {port, stop, said}: a port of this host at which targetPort is found; said() is what came from there.
 export function farAway(targetPort, delay_ms) {
     const sockets = new Set();
+    const chunks = [];
     const server = net.createServer({ noDelay: true }, (near) => {
         const far = net.connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
         sockets.add(near).add(far);
         carry(near, far, delay_ms);
         carry(far, near, delay_ms);
+        far.on('data', (chunk) => chunks.push(chunk));
     });
     const stop = () => {
         sockets.forEach((socket) => socket.destroy());
         server.close();
     };
-    return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve({ port: server.address().port, stop })));
+    return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve({
+        port: server.address().port,
+        stop,
+        said: () => Buffer.concat(chunks).toString('latin1'),
+    })));
 }
