@@ -34,12 +34,20 @@ struct coded_list {
 struct step {
     struct job job;
     struct transcode *owner;
-    struct transcode_audio *engine; /* made by the first job, in the pool */
-    bool renew;                     /* begin with a new engine: the source was away */
+    struct transcode_audio *engine; /* made in the pool too */
+    bool warming;                   /* this job makes a new engine and nothing else */
     const struct coded *now;        /* the frame being transcoded */
     struct coded_list in, out;
     uint64_t damaged_frames, dropped_frames;
     int failed; /* a transcode_audio_err that will not go away */
+};
+
+enum phase {
+    IDLE,    /* nobody wants the derived track */
+    WARMING, /* the engine is being made: what comes meanwhile is left out, so that the track begins live
+              * and evenly, not with a run of the past */
+    GOING,
+    BROKEN, /* it cannot be made; tried again when somebody new wants it */
 };
 
 struct transcode {
@@ -51,7 +59,8 @@ struct transcode {
     struct consumer consumer;
     struct producer producer;
     struct timer apply; /* a changed want is acted upon outside of the router's call */
-    bool wanted, running, busy, closed, renew;
+    enum phase phase;
+    bool wanted, busy, closed; /* busy: a job is under way */
     struct reorder order;
     struct depacketiser *frames;
     uint64_t frame_capture_us; /* of the packet that is being depacketised */
@@ -98,17 +107,15 @@ static int make_engine(struct step *s)
         .arg = s,
     };
 
-    if (s->renew)
-        transcode_audio_destroy(&s->engine);
-    s->renew = false;
-    return s->engine ? TRANSCODE_OK : transcode_audio_create(&s->engine, &cfg);
+    transcode_audio_destroy(&s->engine);
+    return transcode_audio_create(&s->engine, &cfg);
 }
 
 static void run_step(struct job *job)
 {
     struct step *s = container_of(job, struct step, job);
 
-    s->failed = make_engine(s);
+    s->failed = s->warming ? make_engine(s) : TRANSCODE_OK;
     for (size_t i = 0; !s->failed && i < s->in.n; i++) {
         s->now = &s->in.v[i];
         int err = transcode_audio_push(s->engine, s->in.bytes + s->now->at, s->now->len, s->now->ts_ticks);
@@ -173,8 +180,12 @@ static void note_step(struct transcode *t)
         t->counters.silence_ticks = transcode_audio_silence(s->engine);
     }
     if (s->failed)
-        LOG_LIMITED("transcode", "%s to %s does not work (%d) stream=%s", codec_name(t->source.codec),
-                    codec_name(t->derived.codec), s->failed, router_name(t->router));
+        log_error("transcode", "%s to %s does not work (%d) stream=%s", codec_name(t->source.codec),
+                  codec_name(t->derived.codec), s->failed, router_name(t->router));
+    if (s->failed && t->phase != IDLE)
+        t->phase = BROKEN;
+    else if (s->warming && t->phase == WARMING)
+        t->phase = GOING;
 }
 
 static void on_step_done(struct job *job)
@@ -187,26 +198,30 @@ static void on_step_done(struct job *job)
         return;
     }
     note_step(t);
-    for (size_t i = 0; t->running && i < t->step.out.n; i++)
+    for (size_t i = 0; t->phase == GOING && i < t->step.out.n; i++)
         send_frame(t, &t->step.out.v[i], t->step.out.bytes + t->step.out.v[i].at);
     start_step(t);
 }
 
-/* The next job, when none is under way and there is something to do. */
+static bool something_to_do(const struct transcode *t)
+{
+    return t->phase == WARMING || (t->phase == GOING && t->gathered.n > 0);
+}
+
+/* The next job, when none is under way. */
 static void start_step(struct transcode *t)
 {
     struct step *s = &t->step;
 
-    if (t->busy || !t->running || t->gathered.n == 0)
+    if (t->busy || !something_to_do(t))
         return;
+    s->warming = t->phase == WARMING; /* then nothing is gathered */
     s->in.n = t->gathered.n;
     s->in.bytes_len = t->gathered.bytes_len;
     memcpy(s->in.v, t->gathered.v, t->gathered.n * sizeof(s->in.v[0]));
     memcpy(s->in.bytes, t->gathered.bytes, t->gathered.bytes_len);
     t->gathered.n = t->gathered.bytes_len = 0;
     s->out.n = s->out.bytes_len = 0;
-    s->renew = t->renew;
-    t->renew = false;
     if (job_start(t->worker, &s->job))
         t->counters.dropped_frames += s->in.n;
     else
@@ -219,6 +234,8 @@ static void on_source_frame(void *arg, const struct depacketised_frame *f)
 {
     struct transcode *t = arg;
 
+    if (t->phase != GOING)
+        return;
     t->counters.frames_in++;
     if (!list_push(&t->gathered, f->data, f->len, f->ts_ticks, t->frame_capture_us, BATCH_FRAMES))
         t->counters.dropped_frames++;
@@ -245,7 +262,7 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
     uint64_t now_us = worker_now_us(t->worker);
     struct packet *p;
 
-    if (!t->running)
+    if (t->phase == IDLE)
         return;
     for (size_t i = 0; i < b->n; i++) {
         if (b->v[i]->track != t->source_index)
@@ -281,20 +298,20 @@ static void apply_want(struct timer *timer, uint64_t now_us)
     struct transcode *t = container_of(timer, struct transcode, apply);
 
     (void)now_us;
-    if (t->wanted == t->running)
+    if (t->wanted == (t->phase != IDLE))
         return;
-    t->running = t->wanted;
+    t->phase = t->wanted ? WARMING : IDLE;
     t->gathered.n = t->gathered.bytes_len = 0;
-    if (t->running) {
-        t->counters.starts++;
-        reorder_reset(&t->order);
-        depacketiser_reset(t->frames);
-        t->renew = true;
-    }
     log_info("transcode", "%s to %s %s stream=%s", codec_name(t->source.codec),
-             codec_name(t->derived.codec), t->running ? "starts" : "stops, nobody wants it",
+             codec_name(t->derived.codec), t->wanted ? "starts" : "stops, nobody wants it",
              router_name(t->router));
-    consumer_want(&t->consumer, t->running ? want_bit(t->source_index, 0) : 0);
+    consumer_want(&t->consumer, t->wanted ? want_bit(t->source_index, 0) : 0);
+    if (!t->wanted)
+        return;
+    t->counters.starts++;
+    reorder_reset(&t->order);
+    depacketiser_reset(t->frames);
+    start_step(t);
 }
 
 static void on_want(struct producer *p, uint64_t want)
@@ -302,7 +319,7 @@ static void on_want(struct producer *p, uint64_t want)
     struct transcode *t = container_of(p, struct transcode, producer);
 
     t->wanted = (want & want_track(t->derived_index)) != 0;
-    if (t->wanted != t->running)
+    if (t->wanted != (t->phase != IDLE))
         timer_start(&t->apply, 0);
 }
 
@@ -375,7 +392,7 @@ void transcode_close(struct transcode **t)
 
 bool transcode_running(const struct transcode *t)
 {
-    return t->running;
+    return t->phase == GOING;
 }
 
 void transcode_counters(const struct transcode *t, struct transcode_counters *out)

@@ -186,10 +186,13 @@ static void ear_on_end(struct consumer *c, enum stream_end why)
 
 static const struct consumer_ops ear_ops = {.on_tracks = ear_on_tracks, .on_packets = ear_on_packets, .on_end = ear_on_end};
 
+/* Returns when the transcoder is ready. */
 static void listen_to_derived(struct ear *e)
 {
     *e = (struct ear){.c = {.ops = &ear_ops, .kind = "test"}};
     router_attach(router, &e->c, want_track(1));
+    while (transcoders_running(transcoders) == 0)
+        test_loop_run_for(&loop, 2000);
 }
 
 static void nothing_is_made_unless_wanted(void **state)
@@ -211,7 +214,6 @@ static void what_is_wanted_comes_in_time_with_its_source(void **state)
         struct ear ear;
         begin_codec(codecs[i]);
         listen_to_derived(&ear);
-        test_loop_run_for(&loop, 0);
         play(50);
         settle();
         play(50);
@@ -235,7 +237,6 @@ static void it_stops_when_nobody_wants_it_and_starts_again(void **state)
 
     (void)state;
     listen_to_derived(&ear);
-    test_loop_run_for(&loop, 0);
     play(30);
     settle();
     assert_int_equal(transcoders_running(transcoders), 1);
@@ -251,7 +252,6 @@ static void it_stops_when_nobody_wants_it_and_starts_again(void **state)
     assert_int_equal(counters().packets_out, out);
 
     listen_to_derived(&ear);
-    test_loop_run_for(&loop, 0);
     play(30);
     settle();
     assert_int_equal(counters().starts, 2);
@@ -262,16 +262,51 @@ static void it_stops_when_nobody_wants_it_and_starts_again(void **state)
     router_detach(&ear.c);
 }
 
+static void what_comes_before_it_is_ready_is_left_out(void **state)
+{
+    struct ear ear = {.c = {.ops = &ear_ops, .kind = "test"}};
+
+    (void)state;
+    router_attach(router, &ear.c, want_track(1));
+    while (transcoders_running(transcoders) == 0) /* the source plays on meanwhile */
+        play(1);
+    uint64_t begins_at = BASE_TICKS + n_pushed * 1024;
+    play(30);
+    settle();
+    assert_in_range(ear.first_ts, begins_at - 1024 - 312, begins_at + 960); /* no run of the past */
+    assert_int_equal(ear.bad_steps, 0);
+    router_detach(&ear.c);
+}
+
+static void one_that_cannot_be_made_is_tried_once(void **state)
+{
+    struct ear ear = {.c = {.ops = &ear_ops, .kind = "test"}};
+
+    (void)state;
+    router_unpublish(&producer, STREAM_UNPUBLISHED, true);
+    memcpy(tracks.v[0].config, "\xff\xff", 2);
+    publish(2);
+    router_attach(router, &ear.c, want_track(1));
+    for (int i = 0; i < 20; i++)
+        play(1), test_loop_run_for(&loop, 1000);
+    assert_int_equal(transcoders_running(transcoders), 0);
+    assert_int_equal(counters().starts, 1);
+    assert_int_equal(counters().frames_in, 0);
+    assert_int_equal(ear.packets, 0);
+    router_detach(&ear.c);
+}
+
 static void a_new_epoch_gets_a_new_transcoder(void **state)
 {
     struct ear ear;
 
     (void)state;
     listen_to_derived(&ear);
-    test_loop_run_for(&loop, 0);
     play(30);
     router_unpublish(&producer, STREAM_UNPUBLISHED, true);
     publish(2);
+    while (transcoders_running(transcoders) == 0)
+        test_loop_run_for(&loop, 2000);
     size_t before = ear.packets;
     play(30);
     settle();
@@ -286,8 +321,8 @@ static void the_end_comes_while_a_job_is_under_way(void **state)
 
     (void)state;
     listen_to_derived(&ear);
-    test_loop_run_for(&loop, 0);
     play(5);
+    assert_true(counters().frames_waiting > 0);
     router_unpublish(&producer, STREAM_UNPUBLISHED, false);
     assert_int_equal(transcoders_running(transcoders), 0);
     assert_int_equal(router_consumers(router, "transcode"), 0);
@@ -302,6 +337,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_made_unless_wanted, begin, end),
         cmocka_unit_test(what_is_wanted_comes_in_time_with_its_source),
         cmocka_unit_test_setup_teardown(it_stops_when_nobody_wants_it_and_starts_again, begin, end),
+        cmocka_unit_test_setup_teardown(what_comes_before_it_is_ready_is_left_out, begin, end),
+        cmocka_unit_test_setup_teardown(one_that_cannot_be_made_is_tried_once, begin, end),
         cmocka_unit_test_setup_teardown(a_new_epoch_gets_a_new_transcoder, begin, end),
         cmocka_unit_test_setup_teardown(the_end_comes_while_a_job_is_under_way, begin, end),
     };
