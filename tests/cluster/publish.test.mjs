@@ -47,12 +47,29 @@ await cluster.use(test, async (t) => {
         assert.ok(problem.detail.length > 10, refused.text);
     });
 
-    await t.test('a name that is live at one origin is refused at another', async () => {
-        const elsewhere = publishLive(cluster, cluster.rtmp('live/one', 'origin-us'), { audio: false });
-        const taken = await until('taken over or refused', 10_000, async () =>
-            !elsewhere.running || (await publishers('origin-us', 'live/one')).length === 1);
-        assert.ok(taken);
-        await elsewhere.stop('SIGKILL');
+    await t.test('a name that is live at another origin is refused', async () => {
+        const there = publishLive(cluster, cluster.rtmp('live/there', 'origin-us'));
+        await cluster.isLive('origin-us', 'live/there');
+        const here = publishLive(cluster, cluster.rtmp('live/there'));
+        assert.notEqual((await here.ended).status, 0);
+        assert.match(here.output(), /publishes this name already/);
+        assert.ok(there.running);
+        await there.stop('SIGKILL');
+    });
+
+    await t.test('an origin with takeover takes a name from another origin, and edges follow', async () => {
+        const here = publishLive(cluster, cluster.rtmp('live/moves'));
+        await cluster.isLive('origin', 'live/moves');
+        await probe(`${cluster.url('edge')}/live/moves.flv`, { seconds: 1 }); // the edge has pulled it
+        publishLive(cluster, cluster.rtmp('live/moves', 'origin-us'));
+        assert.notEqual((await here.ended).status, 0, 'the first was sent away');
+        await cluster.isLive('origin-us', 'live/moves');
+        const { epoch: now } = await cluster.stream('origin-us', 'live/moves');
+        await until('the edge has the new epoch', 10_000, async () => {
+            await http(`${cluster.url('edge')}/live/moves.flv`, { timeout_ms: 300 }).catch(() => {}); // a viewer asks for it
+            return (await cluster.stream('edge', 'live/moves'))?.epoch === now;
+        });
+        assert.ok((await probe(`${cluster.url('edge')}/live/moves.flv`, { seconds: 1 })).frames >= 25);
     });
 
     await t.test('the first was not disturbed where nobody may take over', async () => {
