@@ -10,8 +10,6 @@
 enum {
     TICK_US = 100000,
     KEYFRAME_TICKS = 10, /* parked viewers ask again each second */
-    LAYER_SILENT_US =
-        2000000, /* a simulcast layer that sends nothing for so long is given up for the next lower */
     GOP_CHUNKS_MAX = 8192,
     GOP_CHUNKS_FIRST = 256,
 };
@@ -271,12 +269,23 @@ static void stream_end(struct flv_stream *s, int status, const char *why)
     stream_free_if_idle(s);
 }
 
+/* The one with the most pixels; the first where nobody said. */
+static unsigned best_layer(const struct track *t)
+{
+    unsigned best = 0;
+
+    for (unsigned i = 1; i < t->n_layers; i++)
+        if (t->layers[i].width * t->layers[i].height > t->layers[best].width * t->layers[best].height)
+            best = i;
+    return best;
+}
+
 static void on_tracks(struct consumer *c, const struct track_set *tracks)
 {
     struct flv_stream *s = stream_of(c);
 
     flv_mux_choose(tracks, &s->video, &s->audio);
-    s->layer = s->video < 0 ? 0 : tracks->v[s->video].n_layers - 1u; /* the best one */
+    s->layer = s->video < 0 ? 0 : best_layer(&tracks->v[s->video]);
     s->video_seen_us = worker_now_us(s->host->worker);
     gop_clear(&s->gop);
     if ((s->video < 0 && s->audio < 0) || flv_mux_tracks(s->mux, tracks, s->video, s->layer, s->audio)) {
@@ -376,19 +385,22 @@ static const struct consumer_ops consumer_ops = {
 
 /* ---- Ten times a second ---------------------------------------------------------------------- */
 
-/* A simulcast publisher without the bandwidth for its best layer does not send it. */
+/* A simulcast publisher without the bandwidth for its best layer does not send it: on to the next. */
 static void leave_silent_layer(struct flv_stream *s, uint64_t now_us)
 {
-    if (s->video < 0 || s->layer == 0 || !router_is_ready(s->router) ||
-        now_us - s->video_seen_us < LAYER_SILENT_US)
+    if (s->video < 0 || !router_is_ready(s->router) ||
+        now_us - s->video_seen_us < s->host->cfg.layer_silent_us)
         return;
-    s->layer--;
+    const struct track_set *tracks = router_tracks(s->router);
+    unsigned n = tracks->v[s->video].n_layers;
+    if (n < 2)
+        return;
+    s->layer = (s->layer + n - 1) % n;
     s->video_seen_us = now_us;
-    log_info("flv", "nothing on the higher layer, going to layer %u stream=%s", s->layer, s->name);
-    if (flv_mux_tracks(s->mux, router_tracks(s->router), s->video, s->layer, s->audio))
+    log_info("flv", "nothing came on the chosen layer, trying layer %u stream=%s", s->layer, s->name);
+    if (flv_mux_tracks(s->mux, tracks, s->video, s->layer, s->audio))
         return;
     consumer_want(&s->consumer, wanted(s));
-    replay(s);
     need_keyframe(s);
 }
 

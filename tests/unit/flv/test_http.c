@@ -579,6 +579,33 @@ static void a_new_epoch_plays_on_for_who_is_there(void **state)
     client_close(&a);
 }
 
+static void a_simulcast_layer_that_is_not_sent_is_left_for_another(void **state)
+{
+    struct track_set two = source.tracks;
+    struct client a;
+
+    (void)state;
+    open_all(&(struct flv_cfg){.layer_silent_us = 50000});
+    two.v[0].n_layers = 2;
+    two.v[0].layers[1] = (struct layer){.width = 1280, .height = 720}; /* the packets are of layer 0 */
+    join(&a, "GET");
+    router_publish(router_open(relay.set, "live/test"), &producer, &two);
+    router_ready(&producer);
+    play(0, key_position(1));
+    assert_int_equal(counters().joins, 0);
+    for (int i = 0; i < 100 && !(router_want(producer.router) & want_bit(0, 0)); i++)
+        test_loop_run_for(&scene.loop, 20000);
+    play(key_position(1), source.n_packets);
+    assert_int_equal(counters().joins, 1);
+    unpublish();
+    client_run(&a);
+    struct seen seen = look(&a);
+    assert_true(seen.starts_with_key);
+    assert_int_equal(seen.video, 75);
+    client_close(&a);
+    end(state);
+}
+
 static void ffprobe_plays_it(void **state)
 {
     char command[256], addr[ADDR_TEXT_CAP], got[64] = "", want[64];
@@ -618,6 +645,7 @@ int main(void)
         cmocka_unit_test(a_reader_that_reads_nothing_is_dropped_in_the_end),
         cmocka_unit_test_setup_teardown(viewers_are_listed, begin, end),
         cmocka_unit_test_setup_teardown(a_new_epoch_plays_on_for_who_is_there, begin, end),
+        cmocka_unit_test(a_simulcast_layer_that_is_not_sent_is_left_for_another),
         cmocka_unit_test_setup_teardown(ffprobe_plays_it, begin, end),
     };
     return cmocka_run_group_tests(tests, make_source, drop_source);
