@@ -259,6 +259,7 @@ static void on_up(void *arg)
     write_self(d);
     announce_self(d, "node");
     claims_renew(d);
+    presence_renew(d, true);
     ask_nodes(d);
     streams_on_up(d);
     settle_pending(d);
@@ -285,6 +286,7 @@ static void on_beat(struct timer *t, uint64_t now_us)
     timer_start(t, d->cfg.lease_us / 3);
     write_self(d);
     claims_renew(d);
+    presence_renew(d, false);
     ask_nodes(d);
     streams_sweep(d);
 }
@@ -348,6 +350,8 @@ static void directory_destroy(struct directory *d)
         claims_clear(d);
     if (d->streams.buckets)
         streams_clear(d);
+    if (d->present.buckets)
+        presence_clear(d);
     free(d->nodes);
     free(d);
 }
@@ -396,7 +400,7 @@ int directory_open(struct directory **out, struct worker *w, const struct direct
     list_init(&d->answered);
     timer_init(&d->beat, w, on_beat);
     timer_init(&d->soon, w, on_soon);
-    if (hash_init(&d->streams) != 0 || hash_init(&d->claims) != 0 || !node_push(d, &cfg->self) ||
+    if (hash_init(&d->streams) != 0 || hash_init(&d->claims) != 0 || hash_init(&d->present) != 0 || !node_push(d, &cfg->self) ||
         open_connections(d) != 0) {
         directory_destroy(d);
         return -1;

@@ -3,6 +3,7 @@
  *
  * directory.c   life, state, the beat that renews; nodes
  * streams.c     what is known of streams: events, finds, the sweep
+ * presence.c    which nodes have a stream, as a hint
  * claims.c      our own claims: taken, renewed, released
  * redis_conn.c  a connection that comes back
  * record.c      bytes of records and events, pure
@@ -32,6 +33,8 @@ struct directory {
 
     struct hash streams; /* struct stream_entry */
     struct hash claims;  /* struct claim */
+    struct hash present; /* struct present_entry: streams that this node has */
+    uint64_t presence_due_us; /* monotonic: when they are to be written again */
     struct list pending; /* struct request: finds and claims, waiting for an answer or for Redis */
     struct list answered; /* struct request: their callbacks come from the loop */
     uint64_t sweep_at;   /* bucket of streams where the next sweep begins */
@@ -72,6 +75,11 @@ void streams_clear(struct directory *d);
 /* Last known record of a stream, even an old one; NULL: none. */
 const struct stream_record *streams_known(const struct directory *d, const char *name);
 void find_send(struct request *q);
+
+/* ---- presence.c ---- */
+/* Writes all that are present, when it is time or `all` is asked for. */
+void presence_renew(struct directory *d, bool all);
+void presence_clear(struct directory *d);
 
 /* ---- claims.c ---- */
 void claims_renew(struct directory *d);

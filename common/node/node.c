@@ -70,6 +70,11 @@ static void describe_self(struct node *n)
     char text[ADDR_TEXT_CAP];
 
     self->role = c->role;
+    self->capacity_viewers = (uint32_t)c->limits.viewers;
+    self->capacity_bps = c->limits.egress_bps;
+    self->has_coordinates = c->node.latitude.given && c->node.longitude.given;
+    self->latitude = c->node.latitude.value;
+    self->longitude = c->node.longitude.value;
     self->started_us = n->started_us;
     strcpy(self->id, c->node.id); /* config.c has checked the lengths */
     strcpy(self->region, c->node.region);
@@ -327,6 +332,7 @@ static void node_fini(struct node *n)
         seat_destroy(&n->seats[i]);
     free(n->seats);
     hub_destroy(&n->hub);
+    route_fini(n);
     if (n->main)
         worker_destroy(&n->main);
     cert_destroy(&n->cert);
@@ -343,7 +349,7 @@ static int node_run(struct node *n, char *error)
 
     struct worker_cfg cfg = {.name = "main", .index = WORKER_MAIN};
 
-    if (probe_ports(n, error) != 0 || open_secrets(n, error) != 0)
+    if (probe_ports(n, error) != 0 || open_secrets(n, error) != 0 || route_init(n, error) != 0)
         return -1;
     if (worker_create(&n->main, &cfg) != 0) {
         snprintf(error, CONFIG_ERROR_CAP, "the event loop cannot be made");

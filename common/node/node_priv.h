@@ -3,6 +3,7 @@
  *
  * node.c         command line, start, signals, orderly end
  * node_worker.c  one worker's parts, opened and closed
+ * route.c        /route/play/..., /route/publish/...: which node a client should use
  * gather.c       a question to all workers and the main thread, answered once
  * api.c          /healthz /readyz /metrics /api/v1/... and the pages
  * metrics.c      figures as Prometheus text
@@ -11,7 +12,9 @@
 
 #include "cache/cache.h"
 #include "directory/directory.h"
+#include "directory/locate.h"
 #include "http/static.h"
+#include "io/cidr.h"
 #include "io/timer.h"
 #include "node/node.h"
 #include "relay/hub.h"
@@ -43,6 +46,9 @@ struct node {
     struct worker *main;
     struct hub *hub;
     struct directory *directory;
+    struct locator *locator;         /* read-only once it runs */
+    struct cidr *proxies;            /* whose X-Forwarded-For is believed */
+    size_t n_proxies;
     struct node_record self;
     struct cache_budget budget;
     struct cert *cert;
@@ -83,6 +89,12 @@ struct question {
 
 /* Takes over x and replies to it when all have spoken; 503 when memory is short. */
 void gather(struct node_worker *w, struct http_exchange *x, const struct question *q);
+
+/* ---- route.c ---- */
+/* Reads the configuration's ranges, file and proxies. 0, or -1 with a line in error. */
+MUST_USE int route_init(struct node *n, char error[CONFIG_ERROR_CAP]);
+void route_fini(struct node *n);
+void route_open(struct node_worker *w);
 
 /* ---- api.c ---- */
 /* pages: the folder of web pages; NULL: none. */

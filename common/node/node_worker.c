@@ -99,6 +99,7 @@ static int open_http(struct node *n, struct node_worker *w, char *error)
     if (open_pages(s, error) != 0)
         return -1;
     api_open(w, s->pages);
+    route_open(w);
     return 0;
 }
 

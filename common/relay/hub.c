@@ -22,7 +22,7 @@ struct question {
     struct hub *hub;
     struct relay *asker;
     char name[STREAM_NAME_MAX + 1];
-    uint64_t number; /* the epoch to release, or the token of a claim */
+    uint64_t number; /* the epoch to release, the token of a claim, or present */
 };
 
 /* What the main thread has to say to a worker's relay. */
@@ -231,6 +231,21 @@ static void run_release(struct mail *m, struct worker *w)
 void hub_tell_release(struct hub *h, const char *name, uint64_t epoch)
 {
     question_post(h, NULL, name, epoch, run_release);
+}
+
+static void run_presence(struct mail *m, struct worker *w)
+{
+    struct question *q = container_of(m, struct question, mail);
+
+    (void)w;
+    if (q->hub->directory)
+        directory_set_present(q->hub->directory, q->name, q->number != 0);
+    free(q);
+}
+
+void hub_tell_presence(struct hub *h, const char *name, bool present)
+{
+    question_post(h, NULL, name, present, run_presence);
 }
 
 /* ---- What the directory tells by itself ------------------------------------------------------------------- */

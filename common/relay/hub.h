@@ -54,4 +54,6 @@ const struct node_record *hub_self(const struct hub *h);
 void hub_ask_find(struct hub *h, struct relay *asker, const char *name);
 /* May I publish it? The answer arrives as relay_on_claim() with the same token. */
 void hub_ask_claim(struct hub *h, struct relay *asker, const char *name, uint64_t token);
+/* This node has, or has no longer, the stream: viewers are better sent to where it is. */
+void hub_tell_presence(struct hub *h, const char *name, bool present);
 void hub_tell_release(struct hub *h, const char *name, uint64_t epoch);

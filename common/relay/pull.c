@@ -133,6 +133,7 @@ static void on_subscribed(void *arg, const struct track_set *tracks, const struc
     }
     p->ended = false;
     s->failing_since_us = 0;
+    hub_tell_presence(relay_hub(s->relay), router_name(s->router), true);
     router_unpublish(&p->in, STREAM_UNPUBLISHED, true);
     router_publish(s->router, &p->in, tracks);
     if (s->pull == p && !router_is_ready(s->router))
@@ -244,6 +245,7 @@ void pull_close(struct supply *s)
     struct pull *p = s->pull;
 
     s->pull = NULL;
+    hub_tell_presence(relay_hub(s->relay), router_name(s->router), false);
     leave(p);
     free(p);
 }

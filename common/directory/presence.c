@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * <prefix>has:<name> is a sorted set of node ids by the unix millisecond until which their word counts.
+ */
+#include "directory/directory_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct present_entry {
+    struct hash_item item;
+    char name[STREAM_NAME_MAX + 1];
+};
+
+static void write_present(struct directory *d, const char *name)
+{
+    char key[KEY_CAP], until[24], ttl[24];
+
+    key_of(d, "has:", name, key);
+    snprintf(until, sizeof(until), "%" PRIu64, worker_unix_us(d->worker) / 1000 + PRESENCE_MS);
+    snprintf(ttl, sizeof(ttl), "%d", PRESENCE_MS);
+    const char *add[] = {"ZADD", key, until, d->self.id};
+    const char *expire[] = {"PEXPIRE", key, ttl};
+    redis_conn_command(d->commands, NULL, NULL, LEN(add), add, NULL);
+    redis_conn_command(d->commands, NULL, NULL, LEN(expire), expire, NULL);
+    d->counters.commands += 2;
+}
+
+void directory_set_present(struct directory *d, const char *name, bool present)
+{
+    struct hash_item *it = hash_find(&d->present, name, strlen(name));
+    struct present_entry *e = it ? container_of(it, struct present_entry, item) : NULL;
+
+    if (present == (e != NULL))
+        return;
+    if (present) {
+        e = calloc(1, sizeof(*e));
+        if (!e)
+            return; /* only a hint */
+        strcpy(e->name, name);
+        hash_push(&d->present, &e->item, e->name, strlen(e->name));
+        write_present(d, name);
+        return;
+    }
+    char key[KEY_CAP];
+    const char *rem[] = {"ZREM", key_of(d, "has:", name, key), d->self.id};
+    redis_conn_command(d->commands, NULL, NULL, LEN(rem), rem, NULL);
+    d->counters.commands++;
+    hash_remove(&d->present, &e->item);
+    free(e);
+}
+
+void presence_renew(struct directory *d, bool all)
+{
+    uint64_t now_us = worker_now_us(d->worker);
+
+    if (!all && now_us < d->presence_due_us)
+        return;
+    d->presence_due_us = now_us + PRESENCE_MS * 500;
+    hash_for_each(it, &d->present) write_present(d, container_of(it, struct present_entry, item)->name);
+}
+
+void presence_clear(struct directory *d)
+{
+    hash_for_each(it, &d->present) {
+        struct present_entry *e = container_of(it, struct present_entry, item);
+        hash_remove(&d->present, it);
+        free(e);
+    }
+    hash_fini(&d->present);
+}
+
+/* ---- Asking ---- */
+
+struct who_has {
+    void (*on_known)(void *arg, const char (*ids)[NODE_ID_MAX + 1], size_t n);
+    void *arg;
+};
+
+static void on_reply(void *arg, const redisReply *r)
+{
+    struct who_has *q = arg;
+    char ids[PRESENCE_NODES_MAX][NODE_ID_MAX + 1];
+    size_t n = 0;
+
+    for (size_t i = 0; r && r->type == REDIS_REPLY_ARRAY && i < r->elements && n < PRESENCE_NODES_MAX; i++)
+        if (r->element[i]->type == REDIS_REPLY_STRING)
+            snprintf(ids[n++], sizeof(ids[0]), "%s", r->element[i]->str);
+    q->on_known(q->arg, ids, n);
+    free(q);
+}
+
+void directory_who_has(struct directory *d, const char *name,
+                       void (*on_known)(void *arg, const char (*ids)[NODE_ID_MAX + 1], size_t n), void *arg)
+{
+    struct who_has *q = malloc(sizeof(*q));
+    char key[KEY_CAP], from[24], most[8];
+
+    if (!q) {
+        on_known(arg, NULL, 0);
+        return;
+    }
+    *q = (struct who_has){on_known, arg};
+    snprintf(from, sizeof(from), "%" PRIu64, worker_unix_us(d->worker) / 1000);
+    snprintf(most, sizeof(most), "%d", PRESENCE_NODES_MAX);
+    const char *argv[] = {"ZRANGEBYSCORE", key_of(d, "has:", name, key), from, "+inf", "LIMIT", "0", most};
+    d->counters.commands++;
+    redis_conn_command(d->commands, on_reply, q, LEN(argv), argv, NULL);
+}
