@@ -8,31 +8,24 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define ENDPOINT "/whip/"
 #define SESSION "/whip/session/"
-#define TYPE_SDP "application/sdp"
-#define TYPE_FRAGMENT "application/trickle-ice-sdpfrag"
 
 enum { OVERLOAD_RETRY_S = 5 };
 
-/* A media type, its parameters left out. */
-static bool has_type(const struct http_exchange *x, const char *type)
-{
-    const char *v = http_header(x, "Content-Type");
-    size_t len = strlen(type);
-
-    return v && strncasecmp(v, type, len) == 0 && (v[len] == '\0' || v[len] == ';' || v[len] == ' ');
-}
-
-static void refuse_request(struct whip *w, struct http_exchange *x, int status, const char *detail)
+static void count_bad(struct whip *w, const struct addr *from, int status, const char *detail)
 {
     char peer[ADDR_TEXT_CAP];
 
     w->counters.bad_requests++;
-    LOG_LIMITED("whip", "%d: %s peer=%s", status, detail, addr_print(http_peer(x), peer));
-    whip_refuse(x, status, 0, detail);
+    LOG_LIMITED("whip", "%d: %s peer=%s", status, detail, addr_print(from, peer));
+}
+
+static void refuse_request(struct whip *w, struct http_exchange *x, int status, const char *detail)
+{
+    count_bad(w, http_peer(x), status, detail);
+    rtc_http_refuse(x, status, 0, detail);
 }
 
 /* ---- The endpoint ------------------------------------------------------------------------------ */
@@ -46,7 +39,7 @@ static struct sdp_offer *read_offer(struct whip *w, struct http_exchange *x, str
 
     if (!o) {
         w->counters.overloaded++;
-        whip_refuse(x, 503, OVERLOAD_RETRY_S, "out of memory");
+        rtc_http_refuse(x, 503, OVERLOAD_RETRY_S, "out of memory");
         return NULL;
     }
     int err = sdp_offer_parse(o, (const char *)body, len);
@@ -73,8 +66,8 @@ static void publish(struct whip *w, struct http_exchange *x, const char *stream)
 {
     struct whip_media_cfg agreed;
 
-    if (!has_type(x, TYPE_SDP)) {
-        refuse_request(w, x, 415, "the body must be " TYPE_SDP);
+    if (!rtc_http_has_type(x, RTC_TYPE_SDP)) {
+        refuse_request(w, x, 415, "the body must be " RTC_TYPE_SDP);
         return;
     }
     if (!stream_name_valid(stream)) {
@@ -83,7 +76,7 @@ static void publish(struct whip *w, struct http_exchange *x, const char *stream)
     }
     if (w->cfg.publishers_max && w->sessions.count >= w->cfg.publishers_max) {
         w->counters.overloaded++;
-        whip_refuse(x, 503, OVERLOAD_RETRY_S + random_u32() % OVERLOAD_RETRY_S,
+        rtc_http_refuse(x, 503, OVERLOAD_RETRY_S + random_u32() % OVERLOAD_RETRY_S,
                     "this node takes no more publishers");
         return;
     }
@@ -110,104 +103,40 @@ static void on_get(struct http_exchange *x, void *arg)
 
 /* ---- The session resource ---------------------------------------------------------------------- */
 
-static void restart(struct whip_session *s, struct http_exchange *x, const struct sdp_fragment *f)
-{
-    char text[4096], etag[WHIP_ID_CAP];
-
-    if (rtc_transport_restart_ice(s->transport, f->ice_ufrag, f->ice_pwd) < 0) {
-        http_problem(x, 400, "%s", sdp_error_text(SDP_ERR_ICE));
-        return;
-    }
-    s->generation++;
-    s->remote_ufrag = hash_code(f->ice_ufrag, strlen(f->ice_ufrag));
-    int len = whip_restart_write(text, sizeof(text), s);
-    if (len < 0) {
-        http_problem(x, 500, "%s", sdp_error_text(len));
-        return;
-    }
-    whip_session_etag(s, etag);
-    http_reply_header(x, "ETag", etag);
-    http_reply(x, 200, TYPE_FRAGMENT, text, (size_t)len);
-}
-
-/* The fragment, read; NULL: refused already. */
-static struct sdp_fragment *read_fragment(struct whip *w, struct http_exchange *x)
-{
-    struct sdp_fragment *f = malloc(sizeof(*f));
-    size_t len;
-    const uint8_t *body = http_body(x, &len);
-    int err = f ? sdp_fragment_parse(f, (const char *)body, len) : SDP_ERR_ROOM;
-
-    if (err == SDP_OK)
-        return f;
-    free(f);
-    refuse_request(w, x, sdp_http_status(err), sdp_error_text(err));
-    return NULL;
-}
-
-/* RFC 9725 s4.3.1: If-Match names the ICE session that the fragment is about; "*" with other credentials
- * starts anew. As the client is the one that checks, its candidates tell us nothing. */
 static void patch(struct whip *w, struct whip_session *s, struct http_exchange *x)
 {
-    const char *match = http_header(x, "If-Match");
-    char etag[WHIP_ID_CAP];
+    struct addr from = *http_peer(x);
+    int status = rtc_resource_patch(&s->resource, s->transport, x); /* x has ended */
 
-    if (!has_type(x, TYPE_FRAGMENT)) {
-        refuse_request(w, x, 415, "the body must be " TYPE_FRAGMENT);
-        return;
-    }
-    if (!match) {
-        http_problem(x, 428, "If-Match is required");
-        return;
-    }
-    whip_session_etag(s, etag);
-    bool any = strcmp(match, "*") == 0;
-    if (!any && strcmp(match, etag) != 0) {
-        http_problem(x, 412, "If-Match is not the ETag of the present ICE session");
-        return;
-    }
-    struct sdp_fragment *f = read_fragment(w, x);
-    if (!f)
-        return;
-    if (any && f->has_credentials && hash_code(f->ice_ufrag, strlen(f->ice_ufrag)) != s->remote_ufrag)
-        restart(s, x, f);
-    else
-        http_reply(x, 204, NULL, NULL, 0);
-    free(f);
+    if (status)
+        count_bad(w, &from, status, "a PATCH that is no fragment");
 }
 
-/* Splits "<worker>-<token>"; NULL when it is not of that form. */
-static const char *session_token(const char *id, unsigned *index)
+static void delete(struct whip *w, struct whip_session *s, struct http_exchange *x)
 {
-    char *end;
-    unsigned long n = id[0] >= '0' && id[0] <= '9' ? strtoul(id, &end, 10) : WORKER_MAIN;
+    char id[RTC_ID_CAP];
 
-    if (n >= WORKER_MAIN || *end != '-' || end - id > 5)
-        return NULL;
-    *index = (unsigned)n;
-    return end + 1;
+    log_info("whip", "session %s over: deleted stream=%s", rtc_resource_shown(&s->resource, id), s->stream);
+    w->counters.deleted++;
+    whip_session_destroy(s);
+    http_reply(x, 200, NULL, NULL, 0);
 }
 
 static void on_session(struct http_exchange *x, void *arg)
 {
     struct whip *w = arg;
     unsigned index;
-    const char *token = session_token(http_path(x) + strlen(SESSION), &index);
+    const char *token = rtc_resource_split(http_path(x) + strlen(SESSION), &index);
 
     if (token && index != w->cfg.index && w->cfg.forward && w->cfg.forward(w->cfg.arg, x, index))
         return;
     struct whip_session *s = token && index == w->cfg.index ? whip_session_find(w, token) : NULL;
-    if (!s) {
+    if (!s)
         http_problem(x, 404, "no such session");
-    } else if (http_method(x) == HTTP_M_PATCH) {
+    else if (http_method(x) == HTTP_M_PATCH)
         patch(w, s, x);
-    } else {
-        log_info("whip", "session %.*s over: deleted stream=%s",
-                 (int)(strcspn(s->id, "-") + 1 + WHIP_TOKEN_SHOWN), s->id, s->stream);
-        w->counters.deleted++;
-        whip_session_destroy(s);
-        http_reply(x, 200, NULL, NULL, 0);
-    }
+    else
+        delete(w, s, x);
 }
 
 /* Here it is meant for this worker: nothing is forwarded twice. */
@@ -227,7 +156,7 @@ static void add_routes(struct whip *w)
         .methods = "POST, GET, HEAD, OPTIONS",
         .headers = "Authorization, Content-Type",
         .expose = "Location, ETag, Link, Retry-After",
-        .accept_post = TYPE_SDP,
+        .accept_post = RTC_TYPE_SDP,
     };
     static const struct http_cors session = {
         .methods = "PATCH, DELETE, OPTIONS",
@@ -270,7 +199,7 @@ void whip_close(struct whip **whip)
     {
         struct whip_session *s = container_of(it, struct whip_session, item);
         if (s->state == WHIP_CLAIMING)
-            whip_refuse(s->x, 503, 1, "this node is stopping");
+            rtc_http_refuse(s->x, 503, 1, "this node is stopping");
         whip_session_destroy(s);
     }
     hash_fini(&w->sessions);

@@ -2,11 +2,6 @@
  * whip_answer.c - what of an offer we agree to, and the answer's text; see whip_priv.h. */
 #include "origin/whip_priv.h"
 
-#include "base/hash.h"
-
-#include <stdlib.h>
-#include <string.h>
-
 enum {
     FEEDBACK = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC,
     EXTENSIONS = 1u << RTP_EXT_MID | 1u << RTP_EXT_TRANSPORT_CC | 1u << RTP_EXT_AUDIO_LEVEL |
@@ -58,18 +53,6 @@ int whip_agree(const struct sdp_offer *o, struct whip_media_cfg *out)
 
 /* ---- The answer -------------------------------------------------------------------------------- */
 
-static void fill_transport(struct sdp_answer *a, const struct whip_session *s)
-{
-    struct rtc_endpoint *e = s->w->cfg.endpoint;
-
-    a->session_id = hash_code(s->id, strlen(s->id)) >> 2;
-    a->version = s->generation;
-    a->ice_ufrag = rtc_transport_ufrag(s->transport);
-    a->ice_pwd = rtc_transport_pwd(s->transport);
-    a->fingerprint = rtc_endpoint_fingerprint(e);
-    a->candidates = rtc_endpoint_candidates(e, &a->n_candidates);
-}
-
 static void answer_section(struct sdp_answer *a, size_t i, const struct sdp_codec *c)
 {
     struct sdp_answer_media *m = &a->media[i];
@@ -86,43 +69,14 @@ static void answer_section(struct sdp_answer *a, size_t i, const struct sdp_code
 int whip_answer_write(char *dst, size_t cap, struct whip_session *s)
 {
     struct sdp_answer a;
-    bool first = true;
 
     sdp_answer_init(&a, s->offer);
-    fill_transport(&a, s);
     for (size_t i = 0; i < s->offer->n_media; i++) {
-        const struct sdp_media *m = &s->offer->media[i];
-        const struct sdp_codec *c = choose(m);
+        const struct sdp_codec *c = choose(&s->offer->media[i]);
 
-        if (!c)
-            continue;
-        answer_section(&a, i, c);
-        if (first) {
-            s->kind = m->kind;
-            memcpy(s->mid, m->mid, sizeof(s->mid));
-        }
-        first = false;
+        if (c)
+            answer_section(&a, i, c);
     }
+    rtc_resource_answer(&s->resource, s->transport, &a);
     return sdp_answer_write(dst, cap, &a);
-}
-
-int whip_restart_write(char *dst, size_t cap, const struct whip_session *s)
-{
-    struct sdp_offer *o = calloc(1, sizeof(*o)); /* what of the offer an sdpfrag repeats */
-    struct sdp_answer a;
-
-    if (!o)
-        return SDP_ERR_ROOM;
-    o->n_media = 1;
-    o->media[0].kind = s->kind;
-    strcpy(o->media[0].media, s->kind == SDP_AUDIO ? "audio" : "video");
-    strcpy(o->media[0].proto, "UDP/TLS/RTP/SAVPF");
-    strcpy(o->media[0].fmt, "0");
-    memcpy(o->media[0].mid, s->mid, sizeof(s->mid));
-    sdp_answer_init(&a, o);
-    fill_transport(&a, s);
-    a.media[0].accepted = true;
-    int len = sdp_fragment_write(dst, cap, &a);
-    free(o);
-    return len;
 }

@@ -7,14 +7,10 @@
 #include "io/timer.h"
 #include "origin/whip.h"
 #include "relay/publish.h"
+#include "webrtc/resource.h"
 #include "webrtc/sdp.h"
 
-enum {
-    WHIP_TOKEN_BYTES = 22, /* 132 bits */
-    WHIP_TOKEN_SHOWN = 8,  /* characters that logs and the API show */
-    WHIP_ID_CAP = 40,      /* "65535-" and token */
-    WHIP_ANSWER_CAP = 16 * 1024,
-};
+enum { WHIP_ANSWER_CAP = 16 * 1024 /* bytes */ };
 
 enum whip_state {
     WHIP_CLAIMING,   /* the POST waits for the name */
@@ -25,6 +21,7 @@ enum whip_state {
 struct whip_session {
     struct whip *w;
     struct hash_item item;       /* by token */
+    struct rtc_resource resource;
     enum whip_state state;
     struct http_exchange *x;     /* WHIP_CLAIMING: the POST */
     struct sdp_offer *offer;     /* WHIP_CLAIMING */
@@ -33,11 +30,6 @@ struct whip_session {
     struct timer timer;          /* feedback */
     uint64_t started_unix_us;
     struct addr http_peer;
-    unsigned generation;         /* of ICE credentials: the ETag */
-    uint64_t remote_ufrag;       /* hash of the client's present ufrag */
-    enum sdp_kind kind; /* of the section with the transport, and its mid, for the answer to an ICE restart */
-    char mid[SDP_TOKEN_MAX + 1];
-    char id[WHIP_ID_CAP];        /* "<worker>-<token>" */
     char stream[STREAM_NAME_MAX + 1];
     struct whip_media_cfg agreed; /* until it is live */
     struct whip_media media;
@@ -58,8 +50,6 @@ struct whip {
 MUST_USE int whip_agree(const struct sdp_offer *o, struct whip_media_cfg *out);
 /* Bytes or SDP_ERR_ROOM. */
 MUST_USE int whip_answer_write(char *dst, size_t cap, struct whip_session *s);
-/* The answer to an ICE restart. Bytes or a negative error. */
-MUST_USE int whip_restart_write(char *dst, size_t cap, const struct whip_session *s);
 
 /* ---- whip_session.c ---------------------------------------------------------------------------- */
 
@@ -69,7 +59,3 @@ void whip_session_open(struct whip *w, struct http_exchange *x, const char *stre
 /* Ends the publishing, if any. */
 void whip_session_destroy(struct whip_session *s);
 struct whip_session *whip_session_find(const struct whip *w, const char *token);
-/* The strong ETag of its present ICE credentials. */
-void whip_session_etag(const struct whip_session *s, char out[WHIP_ID_CAP]);
-/* Answers with a problem document and Retry-After (0: none). */
-void whip_refuse(struct http_exchange *x, int status, unsigned retry_after_s, const char *detail);

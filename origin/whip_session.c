@@ -6,35 +6,11 @@
 #include "origin/whip_priv.h"
 
 #include "base/log.h"
-#include "base/random.h"
 #include "origin/transcode_tracks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { RETRY_MIN_S = 1, RETRY_SPREAD_S = 3 };
-
-void whip_refuse(struct http_exchange *x, int status, unsigned retry_after_s, const char *detail)
-{
-    char seconds[16];
-
-    if (retry_after_s) {
-        snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
-        http_reply_header(x, "Retry-After", seconds);
-    }
-    http_problem(x, status, "%s", detail);
-}
-
-static unsigned retry_s(void)
-{
-    return RETRY_MIN_S + random_u32() % RETRY_SPREAD_S;
-}
-
-static int shown_len(const struct whip_session *s)
-{
-    return (int)(strcspn(s->id, "-") + 1 + WHIP_TOKEN_SHOWN);
-}
 
 /* ---- The end ----------------------------------------------------------------------------------- */
 
@@ -54,10 +30,10 @@ void whip_session_destroy(struct whip_session *s)
 
 static void end(struct whip_session *s, uint64_t *counter, const char *why, const char *detail)
 {
-    char peer[ADDR_TEXT_CAP];
+    char peer[ADDR_TEXT_CAP], id[RTC_ID_CAP];
 
     (*counter)++;
-    log_info("whip", "session %.*s over: %s%s%s stream=%s peer=%s", shown_len(s), s->id, why,
+    log_info("whip", "session %s over: %s%s%s stream=%s peer=%s", rtc_resource_shown(&s->resource, id), why,
              detail[0] ? ": " : "", detail, s->stream, addr_print(&s->http_peer, peer));
     whip_session_destroy(s);
 }
@@ -68,7 +44,7 @@ static void fail(struct whip_session *s, int status, const char *detail)
 
     s->x = NULL;
     whip_session_destroy(s);
-    whip_refuse(x, status, retry_s(), detail);
+    rtc_http_refuse(x, status, rtc_http_retry_s(), detail);
 }
 
 /* ---- Media ------------------------------------------------------------------------------------- */
@@ -125,7 +101,7 @@ static const struct whip_media_ops media_ops = {.push = push, .on_source = on_so
 static void go_live(struct whip_session *s)
 {
     struct whip_media_cfg *cfg = &s->agreed;
-    char peer[ADDR_TEXT_CAP];
+    char peer[ADDR_TEXT_CAP], id[RTC_ID_CAP];
 
     cfg->ops = &media_ops;
     cfg->arg = s;
@@ -136,10 +112,10 @@ static void go_live(struct whip_session *s)
     s->state = WHIP_LIVE;
     publish_tracks(s);
     schedule(s);
-    log_info("whip", "live: %s%s%s session %.*s stream=%s peer=%s", codec_name(cfg->tracks[0].facts.codec),
+    log_info("whip", "live: %s%s%s session %s stream=%s peer=%s", codec_name(cfg->tracks[0].facts.codec),
              cfg->n_tracks > 1 ? " and " : "",
-             cfg->n_tracks > 1 ? codec_name(cfg->tracks[1].facts.codec) : "", shown_len(s), s->id, s->stream,
-             addr_print(&s->http_peer, peer));
+             cfg->n_tracks > 1 ? codec_name(cfg->tracks[1].facts.codec) : "",
+             rtc_resource_shown(&s->resource, id), s->stream, addr_print(&s->http_peer, peer));
 }
 
 static void on_connected(void *arg)
@@ -178,11 +154,6 @@ static const struct rtc_transport_ops transport_ops = {
 
 /* ---- The answer -------------------------------------------------------------------------------- */
 
-void whip_session_etag(const struct whip_session *s, char out[WHIP_ID_CAP])
-{
-    snprintf(out, WHIP_ID_CAP, "\"%.*s-%u\"", WHIP_TOKEN_SHOWN, strchr(s->id, '-') + 1, s->generation);
-}
-
 static int start_transport(struct whip_session *s)
 {
     struct rtc_transport_cfg cfg = {.ops = &transport_ops, .arg = s, .receive_media = true};
@@ -198,18 +169,6 @@ static int start_transport(struct whip_session *s)
     return rtc_transport_start(s->transport, &remote);
 }
 
-static void reply_created(struct whip_session *s, const char *text, size_t len)
-{
-    char location[sizeof("/whip/session/") + WHIP_ID_CAP], etag[WHIP_ID_CAP];
-
-    snprintf(location, sizeof(location), "/whip/session/%s", s->id);
-    whip_session_etag(s, etag);
-    http_reply_header(s->x, "Location", location);
-    http_reply_header(s->x, "ETag", etag);
-    http_reply(s->x, 201, "application/sdp", text, len);
-    s->x = NULL;
-}
-
 static void answer(struct whip_session *s)
 {
     char *text = malloc(WHIP_ANSWER_CAP);
@@ -219,7 +178,8 @@ static void answer(struct whip_session *s)
         s->w->counters.overloaded++;
         fail(s, 503, "out of memory");
     } else {
-        reply_created(s, text, (size_t)len);
+        rtc_resource_created(&s->resource, s->x, "/whip/session/", text, (size_t)len);
+        s->x = NULL;
         s->state = WHIP_CONNECTING;
         s->w->publishers++;
         s->w->counters.publishes++;
@@ -296,16 +256,17 @@ static void on_gone(struct http_exchange *x, void *arg)
     whip_session_destroy(s);
 }
 
-static void init_session(struct whip_session *s, struct whip *w, struct http_exchange *x, const char *stream)
+static void init_session(struct whip_session *s, struct whip *w, struct http_exchange *x, const char *stream,
+                         struct sdp_offer *offer)
 {
     s->w = w;
     s->x = x;
+    s->offer = offer;
     s->http_peer = *http_peer(x);
     s->started_unix_us = worker_unix_us(w->worker);
     snprintf(s->stream, sizeof(s->stream), "%s", stream);
-    int prefix = snprintf(s->id, sizeof(s->id), "%u-", w->cfg.index);
-    random_token(s->id + prefix, WHIP_TOKEN_BYTES);
-    hash_push(&w->sessions, &s->item, s->id + prefix, WHIP_TOKEN_BYTES);
+    rtc_resource_init(&s->resource, w->cfg.index, offer);
+    hash_push(&w->sessions, &s->item, rtc_resource_token(&s->resource), RTC_TOKEN_BYTES);
     timer_init(&s->timer, w->worker, on_timer);
 }
 
@@ -317,13 +278,11 @@ void whip_session_open(struct whip *w, struct http_exchange *x, const char *stre
     if (!s) {
         free(offer);
         w->counters.overloaded++;
-        whip_refuse(x, 503, retry_s(), "out of memory");
+        rtc_http_refuse(x, 503, rtc_http_retry_s(), "out of memory");
         return;
     }
-    init_session(s, w, x, stream);
-    s->offer = offer;
+    init_session(s, w, x, stream, offer);
     s->agreed = *agreed;
-    s->remote_ufrag = hash_code(offer->ice_ufrag, strlen(offer->ice_ufrag));
     if (publish_claim(&s->publication, w->cfg.relay, stream, "whip", &publish_ops, s) < 0) {
         w->counters.overloaded++;
         fail(s, 503, "out of memory");
@@ -358,13 +317,12 @@ void whip_each(const struct whip *w, void (*fn)(void *arg, const struct whip_fac
     hash_for_each(it, &w->sessions)
     {
         struct whip_session *s = container_of(it, struct whip_session, item);
-        char id[WHIP_ID_CAP];
+        char id[RTC_ID_CAP];
 
         if (s->state == WHIP_CLAIMING)
             continue;
-        snprintf(id, sizeof(id), "%.*s", shown_len(s), s->id);
         struct whip_facts f = {
-            .id = id,
+            .id = rtc_resource_shown(&s->resource, id),
             .stream = s->stream,
             .http_peer = s->http_peer,
             .started_unix_us = s->started_unix_us,
