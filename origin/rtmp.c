@@ -8,7 +8,12 @@
 #include "base/log.h"
 #include "origin/rtmp_session.h"
 
-enum { CONNECTIONS_DEFAULT = 1024 };
+enum {
+    CONNECTIONS_DEFAULT = 1024,
+    HANDSHAKE_US_DEFAULT = 10000000,
+    PUBLISH_US_DEFAULT = 30000000,
+    IDLE_US_DEFAULT = 30000000,
+};
 
 struct rtmp {
     struct rtmp_host host;
@@ -35,7 +40,14 @@ int rtmp_open(struct rtmp **out, struct worker *w, const struct rtmp_cfg *cfg)
     *out = NULL;
     if (!r)
         return -ENOMEM;
-    r->host = (struct rtmp_host){.worker = w, .relay = cfg->relay, .audio_transcode = cfg->audio_transcode};
+    r->host = (struct rtmp_host){
+        .worker = w,
+        .relay = cfg->relay,
+        .audio_transcode = cfg->audio_transcode,
+        .handshake_us = cfg->handshake_us ? cfg->handshake_us : HANDSHAKE_US_DEFAULT,
+        .publish_us = cfg->publish_us ? cfg->publish_us : PUBLISH_US_DEFAULT,
+        .idle_us = cfg->idle_us ? cfg->idle_us : IDLE_US_DEFAULT,
+    };
     list_init(&r->host.sessions);
     r->cap_connections = cfg->cap_connections ? cfg->cap_connections : CONNECTIONS_DEFAULT;
     int err = conn_listen(&r->listener, w, &cfg->listen, cfg->reuse_port, cfg->tls, on_accept, r);

@@ -20,12 +20,6 @@ struct relay;
 struct rtmp;
 struct tls_ctx;
 
-enum {
-    RTMP_HANDSHAKE_US = 10000000, /* from the connection to the end of the handshake */
-    RTMP_PUBLISH_US = 30000000,   /* from there to publish */
-    RTMP_IDLE_US = 30000000,      /* a publisher that sends nothing for so long is gone */
-};
-
 struct rtmp_cfg {
     struct addr listen;
     struct tls_ctx *tls;    /* NULL: plain; borrowed for the call */
@@ -33,6 +27,8 @@ struct rtmp_cfg {
     struct relay *relay;    /* outlives the server */
     bool audio_transcode;   /* announce a derived track beside the audio */
     size_t cap_connections; /* 0: 1024; more are refused at once */
+    /* How long the handshake may take, from there to publish, and a publisher be silent; 0: 10, 30, 30 s. */
+    uint64_t handshake_us, publish_us, idle_us;
 };
 
 /* 0 or a negative errno. */

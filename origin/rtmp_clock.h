@@ -17,7 +17,7 @@
 enum {
     RTMP_JUMP_BACK_MS = 3000,      /* audio and video may be interleaved that badly; more is a new start */
     RTMP_JUMP_FORWARD_MS = 10000,  /* a gap in sending; more is another timeline */
-    RTMP_DRIFT_AHEAD_US = 1000000, /* media ahead of the clock: sent faster than it plays */
+    RTMP_DRIFT_AHEAD_US = 5000000,   /* media ahead of the clock: a file sent faster than it plays */
     RTMP_DRIFT_BEHIND_US =
         10000000, /* arrives late: a congested uplink catches up, a slow clock does not */
 };

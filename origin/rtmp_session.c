@@ -169,7 +169,7 @@ static void on_claimed(void *arg, enum publish_result result)
     case PUBLISH_OK:
         c->publishes++;
         s->state = RTMP_SESSION_PUBLISHING;
-        timer_start(&s->deadline, RTMP_IDLE_US);
+        timer_start(&s->deadline, s->host->idle_us);
         send_user_control(s, STREAM_BEGIN, MESSAGE_STREAM);
         send_status(s, "status", "NetStream.Publish.Start", s->name);
         rtmp_media_start(s->media, s->publication);
@@ -249,7 +249,7 @@ static void unpublish(struct rtmp_session *s)
         return;
     end_publishing(s);
     s->state = RTMP_SESSION_COMMANDS;
-    timer_start(&s->deadline, RTMP_PUBLISH_US);
+    timer_start(&s->deadline, s->host->publish_us);
     log_info("rtmp", "unpublished stream=%s peer=%s", s->name, s->peer);
     send_status(s, "status", "NetStream.Unpublish.Success", s->name);
 }
@@ -465,7 +465,7 @@ static void read_handshake(struct rtmp_session *s, struct reader *in)
     free(s->handshake);
     s->handshake = NULL;
     s->state = RTMP_SESSION_COMMANDS;
-    timer_start(&s->deadline, RTMP_PUBLISH_US);
+    timer_start(&s->deadline, s->host->publish_us);
 }
 
 /* s5.4.3: an acknowledgement each window. */
@@ -487,7 +487,7 @@ static void on_data(void *arg, const uint8_t *bytes, size_t len)
     s->bytes += len;
     s->host->counters.bytes += len;
     if (s->state == RTMP_SESSION_PUBLISHING)
-        timer_start(&s->deadline, RTMP_IDLE_US);
+        timer_start(&s->deadline, s->host->idle_us);
     if (s->handshake)
         read_handshake(s, &in);
     if (!s->handshake)
@@ -546,7 +546,7 @@ void rtmp_session_open(struct rtmp_host *host, struct conn *conn)
     conn_set_ops(conn, &conn_ops, s);
     timer_init(&s->deadline, host->worker, on_deadline);
     timer_init(&s->announce, host->worker, on_announce_due);
-    timer_start(&s->deadline, RTMP_HANDSHAKE_US);
+    timer_start(&s->deadline, host->handshake_us);
 }
 
 void rtmp_session_close(struct rtmp_session *s)

@@ -19,6 +19,7 @@ struct rtmp_host {
     struct list sessions;
     size_t n_sessions;
     bool audio_transcode;
+    uint64_t handshake_us, publish_us, idle_us;
 };
 
 struct rtmp_session;

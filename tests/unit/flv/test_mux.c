@@ -401,6 +401,17 @@ static void a_stepped_wall_clock_is_no_jump_of_the_medium(void **state)
     assert_int_equal(flv_mux_counters(sink.mux).resyncs, 2); /* once a track */
 }
 
+/* A file sent faster than it plays: ingest ties capture times to its clock anew again and again. */
+static void capture_times_that_fall_back_leave_the_medium_alone(void **state)
+{
+    (void)state;
+    choose(&source.tracks);
+    for (size_t i = 0; i < source.n_packets; i++)
+        push_moved(source.packets[i], i * 4 < source.n_packets * 3 ? 0 : (uint64_t)-5000000, 0);
+    flv_mux_flush(sink.mux);
+    assert_same_as_source();
+}
+
 static void sound_alone_is_muxed_at_once(void **state)
 {
     (void)state;
@@ -533,6 +544,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_epoch_of_an_origin_whose_clock_is_an_hour_behind_goes_on_too, begin, end),
         cmocka_unit_test_setup_teardown(an_epoch_of_an_origin_whose_clock_is_an_hour_ahead_goes_on_too, begin, end),
         cmocka_unit_test_setup_teardown(a_stepped_wall_clock_is_no_jump_of_the_medium, begin, end),
+        cmocka_unit_test_setup_teardown(capture_times_that_fall_back_leave_the_medium_alone, begin, end),
         cmocka_unit_test_setup_teardown(sound_alone_is_muxed_at_once, begin, end),
         cmocka_unit_test_setup_teardown(sound_waits_three_seconds_for_a_picture, begin, end),
         cmocka_unit_test(other_codecs_get_enhanced_tags_and_their_records),

@@ -27,17 +27,24 @@ struct setting {
 
 static struct setting s;
 
-static int begin(void **state)
+static void open_server(const struct rtmp_cfg *cfg)
 {
-    struct rtmp_cfg cfg = {.relay = &s.relay, .audio_transcode = true};
+    struct rtmp_cfg c = *cfg;
 
-    (void)state;
     memset(&s, 0, sizeof(s));
     test_loop_init(&s.loop);
     s.relay.worker = s.loop.w;
-    assert_int_equal(addr_parse(&cfg.listen, "127.0.0.1:0"), 0);
-    assert_int_equal(rtmp_open(&s.rtmp, s.loop.w, &cfg), 0);
+    c.relay = &s.relay;
+    c.audio_transcode = true;
+    assert_int_equal(addr_parse(&c.listen, "127.0.0.1:0"), 0);
+    assert_int_equal(rtmp_open(&s.rtmp, s.loop.w, &c), 0);
     rtmp_local(s.rtmp, &s.addr);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    open_server(&(struct rtmp_cfg){0});
     return 0;
 }
 
@@ -501,6 +508,62 @@ static void noise_and_other_protocols_are_closed_at_once(void **state)
     assert_int_equal(rtmp_counters(s.rtmp)->bad_input[RTMP_BAD_HANDSHAKE], LEN(hellos));
 }
 
+/* Until the server has closed it. */
+static void run_until_closed(struct client *c)
+{
+    c->awaited_pongs = SIZE_MAX;
+    while (!c->closed)
+        test_loop_run(&s.loop);
+}
+
+static void who_is_silent_too_long_is_dropped(void **state)
+{
+    static const struct {
+        struct rtmp_cfg cfg;
+        bool hello, publish;
+    } silences[] = {
+        {{.handshake_us = 20000}, false, false},
+        {{.publish_us = 20000}, true, false},
+        {{.idle_us = 20000}, true, true},
+    };
+
+    for (size_t i = 0; i < LEN(silences); i++) {
+        struct client c = {.handshake_left = RTMP_HANDSHAKE_REPLY_BYTES};
+        open_server(&silences[i].cfg);
+        if (silences[i].hello) {
+            client_open(&c);
+        } else {
+            assert_int_equal(rtmp_chunk_reader_create(&c.chunks), 0);
+            assert_int_equal(tcp_connect(&c.tcp, s.loop.w, &s.addr, &client_ops, &c), 0);
+        }
+        if (silences[i].publish) {
+            send_connect(&c, "live");
+            send_command(&c, RTMP_COMMAND_AMF0, "publish", "test");
+        }
+        run_until_closed(&c);
+        assert_int_equal(rtmp_counters(s.rtmp)->timed_out, 1);
+        assert_int_equal(s.relay.closes, silences[i].publish);
+        client_close(&c);
+        end(state);
+    }
+}
+
+static void more_connections_than_allowed_are_closed(void **state)
+{
+    struct client a, b;
+
+    open_server(&(struct rtmp_cfg){.cap_connections = 1});
+    client_open(&a);
+    settle(&a);
+    client_open(&b);
+    run_until_closed(&b);
+    assert_false(a.closed);
+    assert_int_equal(rtmp_counters(s.rtmp)->refused_overload, 1);
+    client_close(&a);
+    client_close(&b);
+    end(state);
+}
+
 static void count_session(void *arg, const struct rtmp_session_facts *f)
 {
     size_t *n = arg;
@@ -560,6 +623,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_ping_is_answered_and_bytes_are_acknowledged, begin, end),
         cmocka_unit_test_setup_teardown(each_bad_message_closes_its_connection_only, begin, end),
         cmocka_unit_test_setup_teardown(noise_and_other_protocols_are_closed_at_once, begin, end),
+        cmocka_unit_test(who_is_silent_too_long_is_dropped),
+        cmocka_unit_test(more_connections_than_allowed_are_closed),
         cmocka_unit_test_setup_teardown(sessions_are_listed, begin, end),
         cmocka_unit_test_setup_teardown(closing_the_server_ends_what_is_published, begin, end),
     };
