@@ -6,8 +6,9 @@
 #include <string.h>
 
 /* Extensions of the cluster's packets that are passed on, and the capture time that each packet has. */
-static const enum rtp_ext_kind extensions[] = {RTP_EXT_AUDIO_LEVEL, RTP_EXT_VIDEO_ORIENTATION, RTP_EXT_PLAYOUT_DELAY,
-                                               RTP_EXT_DEPENDENCY_DESCRIPTOR, RTP_EXT_ABS_CAPTURE_TIME};
+static const enum rtp_ext_kind extensions[] = {RTP_EXT_AUDIO_LEVEL, RTP_EXT_VIDEO_ORIENTATION,
+                                               RTP_EXT_PLAYOUT_DELAY, RTP_EXT_DEPENDENCY_DESCRIPTOR,
+                                               RTP_EXT_ABS_CAPTURE_TIME};
 
 static bool has_mode_1(const struct sdp_media *m)
 {
@@ -21,7 +22,8 @@ static bool can_send(const struct sdp_media *m, const struct sdp_codec *c)
 {
     if (c->codec == CODEC_H264 && c->h264_packetization != 1 && has_mode_1(m))
         return false; /* the cluster's packets are of mode 1 */
-    return c->codec != CODEC_AAC && codec_kind(c->codec) != CODEC_KIND_NONE; /* AAC has an Opus track beside it */
+    return c->codec != CODEC_AAC &&
+           codec_kind(c->codec) != CODEC_KIND_NONE; /* AAC has an Opus track beside it */
 }
 
 static bool usable(const struct sdp_media *m, enum sdp_kind kind)
@@ -76,8 +78,8 @@ static int preferred(const struct rtc_viewer_media *m, const struct track_set *t
 }
 
 /* All payloads that a later epoch may need stay agreed on; the one of this epoch leads. */
-static void answer_section(struct sdp_answer *a, const struct whep_section *s, int first, const struct whep_session *session,
-                           enum codec_kind kind)
+static void answer_section(struct sdp_answer *a, const struct whep_section *s, int first,
+                           const struct whep_session *session, enum codec_kind kind)
 {
     if (s->at < 0)
         return;
@@ -100,18 +102,6 @@ static void answer_section(struct sdp_answer *a, const struct whep_section *s, i
     m->msid_track = kind == CODEC_KIND_AUDIO ? "audio" : "video";
 }
 
-static void fill_transport(struct sdp_answer *a, const struct whep_session *s)
-{
-    struct rtc_transport *t = rtc_viewer_transport(s->viewer);
-
-    a->session_id = hash_code(s->id, strlen(s->id)) >> 2;
-    a->version = s->generation;
-    a->ice_ufrag = rtc_transport_ufrag(t);
-    a->ice_pwd = rtc_transport_pwd(t);
-    a->fingerprint = rtc_endpoint_fingerprint(s->w->cfg.endpoint);
-    a->candidates = rtc_endpoint_candidates(s->w->cfg.endpoint, &a->n_candidates);
-}
-
 int whep_answer_write(char *dst, size_t cap, struct whep_session *s, const struct track_set *tracks)
 {
     struct whep_section audio, video;
@@ -119,34 +109,10 @@ int whep_answer_write(char *dst, size_t cap, struct whep_session *s, const struc
 
     whep_agree(s->offer, &audio, &video);
     sdp_answer_init(&a, s->offer);
-    fill_transport(&a, s);
     answer_section(&a, &audio, preferred(&audio.media, tracks, CODEC_KIND_AUDIO), s, CODEC_KIND_AUDIO);
     answer_section(&a, &video, preferred(&video.media, tracks, CODEC_KIND_VIDEO), s, CODEC_KIND_VIDEO);
-    int first = audio.at >= 0 && (video.at < 0 || audio.at < video.at) ? audio.at : video.at;
     for (size_t i = 0; i < s->offer->n_media; i++)
         a.media[i].cname = rtc_viewer_cname(s->viewer);
-    s->kind = s->offer->media[first].kind;
-    memcpy(s->mid, s->offer->media[first].mid, sizeof(s->mid));
+    rtc_resource_answer(&s->resource, rtc_viewer_transport(s->viewer), &a);
     return sdp_answer_write(dst, cap, &a);
-}
-
-int whep_restart_write(char *dst, size_t cap, const struct whep_session *s)
-{
-    struct sdp_offer *o = calloc(1, sizeof(*o)); /* what of the offer an sdpfrag repeats */
-    struct sdp_answer a;
-
-    if (!o)
-        return SDP_ERR_ROOM;
-    o->n_media = 1;
-    o->media[0].kind = s->kind;
-    strcpy(o->media[0].media, s->kind == SDP_AUDIO ? "audio" : "video");
-    strcpy(o->media[0].proto, "UDP/TLS/RTP/SAVPF");
-    strcpy(o->media[0].fmt, "0");
-    memcpy(o->media[0].mid, s->mid, sizeof(s->mid));
-    sdp_answer_init(&a, o);
-    fill_transport(&a, s);
-    a.media[0].accepted = true;
-    int len = sdp_fragment_write(dst, cap, &a);
-    free(o);
-    return len;
 }

@@ -7,14 +7,10 @@
 #include "base/list.h"
 #include "edge/whep.h"
 #include "io/timer.h"
+#include "webrtc/resource.h"
 #include "webrtc/sdp.h"
 
-enum {
-    WHEP_TOKEN_BYTES = 22,  /* 132 bits */
-    WHEP_TOKEN_SHOWN = 8,   /* characters that logs and the API show: 48 bits, enough to tell sessions apart */
-    WHEP_ID_CAP = 40,       /* "65535-" and token */
-    WHEP_ANSWER_CAP = 24 * 1024,
-};
+enum { WHEP_ANSWER_CAP = 24 * 1024 /* bytes */ };
 
 enum whep_state {
     WHEP_JOINING, /* the POST waits for the tracks */
@@ -32,6 +28,7 @@ struct whep_section {
 struct whep_session {
     struct whep *w;
     struct hash_item item;     /* by token */
+    struct rtc_resource resource;
     enum whep_state state;
     struct http_exchange *x;   /* WHEP_JOINING: the POST */
     struct sdp_offer *offer;   /* WHEP_JOINING */
@@ -39,11 +36,6 @@ struct whep_session {
     struct timer timer;        /* the join's deadline, the grace time, or the end */
     uint64_t started_unix_us;
     struct addr http_peer;
-    unsigned generation;       /* of ICE credentials: the ETag */
-    uint64_t remote_ufrag;     /* hash of the client's present ufrag */
-    enum sdp_kind kind;        /* of the section with the transport, and its mid, for the answer to an ICE restart */
-    char mid[SDP_TOKEN_MAX + 1];
-    char id[WHEP_ID_CAP];      /* "<worker>-<token>" */
     char stream[STREAM_NAME_MAX + 1];
 };
 
@@ -56,23 +48,17 @@ struct whep {
     struct whep_totals past;   /* of sessions that are gone */
 };
 
-/* ---- whep_answer.c ---- */
+/* ---- whep_answer.c ------------------------------------------------------------------------------ */
 
 /* What we can do of the offer's first usable audio and video section. */
 void whep_agree(const struct sdp_offer *o, struct whep_section *audio, struct whep_section *video);
 /* Writes the answer; tracks: the stream's own payload goes first. Bytes or SDP_ERR_ROOM. */
 MUST_USE int whep_answer_write(char *dst, size_t cap, struct whep_session *s, const struct track_set *tracks);
-/* The answer to an ICE restart. Bytes or a negative error. */
-MUST_USE int whep_restart_write(char *dst, size_t cap, const struct whep_session *s);
 
-/* ---- whep_session.c ---- */
+/* ---- whep_session.c ----------------------------------------------------------------------------- */
 
 /* A session for this POST, attached to the stream: it answers x, at once or later. Takes over the offer. */
 void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer);
 /* At once; not from within a callback of the router. */
 void whep_session_destroy(struct whep_session *s);
 struct whep_session *whep_session_find(const struct whep *w, const char *token);
-/* The strong ETag of its present ICE credentials. */
-void whep_session_etag(const struct whep_session *s, char out[WHEP_ID_CAP]);
-/* Fails the join with this status and a Retry-After (0: none). */
-void whep_refuse(struct http_exchange *x, int status, unsigned retry_after_s, const char *detail);

@@ -6,35 +6,13 @@
 #include "edge/whep_priv.h"
 
 #include "base/log.h"
-#include "base/random.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    RETRY_MIN_S = 1,
-    RETRY_SPREAD_S = 3, /* spread, so that a crowd that was refused does not come back as one */
-};
-
-static unsigned retry_s(void)
-{
-    return RETRY_MIN_S + random_u32() % RETRY_SPREAD_S;
-}
-
-void whep_refuse(struct http_exchange *x, int status, unsigned retry_after_s, const char *detail)
-{
-    char seconds[16];
-
-    if (retry_after_s) {
-        snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
-        http_reply_header(x, "Retry-After", seconds);
-    }
-    http_problem(x, status, "%s", detail);
-}
-
-/* ---- the end ------------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------------ */
 
 static void add_past(struct whep_totals *t, const struct rtc_viewer *viewer)
 {
@@ -76,17 +54,12 @@ static void destroy_soon(struct whep_session *s)
 
 static void fail_join(struct whep_session *s, int status, bool retry, const char *detail)
 {
-    whep_refuse(s->x, status, retry ? retry_s() : 0, detail);
+    rtc_http_refuse(s->x, status, retry ? rtc_http_retry_s() : 0, detail);
     s->x = NULL;
     destroy_soon(s);
 }
 
-/* ---- the answer ------------------------------------------------------------------------------------------- */
-
-void whep_session_etag(const struct whep_session *s, char out[WHEP_ID_CAP])
-{
-    snprintf(out, WHEP_ID_CAP, "\"%.*s-%u\"", WHEP_TOKEN_SHOWN, strchr(s->id, '-') + 1, s->generation);
-}
+/* ---- the answer --------------------------------------------------------------------------------- */
 
 static int start_transport(struct whep_session *s)
 {
@@ -100,18 +73,6 @@ static int start_transport(struct whep_session *s)
     return rtc_transport_start(rtc_viewer_transport(s->viewer), &remote);
 }
 
-static void reply_created(struct whep_session *s, const char *answer, size_t len)
-{
-    char location[sizeof("/whep/session/") + WHEP_ID_CAP], etag[WHEP_ID_CAP];
-
-    snprintf(location, sizeof(location), "/whep/session/%s", s->id);
-    whep_session_etag(s, etag);
-    http_reply_header(s->x, "Location", location);
-    http_reply_header(s->x, "ETag", etag);
-    http_reply(s->x, 201, "application/sdp", answer, len);
-    s->x = NULL;
-}
-
 static void answer(struct whep_session *s)
 {
     char *text = malloc(WHEP_ANSWER_CAP);
@@ -121,7 +82,8 @@ static void answer(struct whep_session *s)
         s->w->counters.overloaded++;
         fail_join(s, 503, true, "out of memory");
     } else {
-        reply_created(s, text, (size_t)len);
+        rtc_resource_created(&s->resource, s->x, "/whep/session/", text, (size_t)len);
+        s->x = NULL;
         s->w->counters.joins++;
         s->w->viewers++;
         s->state = WHEP_PLAYING;
@@ -132,7 +94,7 @@ static void answer(struct whep_session *s)
     free(text);
 }
 
-/* ---- the viewer's callbacks ---------------------------------------------------------------------------------- */
+/* ---- the viewer's callbacks --------------------------------------------------------------------- */
 
 static void on_tracks(void *arg, bool playable)
 {
@@ -178,17 +140,19 @@ static void on_end(void *arg, enum stream_end why)
 static void on_closed(void *arg, enum rtc_close why, const char *detail)
 {
     struct whep_session *s = arg;
+    char id[RTC_ID_CAP];
 
     if (why == RTC_CLOSE_UNREACHED)
         s->w->counters.never_connected++;
     else
         s->w->counters.lost++;
-    log_info("whep", "session %.*s over: %s%s%s stream=%s", (int)(strcspn(s->id, "-") + 1 + WHEP_TOKEN_SHOWN), s->id,
+    log_info("whep", "session %s over: %s%s%s stream=%s", rtc_resource_shown(&s->resource, id),
              rtc_close_name(why), detail && detail[0] ? ": " : "", detail ? detail : "", s->stream);
     whep_session_destroy(s);
 }
 
-static const struct rtc_viewer_ops viewer_ops = {.on_tracks = on_tracks, .on_end = on_end, .on_closed = on_closed};
+static const struct rtc_viewer_ops viewer_ops = {
+    .on_tracks = on_tracks, .on_end = on_end, .on_closed = on_closed};
 
 static void on_timer(struct timer *t, uint64_t now_us)
 {
@@ -197,7 +161,7 @@ static void on_timer(struct timer *t, uint64_t now_us)
     (void)now_us;
     if (s->state == WHEP_JOINING) {
         s->w->counters.timeouts++;
-        whep_refuse(s->x, 504, retry_s(), "the stream did not come in time");
+        rtc_http_refuse(s->x, 504, rtc_http_retry_s(), "the stream did not come in time");
     } else if (s->state == WHEP_GRACE) {
         s->w->counters.ended++;
     }
@@ -213,7 +177,7 @@ static void on_gone(struct http_exchange *x, void *arg)
     whep_session_destroy(s);
 }
 
-/* ---- the beginning ---------------------------------------------------------------------------------------------- */
+/* ---- the beginning ------------------------------------------------------------------------------ */
 
 static int create_viewer(struct whep_session *s)
 {
@@ -243,17 +207,15 @@ void whep_session_open(struct whep *w, struct http_exchange *x, const char *stre
         free(s);
         free(offer);
         w->counters.overloaded++;
-        whep_refuse(x, 503, retry_s(), "out of memory");
+        rtc_http_refuse(x, 503, rtc_http_retry_s(), "out of memory");
         return;
     }
     s->x = x;
     s->http_peer = *http_peer(x);
     s->started_unix_us = worker_unix_us(w->worker);
-    s->remote_ufrag = hash_code(offer->ice_ufrag, strlen(offer->ice_ufrag));
     snprintf(s->stream, sizeof(s->stream), "%s", stream);
-    int prefix = snprintf(s->id, sizeof(s->id), "%u-", w->cfg.index);
-    random_token(s->id + prefix, WHEP_TOKEN_BYTES);
-    hash_push(&w->sessions, &s->item, s->id + prefix, WHEP_TOKEN_BYTES);
+    rtc_resource_init(&s->resource, w->cfg.index, offer);
+    hash_push(&w->sessions, &s->item, rtc_resource_token(&s->resource), RTC_TOKEN_BYTES);
     timer_init(&s->timer, w->worker, on_timer);
     timer_start(&s->timer, w->cfg.join_us);
     http_on_gone(x, on_gone, s);
@@ -268,7 +230,7 @@ struct whep_session *whep_session_find(const struct whep *w, const char *token)
     return s && (s->state == WHEP_PLAYING || s->state == WHEP_GRACE) ? s : NULL;
 }
 
-/* ---- what it is ---------------------------------------------------------------------------------------------------- */
+/* ---- what it is --------------------------------------------------------------------------------- */
 
 void whep_totals(const struct whep *w, struct whep_totals *out)
 {
@@ -282,9 +244,9 @@ void whep_each(const struct whep *w, void (*fn)(void *arg, const struct whep_fac
     {
         struct whep_session *s = container_of(it, struct whep_session, item);
         struct rtc_transport *t = rtc_viewer_transport(s->viewer);
-        char id[WHEP_ID_CAP];
+        char id[RTC_ID_CAP];
         struct whep_facts f = {
-            .id = id,
+            .id = rtc_resource_shown(&s->resource, id),
             .stream = s->stream,
             .http_peer = s->http_peer,
             .started_unix_us = s->started_unix_us,
@@ -294,7 +256,6 @@ void whep_each(const struct whep *w, void (*fn)(void *arg, const struct whep_fac
         };
         if (s->state != WHEP_PLAYING && s->state != WHEP_GRACE)
             continue;
-        snprintf(id, sizeof(id), "%.*s", (int)(strcspn(s->id, "-") + 1 + WHEP_TOKEN_SHOWN), s->id);
         if (!rtc_transport_peer(t, &f.peer))
             memset(&f.peer, 0, sizeof(f.peer));
         rtc_viewer_facts(s->viewer, &f.viewer);

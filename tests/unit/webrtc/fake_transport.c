@@ -178,6 +178,12 @@ const char *rtc_transport_profile(const struct rtc_transport *t)
     return t->connected ? "AEAD_AES_128_GCM" : "";
 }
 
+struct rtc_endpoint *rtc_transport_endpoint(const struct rtc_transport *t)
+{
+    (void)t;
+    return &endpoint;
+}
+
 const struct rtc_transport_counters *rtc_transport_counters(const struct rtc_transport *t)
 {
     return &t->counters;
