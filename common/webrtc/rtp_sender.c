@@ -10,7 +10,7 @@
 
 _Static_assert((RTP_RESEND_SLOTS & (RTP_RESEND_SLOTS - 1)) == 0, "slot by mask");
 
-enum { BUDGET_FIRST_BYTES = 64 * 1024, RTT_MAX_US = 60000000 };
+enum { BUDGET_FIRST_BYTES = 64 * 1024, RTT_MAX_US = 60000000, PLAYOUT_MAX_MS = 10000 };
 
 /* ---- time lines ---------------------------------------------------------------------------------------- */
 
@@ -59,7 +59,7 @@ void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
     memset(s, 0, sizeof(*s));
     s->cfg = *cfg;
     for (size_t i = 0; i < LEN(s->cfg.ext_id); i++)
-        if (s->cfg.ext_id[i] > 14 && (!cfg->two_byte_ext || i == RTP_EXT_ABS_CAPTURE_TIME))
+        if (s->cfg.ext_id[i] > 14 && (!cfg->two_byte_ext || i == RTP_EXT_ABS_CAPTURE_TIME || i == RTP_EXT_PLAYOUT_DELAY))
             s->cfg.ext_id[i] = 0; /* the one-byte form cannot carry it */
     s->highest = (cfg->first_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST - 1;
     s->rtx_next = (cfg->first_rtx_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST;
@@ -78,6 +78,7 @@ void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint6
         .seq_offset = s->highest + 1 - start->first_seq,
         .start_us = now_us,
         .clock_hz = hz,
+        .playout_ms = start->playout_ms,
         .track = start->track,
         .layer = start->layer,
         .pt = start->pt,
@@ -157,28 +158,45 @@ static bool needs_two_byte(const struct rtp_sender *s, const struct packet *p)
     return false;
 }
 
-/* The extension block of p in the viewer's ids. Depends on the packet alone, so that a packet that is sent again is the
- * same. Returns its bytes, 0 for none. */
-static size_t write_extensions(const struct rtp_sender *s, const struct packet *p, uint8_t *block, size_t cap,
-                               uint16_t *profile)
+/* What we have to say of the packet's time: when it was captured, with each frame; the least delay to play with, with
+ * each keyframe (receivers keep it) unless the publisher says one. */
+static void write_own_elements(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
+                               bool has_playout, struct rtp_ext_writer *w)
 {
-    uint8_t capture_id = p->flags & PACKET_FRAME_START ? s->cfg.ext_id[RTP_EXT_ABS_CAPTURE_TIME] : 0;
+    uint8_t capture_id = s->cfg.ext_id[RTP_EXT_ABS_CAPTURE_TIME], playout_id = s->cfg.ext_id[RTP_EXT_PLAYOUT_DELAY];
+    uint8_t value[RTP_EXT_ABS_CAPTURE_TIME_LONG_BYTES];
 
-    if (p->ext_len == 0 && capture_id == 0)
+    if (!(p->flags & PACKET_FRAME_START))
+        return;
+    if (capture_id) {
+        struct rtp_abs_capture_time at = {.ntp = ntp_of_unix_us(p->capture_us)};
+        rtp_ext_write(w, capture_id, value, rtp_ext_abs_capture_time_write(value, &at));
+    }
+    if (playout_id && g->playout_ms && (p->flags & PACKET_KEYFRAME) && !has_playout) {
+        rtp_ext_playout_delay_write(value, &(struct rtp_playout_delay){g->playout_ms, PLAYOUT_MAX_MS});
+        rtp_ext_write(w, playout_id, value, RTP_EXT_PLAYOUT_DELAY_BYTES);
+    }
+}
+
+/* The extension block of p in the viewer's ids. Depends on segment and packet alone, so that a packet that is sent again
+ * is the same. Returns its bytes, 0 for none. */
+static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
+                               uint8_t *block, size_t cap, uint16_t *profile)
+{
+    struct reader r = reader_init(p->bytes, p->ext_len);
+    bool has_playout = false;
+    struct rtp_ext e;
+
+    if (p->ext_len == 0 && !(p->flags & PACKET_FRAME_START))
         return 0;
     struct rtp_ext_writer w = rtp_ext_writer_init(block, cap, needs_two_byte(s, p));
-    struct reader r = reader_init(p->bytes, p->ext_len);
-    struct rtp_ext e;
     while (next_element(&r, &e)) {
         uint8_t id = s->cfg.ext_id[kind_of_canonical(e.id)];
+        has_playout |= e.id == PACKET_EXT_PLAYOUT_DELAY;
         if (id && (w.two_byte || fits_one_byte(&e, id)))
             rtp_ext_write(&w, id, e.data, e.len);
     }
-    if (capture_id) {
-        uint8_t value[RTP_EXT_ABS_CAPTURE_TIME_LONG_BYTES];
-        struct rtp_abs_capture_time at = {.ntp = ntp_of_unix_us(p->capture_us)};
-        rtp_ext_write(&w, capture_id, value, rtp_ext_abs_capture_time_write(value, &at));
-    }
+    write_own_elements(s, g, p, has_playout, &w);
     int len = rtp_ext_writer_finish(&w);
     if (len <= 0 || (size_t)len + RTP_HEADER_BYTES + 4 + RTX_OSN_BYTES + p->payload_len > RTP_OUT_MAX)
         return 0; /* the medium goes before what describes it */
@@ -190,11 +208,11 @@ static size_t write_extensions(const struct rtp_sender *s, const struct packet *
 static bool write_packet(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
                          struct rtp_header *h, struct rtp_out *out)
 {
-    uint8_t block[PACKET_EXT_MAX + 16];
+    uint8_t block[PACKET_EXT_MAX + 20];
 
     h->ts_ticks = (uint32_t)rtp_segment_ts(g, p->ts_ticks);
     h->marker = (p->flags & PACKET_MARKER) != 0;
-    h->ext_len = write_extensions(s, p, block, sizeof(block), &h->ext_profile);
+    h->ext_len = write_extensions(s, g, p, block, sizeof(block), &h->ext_profile);
     h->ext = h->ext_len ? block : NULL;
     int len = rtp_header_write(out->hdr, sizeof(out->hdr), h);
     if (len < 0)

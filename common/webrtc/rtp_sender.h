@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 enum {
-    RTP_OUT_HEADER_MAX = 12 + 4 + PACKET_EXT_MAX + 16, /* bytes: fixed header, and extensions with abs-capture-time */
+    RTP_OUT_HEADER_MAX = 12 + 4 + PACKET_EXT_MAX + 20, /* bytes: fixed header; the packet's extensions and ours */
     RTP_OUT_MAX = 1484,              /* bytes of header and payload: 1,500 less the SRTP tag */
     RTP_JUMP_MAX = 10000,            /* numbers; a hole in the cluster's beyond it is not passed on */
     RTP_RESEND_SLOTS = 64,           /* numbers remembered as resent a moment ago */
@@ -54,6 +54,7 @@ struct rtp_segment {
     uint64_t run_ticks, span_ticks; /* span_ticks before meet_ts take run_ticks; equal: no squeeze */
     uint64_t start_us;            /* when it began */
     uint32_t clock_hz;
+    uint16_t playout_ms;          /* least delay that the viewer is asked to play with; 0: its own affair */
     uint8_t track, layer, pt, rtx_pt;
 };
 
@@ -108,6 +109,7 @@ struct rtp_start {
     uint64_t first_seq, first_ts; /* of the first packet to be sent: a keyframe's first, or whatever audio is next */
     uint64_t live_ts;             /* what is captured and on its way here at this moment; <= first_ts: no catching up */
     uint64_t run_us;              /* how long the catching up shall take: rtp_catch_up_us() */
+    uint16_t playout_ms;          /* told with each keyframe where the extension is negotiated; steps of 10 ms */
 };
 
 /* Begins a segment: the next number, and a timestamp that is as much later as time has passed since the last. */

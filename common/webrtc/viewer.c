@@ -14,6 +14,10 @@ enum {
     KEYFRAME_AGAIN_US = 1000000, /* a publisher that did not hear of it is asked again */
     AUDIO_BEHIND_US = 150000,    /* encoders, interleaving and transcoding stay below it */
     AUDIO_WAIT_US = 1500000,     /* audio that is behind for longer is so for good: better late than none */
+    /* Sound waits in a player's buffer, and pictures are then held back until lips match: browsers feel their way there
+     * in half a minute. Told a likely delay, they start with it. */
+    PLAYOUT_MS = 60,             /* three Opus packets: what a browser's audio buffer holds at least */
+    PLAYOUT_DERIVED_MS = 120,    /* and as much again for sound that is transcoded */
     REPORT_SOON_US = 50000,    /* once live: two reports make a receiver's clock line */
 };
 
@@ -88,6 +92,7 @@ static void choose_track(struct viewer_track *out, enum codec_kind kind, const s
             continue;
         out->codec = t->codec;
         out->clock_hz = t->clock_hz;
+        out->derived = t->derived;
         out->track = i;
         out->layer = best_layer(t);
         out->payload = (uint8_t)at;
@@ -105,6 +110,14 @@ static uint64_t want_of(const struct viewer_track *t)
     return t->codec != CODEC_NONE ? want_bit(t->track, t->layer) : 0;
 }
 
+/* The least delay that video should be played with, so that sound is in step from the first picture on. */
+static uint16_t playout_ms(const struct rtc_viewer *v)
+{
+    if (v->audio.codec == CODEC_NONE)
+        return 0;
+    return v->audio.derived ? PLAYOUT_DERIVED_MS : PLAYOUT_MS;
+}
+
 static void start_sender(struct rtc_viewer *v, struct viewer_track *t, const struct packet *first, uint64_t live_ts,
                          uint64_t run_us)
 {
@@ -120,6 +133,7 @@ static void start_sender(struct rtc_viewer *v, struct viewer_track *t, const str
         .first_ts = first->ts_ticks,
         .live_ts = live_ts,
         .run_us = run_us,
+        .playout_ms = t == &v->video ? playout_ms(v) : 0,
     };
 
     rtp_sender_start(&t->sender, &start, now_us(v));

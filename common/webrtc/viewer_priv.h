@@ -9,6 +9,7 @@ struct viewer_track {
     struct rtc_viewer_media media;
     enum codec codec; /* of the track being played; CODEC_NONE: none */
     uint32_t clock_hz;
+    bool derived;     /* transcoded at the origin */
     uint8_t track, layer;
     uint8_t payload;  /* index into media.payloads */
     struct rtp_sender sender;

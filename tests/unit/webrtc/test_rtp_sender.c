@@ -353,6 +353,52 @@ static void capture_time_is_told_where_a_frame_begins(void **state)
     assert_int_equal(d.view.ext_len, 0);
 }
 
+static void the_least_delay_is_told_with_each_keyframe_unless_the_publisher_says_one(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t flags, id, own; /* own: the publisher's element is there */
+        uint16_t ms, told;      /* 0: nothing */
+    } rows[] = {
+        {"keyframe", PACKET_KEYFRAME | PACKET_FRAME_START, 6, 0, 120, 120},
+        {"the keyframe's second packet", PACKET_KEYFRAME, 6, 0, 120, 0},
+        {"another frame", PACKET_FRAME_START, 6, 0, 120, 0},
+        {"not negotiated", PACKET_KEYFRAME | PACKET_FRAME_START, 0, 0, 120, 0},
+        {"an id that the one-byte form cannot carry", PACKET_KEYFRAME | PACKET_FRAME_START, 15, 0, 120, 0},
+        {"nothing to be told", PACKET_KEYFRAME | PACKET_FRAME_START, 6, 0, 0, 0},
+        {"the publisher's own is passed on", PACKET_KEYFRAME | PACKET_FRAME_START, 6, 1, 120, 20},
+    };
+
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct fixture *f = *state;
+        struct rtp_sender_cfg cfg = CFG;
+        struct rtp_playout_delay delay = {0};
+        struct rtp_ext e;
+        struct sent d;
+        struct packet *p = make(f, 0);
+        print_message("  %s\n", rows[i].name);
+        cfg.ext_id[RTP_EXT_PLAYOUT_DELAY] = rows[i].id;
+        rtp_sender_init(&f->s, &cfg);
+        rtp_sender_start(&f->s, &(struct rtp_start){.epoch = 1, .clock_hz = HZ, .first_seq = SEQ0, .first_ts = TS0,
+                         .playout_ms = rows[i].ms}, 0);
+        p->flags = rows[i].flags;
+        if (rows[i].own) {
+            memmove(p->bytes + 5, p->bytes, p->payload_len);
+            p->bytes[0] = PACKET_EXT_PLAYOUT_DELAY;
+            p->bytes[1] = 3;
+            rtp_ext_playout_delay_write(p->bytes + 2, &(struct rtp_playout_delay){20, 40});
+            p->ext_len = 5;
+        }
+        assert_true(write_packet(f, p, 0, &d));
+        bool told = rows[i].id && rtp_ext_find(&e, d.view.ext_profile, d.view.ext, d.view.ext_len, rows[i].id);
+        assert_int_equal(told, rows[i].told != 0);
+        assert_true(!told || rtp_ext_playout_delay_parse(&delay, e.data, e.len));
+        assert_int_equal(delay.min_ms, rows[i].told);
+        assert_true(!told || delay.max_ms >= delay.min_ms);
+        packet_unref(&p);
+    }
+}
+
 static void the_largest_packet_with_the_longest_extensions_still_fits(void **state)
 {
     struct fixture *f = *state;
@@ -580,6 +626,7 @@ int main(void)
         IN_FIXTURE(squeezed_timestamps_rise_and_meet_live),
         IN_FIXTURE(extensions_get_the_viewers_ids),
         IN_FIXTURE(capture_time_is_told_where_a_frame_begins),
+        IN_FIXTURE(the_least_delay_is_told_with_each_keyframe_unless_the_publisher_says_one),
         IN_FIXTURE(the_largest_packet_with_the_longest_extensions_still_fits),
         IN_FIXTURE(rtx_has_its_own_numbers_and_the_original_in_front),
         IN_FIXTURE(without_rtx_the_very_same_packet_goes_out_again),
