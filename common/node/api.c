@@ -35,7 +35,7 @@ static void reply_json(struct http_exchange *x, json_t *body)
     if (text)
         http_reply(x, 200, "application/json", text, strlen(text));
     else
-        http_problem(x, 503, "out of memory");
+        http_problem(x, 503, "out of memory, or this node is ending");
     free(text);
 }
 

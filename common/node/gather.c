@@ -46,10 +46,11 @@ static void run_there(struct mail *m, struct worker *w)
     struct part *part = &g->parts[e->index];
 
     (void)w;
-    if (e->index == g->node->n)
-        g->question->on_main(g->node, part);
-    else
+    /* Of a node that ends, parts are gone already: those questions stay without an answer. */
+    if (e->index < g->node->n && !g->node->seats[e->index].closed)
         g->question->on_worker(&g->node->seats[e->index].w, part);
+    else if (e->index == g->node->n && !g->node->ending)
+        g->question->on_main(g->node, part);
     m->run = run_back;
     worker_post(g->asker, m);
 }

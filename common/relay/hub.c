@@ -268,7 +268,7 @@ static bool wants_by_itself(const struct hub *h, const struct stream_record *rec
 static void on_stream(void *arg, const char *name, const struct stream_record *record)
 {
     struct hub *h = arg;
-    struct relay *home = home_of(h, name);
+    struct relay *home = h->directory ? home_of(h, name) : NULL; /* NULL: it closes, but still listens until it has left */
     struct answer *a = home ? answer_create(home, name, run_stream) : NULL;
 
     if (!a)
@@ -289,7 +289,7 @@ static void on_nodes(void *arg)
 {
     struct hub *h = arg;
 
-    if (h->cfg.self.role != NODE_ORIGIN)
+    if (h->directory && h->cfg.self.role != NODE_ORIGIN)
         directory_each_stream(h->directory, retell, h);
 }
 
