@@ -19,6 +19,7 @@ const cluster = await Cluster.up({
     origin: {},
     backbone: { relay: { linger_ms: 100 } },
     edge: { relay: { linger_ms: 100 } },
+    'edge-us': { relay: { linger_ms: 100 } },
 }, { start: false });
 const far = await farAway(cluster.port('backbone', 'pipe'), AWAY_MS);
 cluster.add(far);
@@ -46,7 +47,10 @@ await cluster.use(test, async (t) => {
         await picturesGrow(viewer);
         const heard = await soundIsHeard(viewer);
         assert.deepEqual(heard.codecs.sort(), ['audio/opus', 'video/H264']);
-        await close(viewer);
+        const other = await watch(browser, cluster, STREAM, { edge: 'edge-us' });
+        await soundIsHeard(other);
+        assert.equal(await cluster.metric('origin', 'millrace_transcodes'), 1, 'once for both edges');
+        await Promise.all([viewer, other].map(close));
     });
 
     await t.test('the second viewer of an edge sees its first picture sooner than the first', async () => {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { close, launch, open, pageState, picturesGrow, publish, screenshot, soundIsHeard, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
+import { probe } from '../lib/media.mjs';
 
 const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} });
 
@@ -19,7 +20,11 @@ await cluster.use(test, async (t) => {
             const heard = await soundIsHeard(viewer);
             assert.deepEqual(heard.codecs.sort(), ['audio/opus', `video/${codec}`]);
             assert.equal(seen.opened, 1, 'in one session');
-            if (codec === 'H264') await screenshot(publisher, 'publish');
+            if (codec === 'H264') {
+                await screenshot(publisher, 'publish');
+                const { streams } = await probe(`${cluster.url('edge')}/live/H264.flv`, { seconds: 2 });
+                assert.deepEqual(streams.map((s) => s.codec_name).sort(), ['aac', 'h264'], 'Opus is AAC in FLV');
+            }
             await close(viewer);
             await close(publisher);
         });
