@@ -75,8 +75,8 @@ void nack_gen_init(struct nack_gen *g, const struct nack_cfg *cfg);
 void nack_gen_start(struct nack_gen *g, uint64_t seq);
 /* A packet came. seq >= 1. */
 enum nack_seen nack_gen_on_packet(struct nack_gen *g, uint64_t seq, uint64_t now_us);
-/* The same for one that is known to be the answer to a request (by RTX): it measures the round trip. A packet that comes after
- * its request may as well be the original, late. */
+/* The same for one that is known to be the answer to a request (by RTX): it measures the round trip. A packet that
+ * comes after its request may as well be the original, late. */
 enum nack_seen nack_gen_on_resent(struct nack_gen *g, uint64_t seq, uint64_t now_us);
 /* The other side says that it has sent up to seq: the tail may be missing although nothing higher comes. */
 void nack_gen_on_highest(struct nack_gen *g, uint64_t seq, uint64_t now_us);

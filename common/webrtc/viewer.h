@@ -24,7 +24,10 @@
 
 struct rtc_viewer;
 
-enum { RTC_PAYLOADS_MAX = 16 /* browsers have up to 14 that count */, RTC_CNAME_BYTES = 16 /* 96 random bits: RFC 7022 s5 */ };
+enum {
+    RTC_PAYLOADS_MAX = 16, /* browsers have up to 14 that count */
+    RTC_CNAME_BYTES = 16,  /* 96 random bits: RFC 7022 s5 */
+};
 
 /* A payload type that was agreed on. */
 struct rtc_payload {
