@@ -137,6 +137,12 @@ static struct router *open_router(void *arg, const char *stream)
     return relay_router(w->relay, stream);
 }
 
+static void resume_at(void *arg, struct router *r, uint64_t epoch, const struct pipe_position *from, size_t n)
+{
+    (void)arg;
+    relay_resume(r, epoch, from, n);
+}
+
 static void source_of(void *arg, struct router *r, struct pipe_path *out)
 {
     (void)arg;
@@ -161,6 +167,7 @@ static int open_pipes(struct node *n, struct node_worker *w, char *error)
                                       .listen = c->pipe.listen,
                                       .media = c->pipe.listen,
                                       .open_router = open_router,
+                                      .resume = resume_at,
                                       .source = source_of,
                                       .arg = w};
         set_identity(c, &cfg.self);

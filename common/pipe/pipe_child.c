@@ -318,8 +318,6 @@ static struct child_stream *stream_create(struct pipe_child *c, const Pipe__Subs
     struct child_stream *cs = calloc(1, sizeof(*cs));
     if (!cs)
         return NULL;
-    struct pipe_position from;
-
     cs->child = c;
     cs->id = m->id;
     cs->path = *path;
@@ -327,12 +325,23 @@ static struct child_stream *stream_create(struct pipe_child *c, const Pipe__Subs
     cs->started_at_us = worker_unix_us(c->server->worker);
     strcpy(cs->stream, m->stream); /* stream_name_valid has measured it */
     pipe_tx_init(&cs->tx, &c->server->shared, &tx_ops, m->ssrc);
-    for (size_t i = 0; i < m->n_from; i++)
-        if (message_position_parse(&from, m->from[i]))
-            pipe_tx_from(&cs->tx, m->epoch, &from);
     hash_push(&c->streams, &cs->by_id, &cs->id, sizeof(cs->id));
     c->server->counters.subscriptions++;
     return cs;
+}
+
+/* Where the child goes on. */
+static void take_positions(struct child_stream *cs, const Pipe__Subscribe *m, struct router *r)
+{
+    const struct pipe_server_cfg *cfg = &cs->child->server->cfg;
+    struct pipe_position from[PIPE_STREAM_LAYERS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->n_from && n < LEN(from); i++)
+        if (message_position_parse(&from[n], m->from[i]))
+            pipe_tx_from(&cs->tx, m->epoch, &from[n++]);
+    if (n && cfg->resume)
+        cfg->resume(cfg->arg, r, m->epoch, from, n);
 }
 
 static void on_subscribe(struct pipe_child *c, const Pipe__Subscribe *m)
@@ -358,6 +367,7 @@ static void on_subscribe(struct pipe_child *c, const Pipe__Subscribe *m)
         return;
     }
     s->counters.accepted++;
+    take_positions(cs, m, r);
     cs->opening = true;
     pipe_tx_open(&cs->tx, r, m->want);
     cs->opening = false;

@@ -30,6 +30,9 @@ struct pipe_server_cfg {
     uint64_t backfill_bps;      /* of all subscriptions together, beyond their live rates; 0: 200 Mbit/s */
     /* The stream's router on this worker (relay_router); NULL: refused as OVERLOADED. */
     struct router *(*open_router)(void *arg, const char *stream);
+    /* A child goes on there at these packets of an epoch: told before it is attached, so that a node that has to fetch the
+     * stream first asks for them too. May be NULL. */
+    void (*resume)(void *arg, struct router *r, uint64_t epoch, const struct pipe_position *from, size_t n);
     /* Nodes the stream comes through to us, origin first, ourselves not among them; n = 0 when we are its
      * origin or do not know yet. May be NULL. */
     void (*source)(void *arg, struct router *r, struct pipe_path *out);

@@ -136,9 +136,16 @@ static void run_stream(struct mail *m, struct worker *w)
     struct answer *a = container_of(m, struct answer, mail);
 
     (void)w;
-    relay_on_stream(a->relay, a->name, a->has_record ? &a->record : NULL, a->prefetch);
-    if (a->has_record)
-        relay_on_found(a->relay, a->name, &a->record, true, &a->parents);
+    relay_on_stream(a->relay, a->name, a->has_record, a->prefetch);
+    free(a);
+}
+
+static void run_nodes(struct mail *m, struct worker *w)
+{
+    struct answer *a = container_of(m, struct answer, mail);
+
+    (void)w;
+    relay_on_nodes(a->relay);
     free(a);
 }
 
@@ -265,31 +272,43 @@ static bool wants_by_itself(const struct hub *h, const struct stream_record *rec
     return owner && strcmp(owner->region, h->cfg.self.region) == 0;
 }
 
+/* Of most streams a node hears and never needs them, so the parents are chosen when the relay asks for them. */
 static void on_stream(void *arg, const char *name, const struct stream_record *record)
 {
     struct hub *h = arg;
-    struct relay *home = h->directory ? home_of(h, name) : NULL; /* NULL: it closes, but still listens until it has left */
+    struct relay *home = home_of(h, name);
     struct answer *a = home ? answer_create(home, name, run_stream) : NULL;
 
     if (!a)
         return;
-    answer_set_record(h, a, record);
+    a->has_record = record != NULL;
     a->prefetch = record && wants_by_itself(h, record);
     answer_post(a);
 }
 
 static bool retell(void *arg, const struct stream_record *record)
 {
-    on_stream(arg, record->name, record);
+    struct hub *h = arg;
+
+    if (wants_by_itself(h, record))
+        on_stream(arg, record->name, record);
     return true;
 }
 
-/* A parent may have come that lets a waiting stream play: everyone hears of every stream again. */
+/* A parent may have come that lets a waiting stream play, or the present one may drain: relays ask anew for what they have. A
+ * backbone may have learnt in which region a stream's owner is. */
 static void on_nodes(void *arg)
 {
     struct hub *h = arg;
 
-    if (h->directory && h->cfg.self.role != NODE_ORIGIN)
+    if (h->cfg.self.role == NODE_ORIGIN)
+        return;
+    for (size_t i = 0; i < h->n_relays; i++) {
+        struct answer *a = answer_create(h->relays[i], "", run_nodes);
+        if (a)
+            answer_post(a);
+    }
+    if (h->cfg.self.role == NODE_BACKBONE && h->cfg.prefetch == PREFETCH_REGION)
         directory_each_stream(h->directory, retell, h);
 }
 

@@ -23,12 +23,14 @@ enum { PARENTS_MAX = 8 /* candidates that a pull tries in turn */ };
 struct parent {
     char id[NODE_ID_MAX + 1];
     char address[NODE_ADDRESS_MAX + 1]; /* host:port of its pipe listener */
+    bool owner;                         /* the stream's origin */
 };
 
-/* The nodes to pull a stream from, best first. */
+/* The nodes to pull a stream from, best first; and those that would be, but drain: who has one of these leaves it. */
 struct parent_list {
-    size_t n;
+    size_t n, n_draining;
     struct parent v[PARENTS_MAX];
+    char draining[PARENTS_MAX][NODE_ID_MAX + 1];
 };
 
 enum prefetch { PREFETCH_DEMAND, PREFETCH_REGION, PREFETCH_ALL };

@@ -18,9 +18,13 @@ struct link {
     struct supply *supply; /* NULL once closed */
     struct producer in;
     struct relay *asker;
+    struct pipe_path source; /* nodes that the stream comes through */
     /* The home's end. */
     struct relay *home;
     struct consumer out;
+    struct list home_link;   /* in the supply of the home's router while `out` is attached */
+    struct pipe_path path;   /* nodes that take the stream from the asker; set before it is opened */
+    struct resume *resume;   /* on its way to the home's supply */
     struct mail open_mail, close_mail; /* each is under way at most once */
     char name[STREAM_NAME_MAX + 1];
 };
@@ -32,6 +36,7 @@ struct news {
     enum { NEWS_TRACKS, NEWS_READY, NEWS_END } what;
     enum stream_end why;
     struct track_set tracks;
+    struct pipe_path source;
 };
 
 /* Asker to home. */
@@ -123,6 +128,7 @@ static void run_news(struct mail *m, struct worker *w)
     }
     switch (news->what) {
     case NEWS_TRACKS:
+        l->source = news->source;
         router_unpublish(&l->in, STREAM_UNPUBLISHED, true);
         router_publish(l->supply->router, &l->in, &news->tracks);
         break;
@@ -166,8 +172,10 @@ static void out_on_tracks(struct consumer *c, const struct track_set *tracks)
     struct link *l = container_of(c, struct link, out);
     struct news *news = news_create(l, NEWS_TRACKS);
 
-    if (news)
+    if (news) {
         news->tracks = *tracks;
+        relay_source_path(c->router, &news->source);
+    }
     post_news(l, news);
 }
 
@@ -215,10 +223,17 @@ static void run_open(struct mail *m, struct worker *w)
     struct router *router = relay_router(l->home, l->name);
 
     (void)w;
-    if (router)
+    if (router) {
+        struct supply *s = router_user(router);
+        if (l->resume)
+            relay_resume(router, l->resume->epoch, l->resume->from, l->resume->n);
+        list_push_back(&s->links, &l->home_link);
         router_attach(router, &l->out, l->out.want);
-    else
+    } else {
         out_on_end(&l->out, STREAM_UNREACHABLE);
+    }
+    free(l->resume);
+    l->resume = NULL;
 }
 
 /* ---- Opening and closing -------------------------------------------------------------------------------------- */
@@ -229,8 +244,15 @@ int link_open(struct supply *s)
 
     if (!l)
         return -1;
+    const struct relay_pipes *pipes = relay_pipes(s->relay);
+
     strcpy(l->name, router_name(s->router));
     l->supply = s;
+    l->resume = s->resume;
+    s->resume = NULL;
+    list_init(&l->home_link);
+    if (pipes->path)
+        pipes->path(pipes->arg, s->router, &l->path);
     l->asker = s->relay;
     l->home = relay_peer(s->relay, relay_home(s->relay, l->name));
     l->in = (struct producer){.ops = &in_ops, .kind = "link"};
@@ -240,6 +262,38 @@ int link_open(struct supply *s)
     relay_count(s->relay)->links++;
     worker_post(relay_worker(l->home), &l->open_mail);
     return 0;
+}
+
+const struct pipe_path *link_source(const struct link *l)
+{
+    return &l->source;
+}
+
+/* A node behind several links counts once; one place stays free for ourselves. */
+static void add_ids(struct pipe_path *sum, const struct pipe_path *path)
+{
+    for (size_t i = 0; i < path->n && sum->n < PIPE_PATH_IDS_MAX - 1; i++) {
+        size_t at = 0;
+        while (at < sum->n && strcmp(sum->ids[at], path->ids[i]) != 0)
+            at++;
+        if (at == sum->n)
+            strcpy(sum->ids[sum->n++], path->ids[i]);
+    }
+}
+
+void links_add_paths(const struct supply *s, struct pipe_path *sum)
+{
+    for (const struct list *l = s->links.next; l != &s->links; l = l->next) {
+        const struct pipe_path *path = &container_of(l, const struct link, home_link)->path;
+        if (path->n && (!sum->n || path->depth < sum->depth))
+            sum->depth = path->depth;
+        add_ids(sum, path);
+    }
+}
+
+void links_forget(struct supply *s)
+{
+    list_for_each(l, &s->links) list_remove(l);
 }
 
 static void run_closed(struct mail *m, struct worker *w)
@@ -254,6 +308,7 @@ static void run_close(struct mail *m, struct worker *w)
 
     (void)w;
     router_detach(&l->out);
+    list_remove(&l->home_link);
     l->close_mail.run = run_closed;
     worker_post(relay_worker(l->asker), &l->close_mail);
 }

@@ -3,7 +3,12 @@
  *
  * An edge asks a backbone of its region, chosen by rendezvous hashing of (stream, node id), so that all
  * edges of a region choose alike and a stream lives on as few backbones as needed; then the other
- * backbones of the region, those of other regions, and last the owner itself. A backbone asks the owner.
+ * backbones of the region, those of the owner's region, those of other regions, and last the owner itself.
+ *
+ * A backbone of the owner's region asks the owner. In another region one backbone, the first choice of that region's edges,
+ * asks the first choice of the owner's region; the others of its region ask it. So one copy of a stream crosses
+ * between two regions, on the way edge - backbone - (backbone) - backbone - origin at the most. A backbone asks another of its
+ * region only when that one has the greater weight, so requests cannot go round.
  * Pure; any thread. Source: Thaler and Ravishankar 1998 (rendezvous, highest random weight). */
 #pragma once
 

@@ -69,18 +69,20 @@ static int subscribe(struct pull *p)
     const struct parent *parent = &p->parents.v[p->at];
     struct pipe_position from[PIPE_STREAM_LAYERS];
     bool goes_on = router_is_ready(p->supply->router);
+    const struct resume *resume = goes_on ? NULL : p->supply->resume;
     struct pipe_path path = {0};
 
     if (pipes->path)
         pipes->path(pipes->arg, p->supply->router, &path);
+    links_add_paths(p->supply, &path);
     struct pipe_subscribe_cfg cfg = {
         .parent_id = parent->id,
         .parent_address = parent->address,
         .stream = router_name(p->supply->router),
         .want = want_before_tracks(p->supply),
-        .epoch = goes_on ? router_epoch(p->supply->router) : 0,
-        .from = from,
-        .n_from = goes_on ? positions(p->supply->router, from) : 0,
+        .epoch = goes_on ? router_epoch(p->supply->router) : resume ? resume->epoch : 0,
+        .from = resume ? resume->from : from,
+        .n_from = goes_on ? positions(p->supply->router, from) : resume ? resume->n : 0,
         .path = &path,
         .ops = &sub_ops,
         .arg = p,
@@ -109,12 +111,20 @@ static void next_parent(struct pull *p)
     while (++p->at < p->parents.n)
         if (subscribe(p) == 0)
             return;
-    bool unknown = p->unknown == p->parents.n;
+    bool unknown = p->unknown >= p->parents.n;
     pull_close(s);
     if (unknown)
         supply_unknown(s);
     else
         supply_unreachable(s);
+}
+
+static bool path_has(const struct pipe_path *path, const char *id)
+{
+    for (size_t i = 0; i < path->n; i++)
+        if (strcmp(path->ids[i], id) == 0)
+            return true;
+    return false;
 }
 
 /* ---- What the parent says ---------------------------------------------------------------------------------- */
@@ -131,8 +141,16 @@ static void on_subscribed(void *arg, const struct track_set *tracks, const struc
         next_parent(p);
         return;
     }
+    if (path_has(source, hub_self(relay_hub(s->relay))->id)) {
+        log_warn("relay", "%s: %s has it from us: a loop", router_name(s->router), pull_parent(p));
+        next_parent(p);
+        return;
+    }
     p->ended = false;
+    p->unknown = 0;
     s->failing_since_us = 0;
+    free(s->resume); /* used */
+    s->resume = NULL;
     hub_tell_presence(relay_hub(s->relay), router_name(s->router), true);
     router_unpublish(&p->in, STREAM_UNPUBLISHED, true);
     router_publish(s->router, &p->in, tracks);
@@ -250,17 +268,51 @@ void pull_close(struct supply *s)
     free(p);
 }
 
+static bool drains(const struct parent_list *parents, const char *id)
+{
+    for (size_t i = 0; i < parents->n_draining; i++)
+        if (strcmp(parents->draining[i], id) == 0)
+            return true;
+    return false;
+}
+
+static size_t parent_at(const struct parent_list *parents, const char *id)
+{
+    size_t i = 0;
+
+    while (i < parents->n && strcmp(parents->v[i].id, id) != 0)
+        i++;
+    return i;
+}
+
+/* Takes over the candidates, the present parent first. */
+static void keep_present(struct pull *p, const struct parent *present, const struct parent_list *parents)
+{
+    p->parents = *parents;
+    p->at = parent_at(parents, present->id);
+    if (p->at < parents->n)
+        return;
+    p->at = 0;
+    p->parents.n = parents->n < PARENTS_MAX ? parents->n + 1 : PARENTS_MAX;
+    memmove(&p->parents.v[1], &p->parents.v[0], (p->parents.n - 1) * sizeof(p->parents.v[0]));
+    p->parents.v[0] = *present;
+}
+
+/* A parent that serves is kept whatever the directory says of it (its entry may be missing while Redis comes back), unless
+ * it drains or was the owner and is not any more. */
 void pull_follow(struct supply *s, const struct parent_list *parents)
 {
     struct pull *p = s->pull;
-    char present[NODE_ID_MAX + 1];
+    const struct parent present = p->parents.v[p->at];
+    size_t at = parent_at(parents, present.id);
 
-    strcpy(present, pull_parent(p));
+    if (!drains(parents, present.id) && (at < parents->n || !present.owner)) {
+        keep_present(p, &present, parents);
+        return;
+    }
     p->parents = *parents;
-    for (p->at = 0; p->at < parents->n; p->at++)
-        if (strcmp(parents->v[p->at].id, present) == 0)
-            return;
     p->at = 0;
+    p->unknown = 0;
     leave(p);
     if (subscribe(p) != 0)
         next_parent(p);

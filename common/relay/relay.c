@@ -31,6 +31,7 @@ struct relay {
 
 static void ask(struct supply *s)
 {
+    s->ask_again = s->asking;
     if (s->asking)
         return;
     s->asking = true;
@@ -122,6 +123,8 @@ static void supply_destroy(struct supply *s)
         pull_close(s);
     if (s->link)
         link_close(s);
+    links_forget(s);
+    free(s->resume);
     router_set_user(s->router, NULL);
     free(s);
 }
@@ -169,6 +172,7 @@ struct supply *supply_open(struct relay *relay, const char *name)
     s->relay = relay;
     s->router = router;
     s->prefetch = (struct consumer){.ops = &prefetch_ops, .kind = "prefetch"};
+    list_init(&s->links);
     timer_init(&s->later, relay->worker, on_later);
     router_set_user(router, s);
     return s;
@@ -179,6 +183,12 @@ static struct supply *supply_find(const struct relay *r, const char *name)
     struct router *router = router_find(r->routers, name);
 
     return router ? router_user(router) : NULL;
+}
+
+/* Whether it matters here who could be asked for the stream. */
+static bool is_wanted(const struct supply *s)
+{
+    return !s->feed && !s->link && s->relay->cfg.pulls && (s->pull || router_consumers(s->router, NULL));
 }
 
 /* ---- What the hub says ------------------------------------------------------------------------------------ */
@@ -193,6 +203,10 @@ void relay_on_found(struct relay *r, const char *name, const struct stream_recor
     s->asking = false;
     if (s->feed || s->link || !r->cfg.pulls)
         return;
+    if (s->ask_again) {
+        ask(s);
+        return;
+    }
     if (!record && known) {
         if (!s->pull)
             supply_unknown(s);
@@ -229,18 +243,34 @@ void relay_on_claim_lost(struct relay *r, const char *name, uint64_t epoch, cons
     feed_revoke(s->feed, "taken over by another origin");
 }
 
-void relay_on_stream(struct relay *r, const char *name, const struct stream_record *record, bool prefetch)
+void relay_on_stream(struct relay *r, const char *name, bool published, bool prefetch)
 {
-    struct supply *s = record && prefetch ? supply_open(r, name) : supply_find(r, name);
+    struct supply *s = published && prefetch ? supply_open(r, name) : supply_find(r, name);
 
     if (!s)
         return;
-    if (record)
+    if (published)
         s->unknown_until_us = 0;
-    if (record && prefetch && !s->prefetch.router)
+    if (published && prefetch && !s->prefetch.router)
         router_attach(s->router, &s->prefetch, 0);
-    else if (!record)
+    else if (!published)
         router_detach(&s->prefetch);
+    if (published && is_wanted(s))
+        ask(s);
+}
+
+static void ask_anew(void *arg, struct router *router)
+{
+    struct supply *s = router_user(router);
+
+    (void)arg;
+    if (s && is_wanted(s))
+        ask(s);
+}
+
+void relay_on_nodes(struct relay *r)
+{
+    router_set_each(r->routers, ask_anew, NULL);
 }
 
 /* ---- The relay ---------------------------------------------------------------------------------------------- */
@@ -250,6 +280,20 @@ struct router *relay_router(struct relay *r, const char *name)
     struct supply *s = supply_open(r, name);
 
     return s ? s->router : NULL;
+}
+
+void relay_resume(struct router *router, uint64_t epoch, const struct pipe_position *from, size_t n)
+{
+    struct supply *s = router_user(router);
+
+    if (!s || s->pull || s->link || s->resume || n > LEN(s->resume->from))
+        return;
+    s->resume = calloc(1, sizeof(*s->resume));
+    if (!s->resume)
+        return; /* the child misses what no cache on its way has */
+    s->resume->epoch = epoch;
+    s->resume->n = n;
+    memcpy(s->resume->from, from, n * sizeof(*from));
 }
 
 struct router *relay_find(struct relay *r, const char *name)
@@ -322,7 +366,7 @@ void relay_source_path(const struct router *router, struct pipe_path *out)
 {
     const struct supply *s = router_user(router);
 
-    *out = s && s->pull ? *pull_source(s->pull) : (struct pipe_path){0};
+    *out = s && s->pull ? *pull_source(s->pull) : s && s->link ? *link_source(s->link) : (struct pipe_path){0};
 }
 
 const struct pipe_counters *relay_pipe_counters(const struct router *router)
@@ -395,8 +439,12 @@ void relay_close(struct relay *r)
 
 static void free_supply(void *arg, struct router *router)
 {
+    struct supply *s = router_user(router);
+
     (void)arg;
-    free(router_user(router));
+    if (s)
+        free(s->resume);
+    free(s);
 }
 
 void relay_clear(struct relay *r)

@@ -22,6 +22,13 @@ struct pull;
 struct link;
 struct feed;
 
+/* Positions of one epoch. */
+struct resume {
+    uint64_t epoch;
+    size_t n;
+    struct pipe_position from[PIPE_STREAM_LAYERS];
+};
+
 /* A router's supply: what the relay knows of where its packets come from; router_user(). At most one of
  * the three sources is there. */
 struct supply {
@@ -31,10 +38,13 @@ struct supply {
     struct link *link; /* other workers: from the home */
     struct feed *feed; /* home worker: a publisher on this node */
     bool asking;       /* hub_ask_find is under way */
+    bool ask_again;    /* something changed since that question */
+    struct resume *resume;     /* where a child goes on, for a pull that has nothing yet; NULL: nobody does */
     uint64_t unknown_until_us; /* nobody publishes it, and nobody needs to be asked before */
     uint64_t failing_since_us; /* no parent could be reached since; 0: all is well */
     enum stream_end refuse;    /* what `later` is to say; 0: ask the hub */
     struct timer later;
+    struct list links;         /* other workers' links that take from this router */
     struct consumer prefetch;  /* attached while this backbone wants the stream by itself */
 };
 
@@ -64,6 +74,11 @@ MUST_USE int link_open(struct supply *s);
 void link_close(struct supply *s);
 /* Someone new asks for a stream that the home could not supply before. */
 void link_demand(struct supply *s);
+const struct pipe_path *link_source(const struct link *l);
+/* Adds the nodes that take the home's stream by way of other workers. */
+void links_add_paths(const struct supply *s, struct pipe_path *sum);
+/* The home's supply goes. */
+void links_forget(struct supply *s);
 
 /* ---- publish.c: a publisher on this node ---- */
 /* Stops the publisher: another has the name now. */
@@ -77,8 +92,10 @@ void relay_on_found(struct relay *r, const char *name, const struct stream_recor
 void relay_on_claim(struct relay *r, const char *name, uint64_t token, enum claim_result result, uint64_t epoch,
                     const char *owner);
 void relay_on_claim_lost(struct relay *r, const char *name, uint64_t epoch, const char *new_owner);
-/* The directory says that the stream changed; prefetch: this node wants it by itself. */
-void relay_on_stream(struct relay *r, const char *name, const struct stream_record *record, bool prefetch);
+/* The directory says that the stream changed: it is published, or not any more; prefetch: this node wants it by itself. */
+void relay_on_stream(struct relay *r, const char *name, bool published, bool prefetch);
+/* Nodes came, went or drain. */
+void relay_on_nodes(struct relay *r);
 
 /* ---- parcel.c: a mail with packets, from one worker to another ---- */
 enum { PARCEL_MAX = 64 /* packets a mail: a turn's worth of one stream at 50 Mbit/s */ };

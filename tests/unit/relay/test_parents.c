@@ -32,16 +32,16 @@ static const char *order(const struct parent_list *l)
     return text;
 }
 
-static void an_edge_asks_its_region_then_others_then_the_owner(void **state)
+static void an_edge_asks_its_region_then_the_owners_then_others_then_the_owner(void **state)
 {
-    struct node_record v[] = {node("us-1", NODE_BACKBONE, "us"), node("origin", NODE_ORIGIN, "eu"),
+    struct node_record v[] = {node("us-1", NODE_BACKBONE, "us"), node("origin", NODE_ORIGIN, "as"),
                               node("eu-1", NODE_BACKBONE, "eu"), node("other-origin", NODE_ORIGIN, "eu"),
-                              node("edge-2", NODE_EDGE, "eu"),   node("edge-1", NODE_EDGE, "eu")};
+                              node("as-1", NODE_BACKBONE, "as"), node("edge-1", NODE_EDGE, "eu")};
     struct parent_list out;
 
     (void)state;
     parents_choose(&out, &v[5], v, LEN(v), "live/a", "origin");
-    assert_string_equal(order(&out), "eu-1 us-1 origin");
+    assert_string_equal(order(&out), "eu-1 as-1 us-1 origin");
     assert_string_equal(out.v[0].address, "eu-1:9000");
 }
 
@@ -54,6 +54,75 @@ static void a_backbone_asks_the_owner(void **state)
     (void)state;
     parents_choose(&out, &v[0], v, LEN(v), "live/a", "origin");
     assert_string_equal(order(&out), "origin");
+}
+
+/* The region of the nodes whose ids begin with it. */
+static struct node_record in_region(const char *id, enum node_role role)
+{
+    char region[8];
+
+    snprintf(region, sizeof(region), "%.2s", id);
+    return node(id, role, region);
+}
+
+/* Follows the first choices from a node to the owner; counts the hops between regions. */
+static size_t walk(const struct node_record *v, size_t n, size_t from, const char *stream, size_t *crossings,
+                   char crossing[2 * NODE_ID_MAX])
+{
+    size_t hops = 0;
+
+    *crossings = 0;
+    while (v[from].role != NODE_ORIGIN) {
+        struct parent_list out;
+        size_t to = 0;
+        parents_choose(&out, &v[from], v, n, stream, "eu-origin");
+        assert_true(out.n > 0);
+        while (strcmp(v[to].id, out.v[0].id) != 0)
+            to++;
+        if (strcmp(v[to].region, v[from].region) != 0) {
+            ++*crossings;
+            snprintf(crossing, 2 * NODE_ID_MAX, "%s-%s", v[to].id, v[from].id);
+        }
+        from = to;
+        assert_true(++hops < 5);
+    }
+    return hops;
+}
+
+static void one_copy_of_a_stream_crosses_between_two_regions(void **state)
+{
+    struct node_record v[] = {
+        in_region("eu-origin", NODE_ORIGIN), in_region("eu-b1", NODE_BACKBONE), in_region("eu-b2", NODE_BACKBONE),
+        in_region("us-b1", NODE_BACKBONE),   in_region("us-b2", NODE_BACKBONE), in_region("us-b3", NODE_BACKBONE),
+        in_region("us-e1", NODE_EDGE),       in_region("us-e2", NODE_EDGE),     in_region("eu-e1", NODE_EDGE)};
+    char name[32], first[2 * NODE_ID_MAX], other[2 * NODE_ID_MAX];
+    size_t crossings;
+
+    (void)state;
+    for (int s = 0; s < 200; s++) {
+        snprintf(name, sizeof(name), "live/s%d", s);
+        assert_int_equal(walk(v, LEN(v), 6, name, &crossings, first), 3); /* edge, backbone, backbone, origin */
+        assert_int_equal(crossings, 1);
+        for (size_t from = 3; from <= 7; from++) { /* backbones that prefetch, too */
+            assert_in_range(walk(v, LEN(v), from, name, &crossings, other), 2, 3);
+            assert_int_equal(crossings, 1);
+            assert_string_equal(other, first);
+        }
+        assert_int_equal(walk(v, LEN(v), 8, name, &crossings, other), 2);
+        assert_int_equal(crossings, 0);
+    }
+}
+
+static void where_no_owner_is_known_backbones_ask_nobody_of_their_region(void **state)
+{
+    struct node_record v[] = {in_region("us-b1", NODE_BACKBONE), in_region("us-b2", NODE_BACKBONE)};
+    struct parent_list out;
+
+    (void)state;
+    for (size_t i = 0; i < LEN(v); i++) {
+        parents_choose(&out, &v[i], v, LEN(v), "live/a", "eu-origin");
+        assert_int_equal(out.n, 0);
+    }
 }
 
 static void a_draining_backbone_is_left_out_but_a_draining_owner_is_asked(void **state)
@@ -132,7 +201,9 @@ static void streams_spread_over_backbones_and_stay_when_another_goes(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_edge_asks_its_region_then_others_then_the_owner),
+        cmocka_unit_test(an_edge_asks_its_region_then_the_owners_then_others_then_the_owner),
+        cmocka_unit_test(one_copy_of_a_stream_crosses_between_two_regions),
+        cmocka_unit_test(where_no_owner_is_known_backbones_ask_nobody_of_their_region),
         cmocka_unit_test(a_backbone_asks_the_owner),
         cmocka_unit_test(a_draining_backbone_is_left_out_but_a_draining_owner_is_asked),
         cmocka_unit_test(nobody_is_left_when_the_owner_is_not_there),
