@@ -26,8 +26,12 @@ export class Cluster {
 
     // Starts redis and all nodes, and waits until each is ready. options.redis: false starts none;
     // options.start: false only writes the files.
-    static async up(spec, options = {}) {
-        const cluster = new Cluster(spec);
+    static up(spec, options = {}) {
+        return Cluster.raise(new Cluster(spec), options);
+    }
+
+    // What up() does, for a cluster made already.
+    static async raise(cluster, options) {
         try {
             await cluster.#prepare();
             if (options.redis !== false) await cluster.startRedis();
@@ -50,6 +54,20 @@ export class Cluster {
 
     port(name, what) {
         return this.base + 100 * (this.names.indexOf(name) + 1) + OFFSETS[what];
+    }
+
+    // Where a node listens and is found.
+    address() {
+        return '127.0.0.1';
+    }
+
+    get redisAddress() {
+        return '127.0.0.1';
+    }
+
+    // What to put before a node's program.
+    nodeCommand() {
+        return [];
     }
 
     get redisPort() {
@@ -85,12 +103,12 @@ export class Cluster {
             node: { id: name, region: name.split('-')[1] ?? 'eu', workers: WORKERS, log: 'debug' },
             http: { listen: `0.0.0.0:${this.port(name, 'http')}`, web: `${sourceDir}/web` },
             pipe: {
-                listen: `127.0.0.1:${this.port(name, 'pipe')}`,
+                listen: `${this.address(name)}:${this.port(name, 'pipe')}`,
                 ca: `${certs}/ca.crt`,
                 certificate: `${certs}/${name}.crt`,
                 key: `${certs}/${name}.key`,
             },
-            redis: { address: `127.0.0.1:${this.redisPort}` },
+            redis: { address: `${this.redisAddress}:${this.redisPort}` },
         };
         if (roleOf(name) !== 'backbone') config.rtc = { listen: `0.0.0.0:${this.port(name, 'rtc')}` };
         if (roleOf(name) === 'origin') config.rtmp = { listen: `0.0.0.0:${this.port(name, 'rtmp')}` };
@@ -100,16 +118,17 @@ export class Cluster {
     }
 
     async startRedis() {
-        this.redis = new Background('redis', 'redis-server', ['--bind', '127.0.0.1', '--port', `${this.redisPort}`,
-            '--save', '', '--appendonly', 'no', '--dir', this.dir], { log: this.log('redis') });
+        this.redis = new Background('redis', 'redis-server', ['--bind', this.redisAddress, '--port', `${this.redisPort}`,
+            '--protected-mode', 'no', '--save', '', '--appendonly', 'no', '--dir', this.dir], { log: this.log('redis') });
         await until('redis answers', 10_000, async () =>
-            (await run('redis-cli', ['-p', `${this.redisPort}`, 'ping'])).stdout.startsWith('PONG'));
+            (await run('redis-cli', ['-h', this.redisAddress, '-p', `${this.redisPort}`, 'ping'])).stdout.startsWith('PONG'));
     }
 
     startNode(name) {
         const role = roleOf(name);
-        const node = new Background(name, `${buildDir}/${role}/millrace-${role}`,
-            ['--config', path.join(this.dir, `${name}.yaml`)], { log: this.log(name) });
+        const [program, ...args] = [...this.nodeCommand(name), `${buildDir}/${role}/millrace-${role}`,
+            '--config', path.join(this.dir, `${name}.yaml`)];
+        const node = new Background(name, program, args, { log: this.log(name) });
         this.nodes.set(name, node);
         return node;
     }
