@@ -44,6 +44,7 @@ static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
                             .relay = w->relay,
                             .endpoint = w->rtc,
                             .index = w->index,
+                            .link = node_ice_link(w),
                             .grace_us = w->config->relay.grace_ms * 1000,
                             .forward = forward,
                             .arg = w};

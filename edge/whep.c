@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "http/cors.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -136,12 +135,6 @@ static void on_session(struct http_exchange *x, void *arg)
 
 int whep_open(struct whep **out, const struct whep_cfg *cfg)
 {
-    static const struct http_cors endpoint = {
-        .methods = "POST, GET, HEAD, OPTIONS",
-        .headers = "Authorization, Content-Type",
-        .expose = "Location, ETag, Link, Retry-After",
-        .accept_post = RTC_TYPE_SDP,
-    };
     static const struct http_cors session = {
         .methods = "PATCH, DELETE, OPTIONS",
         .headers = "Authorization, Content-Type, If-Match",
@@ -157,11 +150,18 @@ int whep_open(struct whep **out, const struct whep_cfg *cfg)
     w->worker = relay_worker(cfg->relay);
     if (!w->cfg.join_us)
         w->cfg.join_us = JOIN_US;
+    w->cors = (struct http_cors){
+        .methods = "POST, GET, HEAD, OPTIONS",
+        .headers = "Authorization, Content-Type",
+        .expose = "Location, ETag, Link, Retry-After",
+        .accept_post = RTC_TYPE_SDP,
+        .link = w->cfg.link,
+    };
     http_route(cfg->http, HTTP_M_POST, ENDPOINT "*", on_post, w);
     http_route(cfg->http, HTTP_M_GET, ENDPOINT "*", on_get, w);
     http_route(cfg->http, HTTP_M_PATCH, SESSION "*", on_session, w);
     http_route(cfg->http, HTTP_M_DELETE, SESSION "*", on_session, w);
-    http_cors_route(cfg->http, ENDPOINT "*", &endpoint);
+    http_cors_route(cfg->http, ENDPOINT "*", &w->cors);
     http_cors_route(cfg->http, SESSION "*", &session);
     *out = w;
     return 0;

@@ -32,6 +32,7 @@ struct whep_cfg {
     struct relay *relay;
     struct rtc_endpoint *endpoint;
     unsigned index;       /* this worker's */
+    const char *link;     /* the ICE servers that clients are told of (webrtc/ice_link.h), borrowed; NULL: none */
     uint64_t grace_us;    /* a session is kept so long after its stream ended */
     uint64_t join_us;     /* a POST waits so long for the stream's tracks; 0: 4 s */
     size_t viewers_max;   /* sessions; more get 503. 0: no bound */

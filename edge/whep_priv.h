@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "edge/whep.h"
+#include "http/cors.h"
 #include "io/timer.h"
 #include "webrtc/resource.h"
 #include "webrtc/sdp.h"
@@ -41,6 +42,7 @@ struct whep_session {
 
 struct whep {
     struct whep_cfg cfg;
+    struct http_cors cors; /* of the endpoint */
     struct worker *worker;
     struct hash sessions;
     size_t viewers;

@@ -82,7 +82,7 @@ static void answer(struct whep_session *s)
         s->w->counters.overloaded++;
         fail_join(s, 503, true, "out of memory");
     } else {
-        rtc_resource_created(&s->resource, s->x, "/whep/session/", text, (size_t)len);
+        rtc_resource_created(&s->resource, s->x, "/whep/session/", s->w->cfg.link, text, (size_t)len);
         s->x = NULL;
         s->w->counters.joins++;
         s->w->viewers++;

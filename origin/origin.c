@@ -56,6 +56,7 @@ static int open_servers(struct node_worker *w, struct origin *o, char *error)
                             .relay = w->relay,
                             .endpoint = w->rtc,
                             .index = w->index,
+                            .link = node_ice_link(w),
                             .audio_transcode = c->publish.audio_transcode,
                             .forward = forward,
                             .arg = w};

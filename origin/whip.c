@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "http/cors.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -152,12 +151,6 @@ void whip_on_request(struct whip *w, struct http_exchange *x)
 
 static void add_routes(struct whip *w)
 {
-    static const struct http_cors endpoint = {
-        .methods = "POST, GET, HEAD, OPTIONS",
-        .headers = "Authorization, Content-Type",
-        .expose = "Location, ETag, Link, Retry-After",
-        .accept_post = RTC_TYPE_SDP,
-    };
     static const struct http_cors session = {
         .methods = "PATCH, DELETE, OPTIONS",
         .headers = "Authorization, Content-Type, If-Match",
@@ -165,11 +158,18 @@ static void add_routes(struct whip *w)
     };
     struct http_server *http = w->cfg.http;
 
+    w->cors = (struct http_cors){
+        .methods = "POST, GET, HEAD, OPTIONS",
+        .headers = "Authorization, Content-Type",
+        .expose = "Location, ETag, Link, Retry-After",
+        .accept_post = RTC_TYPE_SDP,
+        .link = w->cfg.link,
+    };
     http_route(http, HTTP_M_POST, ENDPOINT "*", on_post, w);
     http_route(http, HTTP_M_GET, ENDPOINT "*", on_get, w);
     http_route(http, HTTP_M_PATCH, SESSION "*", on_session, w);
     http_route(http, HTTP_M_DELETE, SESSION "*", on_session, w);
-    http_cors_route(http, ENDPOINT "*", &endpoint);
+    http_cors_route(http, ENDPOINT "*", &w->cors);
     http_cors_route(http, SESSION "*", &session);
 }
 

@@ -31,6 +31,7 @@ struct whip_cfg {
     struct relay *relay;
     struct rtc_endpoint *endpoint;
     unsigned index;         /* this worker's */
+    const char *link;       /* the ICE servers that clients are told of (webrtc/ice_link.h), borrowed; NULL: none */
     bool audio_transcode;   /* announce a derived track beside the audio */
     size_t publishers_max;  /* sessions of this worker; more get 503. 0: no bound */
     uint64_t keyframe_us; /* a video track without a keyframe for so long is asked for one, so that the cache

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/hash.h"
+#include "http/cors.h"
 #include "io/timer.h"
 #include "origin/whip.h"
 #include "relay/publish.h"
@@ -37,6 +38,7 @@ struct whip_session {
 
 struct whip {
     struct whip_cfg cfg;
+    struct http_cors cors; /* of the endpoint */
     struct worker *worker;
     struct hash sessions;
     size_t publishers;

@@ -178,7 +178,7 @@ static void answer(struct whip_session *s)
         s->w->counters.overloaded++;
         fail(s, 503, "out of memory");
     } else {
-        rtc_resource_created(&s->resource, s->x, "/whip/session/", text, (size_t)len);
+        rtc_resource_created(&s->resource, s->x, "/whip/session/", s->w->cfg.link, text, (size_t)len);
         s->x = NULL;
         s->state = WHIP_CONNECTING;
         s->w->publishers++;

@@ -45,7 +45,7 @@ struct config {
     } http;
     struct {
         struct addr listen;
-        struct config_list announce;
+        struct config_list announce, ice_servers;
     } rtc;
     struct {
         struct addr listen;

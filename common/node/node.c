@@ -13,6 +13,7 @@
 #include "node/node_priv.h"
 #include "secure/cert.h"
 #include "secure/tls.h"
+#include "webrtc/ice_link.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -38,6 +39,11 @@ bool node_forward(const struct node_worker *w, struct http_exchange *x, unsigned
     struct node_worker *there = &w->node->seats[index].w;
     http_forward(x, there->worker, handler, there);
     return true;
+}
+
+const char *node_ice_link(const struct node_worker *w)
+{
+    return w->node->ice_link;
 }
 
 /* ---- Who we are -------------------------------------------------------------------------------------------- */
@@ -156,6 +162,29 @@ static int open_secrets(struct node *n, char *error)
         log_warn("node", "pipe.ca, pipe.certificate and pipe.key are not set: this node neither pulls from others nor "
                          "serves them (deploy/make-certs makes them)");
     return 0;
+}
+
+/* "a, b": one Link field for all of them. */
+static int open_ice_link(struct node *n, char *error)
+{
+    const struct config_list *servers = &n->config.rtc.ice_servers;
+    size_t cap = servers->n * (RTC_ICE_LINK_CAP + 2), len = 0;
+
+    if (servers->n == 0)
+        return 0;
+    n->ice_link = malloc(cap);
+    for (size_t i = 0; n->ice_link && i < servers->n; i++) {
+        if (i)
+            len += (size_t)sprintf(n->ice_link + len, ", ");
+        int added = rtc_ice_link_write(n->ice_link + len, RTC_ICE_LINK_CAP, servers->v[i]);
+        if (added < 0) {
+            snprintf(error, CONFIG_ERROR_CAP,
+                     "rtc.ice_servers: number %zu is neither \"stun:HOST:PORT\" nor \"turn:HOST:PORT USER PASSWORD\"", i + 1);
+            return -1;
+        }
+        len += (size_t)added;
+    }
+    return n->ice_link ? 0 : -1;
 }
 
 static int open_workers(struct node *n, char *error)
@@ -339,6 +368,7 @@ static void node_fini(struct node *n)
     tls_ctx_unref(&n->http_tls);
     tls_ctx_unref(&n->pipe_server_tls);
     tls_ctx_unref(&n->pipe_client_tls);
+    free(n->ice_link);
 }
 
 /* ---- main -------------------------------------------------------------------------------------------------------- */
@@ -349,7 +379,8 @@ static int node_run(struct node *n, char *error)
 
     struct worker_cfg cfg = {.name = "main", .index = WORKER_MAIN};
 
-    if (probe_ports(n, error) != 0 || open_secrets(n, error) != 0 || route_init(n, error) != 0)
+    if (probe_ports(n, error) != 0 || open_secrets(n, error) != 0 ||
+        open_ice_link(n, error) != 0 || route_init(n, error) != 0)
         return -1;
     if (worker_create(&n->main, &cfg) != 0) {
         snprintf(error, CONFIG_ERROR_CAP, "the event loop cannot be made");

@@ -58,6 +58,9 @@ struct role {
     void (*facts)(struct node_worker *w, struct role_facts *out);
 };
 
+/* The configured ICE servers as a Link field's value; NULL: none. Lives as long as the node. */
+const char *node_ice_link(const struct node_worker *w);
+
 /* The whole process: returns the exit code (0: stopped in order, 1: could not start, with one line on stderr that says why). */
 int node_main(int argc, char **argv, const struct role *role);
 /* Lets the worker at index answer x: handler runs there, with that worker's own struct node_worker (http/forward.h).

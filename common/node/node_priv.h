@@ -52,6 +52,7 @@ struct node {
     struct node_record self;
     struct cache_budget budget;
     struct cert *cert;
+    char *ice_link;                  /* see node_ice_link */
     struct tls_ctx *http_tls, *pipe_server_tls, *pipe_client_tls;
     struct seat *seats;
     size_t n;

@@ -74,7 +74,7 @@ void rtc_resource_answer(struct rtc_resource *r, struct rtc_transport *t, struct
 }
 
 void rtc_resource_created(const struct rtc_resource *r, struct http_exchange *x, const char *prefix,
-                          const char *answer, size_t len)
+                          const char *link, const char *answer, size_t len)
 {
     char location[32 + RTC_ID_CAP], etag[RTC_ID_CAP];
 
@@ -82,6 +82,8 @@ void rtc_resource_created(const struct rtc_resource *r, struct http_exchange *x,
     write_etag(r, etag);
     http_reply_header(x, "Location", location);
     http_reply_header(x, "ETag", etag);
+    if (link)
+        http_reply_header(x, "Link", link);
     http_reply(x, 201, RTC_TYPE_SDP, answer, len);
 }
 

@@ -50,9 +50,9 @@ const char *rtc_resource_split(const char *id, unsigned *worker_index);
 /* The o= line, credentials, fingerprint and candidates of an answer for this session; and which section of
  * the offer is the first accepted one (see kind and mid above), so fill in a->media before. */
 void rtc_resource_answer(struct rtc_resource *r, struct rtc_transport *t, struct sdp_answer *a);
-/* 201 with Location, ETag and the answer. prefix: "/whip/session/". */
+/* 201 with Location, ETag and the answer. prefix: "/whip/session/". link: the ICE servers' (ice_link.h); NULL: none. */
 void rtc_resource_created(const struct rtc_resource *r, struct http_exchange *x, const char *prefix,
-                          const char *answer, size_t len);
+                          const char *link, const char *answer, size_t len);
 /* PATCH: 204, 200 with new credentials, or the error. Returns 0, or the status of an error that is the
  * client's fault by what it sent (400, 415): count and log it. */
 int rtc_resource_patch(struct rtc_resource *r, struct rtc_transport *t, struct http_exchange *x);

@@ -115,6 +115,8 @@ void http_reply_header(struct http_exchange *x, const char *name, const char *va
         snprintf(x->etag, sizeof(x->etag), "%s", value);
     else if (strcmp(name, "Retry-After") == 0)
         snprintf(x->retry_after, sizeof(x->retry_after), "%s", value);
+    else if (strcmp(name, "Link") == 0)
+        snprintf(x->link, sizeof(x->link), "%s", value);
     else
         fail_msg("header %s", name);
 }

@@ -10,7 +10,7 @@ struct http_exchange {
     size_t body_len;
     bool replied, dead;
     int status;
-    char location[128], etag[64], retry_after[16], content_type[64];
+    char location[128], etag[64], link[256], retry_after[16], content_type[64];
     char reply[32 * 1024];
     size_t reply_len;
     void (*on_gone)(struct http_exchange *x, void *arg);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LINK "<stun:stun.example.org>; rel=\"ice-server\""
+
 enum { INDEX = 3, GRACE_US = 60000, JOIN_US = 80000 };
 
 struct fixture {
@@ -94,7 +96,7 @@ static int set_up(void **state)
     fake_forget_routes();
     test_loop_init(&f->loop);
     assert_int_equal(router_set_create(&f->routers, f->loop.w, &cfg), 0);
-    assert_int_equal(whep_open(&f->whep, &(struct whep_cfg){.endpoint = fake_endpoint(f->loop.w), .index = INDEX,
+    assert_int_equal(whep_open(&f->whep, &(struct whep_cfg){.endpoint = fake_endpoint(f->loop.w), .index = INDEX, .link = LINK,
                                .grace_us = GRACE_US, .join_us = JOIN_US, .viewers_max = 3, .forward = forward, .arg = f}), 0);
     load_offer(f);
     *state = f;
@@ -175,6 +177,7 @@ static void an_offer_is_answered_with_all_that_a_later_epoch_may_need(void **sta
     assert_int_equal(strncmp(x->location, "/whep/session/3-", 16), 0);
     assert_int_equal(strlen(x->location), 16 + 22);
     assert_true(x->etag[0] == '"' && strlen(x->etag) > 8);
+    assert_string_equal(x->link, LINK);
     assert_true(fake_transport()->started);
 
     assert_int_equal(sdp_offer_parse(answer, x->reply, x->reply_len), SDP_OK);
