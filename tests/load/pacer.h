@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pacer.h - a source's frames at their times, round and round, each with the stamp of its sending.
+ *
+ * Thread: the worker's. Ownership: embedded in a publisher. */
+#pragma once
+
+#include "io/timer.h"
+#include "media_source.h"
+#include "tally.h"
+
+#include <stdint.h>
+
+struct pacer {
+    const struct media_source *media;
+    struct tally *tally;
+    /* Time to send it. round_us is added to its times. Video: data begins with the stamp. */
+    void (*on_frame)(void *arg, const struct media_frame *f, uint64_t round_us);
+    void *arg;
+    struct timer timer;
+    uint64_t start_us, round_us;
+    size_t next;
+    uint8_t *stamped; /* room for the largest frame and its stamp */
+};
+
+/* 0 or -1 when memory is short. */
+MUST_USE int pacer_start(struct pacer *p, struct worker *w, const struct media_source *m, struct tally *tally,
+                         void (*on_frame)(void *, const struct media_frame *, uint64_t), void *arg);
+/* Harmless when it was never started (zero). */
+void pacer_stop(struct pacer *p);

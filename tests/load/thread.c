@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * thread.c - when viewers come and go on one thread; see thread.h. */
+#include "thread.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TICK_US = 5000,
+    STARTS_A_TICK = 64,      /* at most, so that media is read in between */
+    MAIL_US = 250000,        /* how often the main thread gets the tally */
+    LEAVE_WAIT_US = 1500000, /* for DELETEs at the end */
+    RECV_BYTES = 64 << 20,   /* of the shared socket */
+};
+
+/* ---- Viewers come ------------------------------------------------------------------------------------------ */
+
+static struct viewer *create(enum plan_kind kind)
+{
+    switch (kind) {
+    case PLAN_WHEP:
+        return whep_viewer_create();
+    case PLAN_FLV:
+        return flv_viewer_create();
+    case PLAN_RTMP:
+        return rtmp_publisher_create();
+    case PLAN_WHIP:
+        return whip_publisher_create();
+    }
+    return NULL;
+}
+
+/* number: which of the group. */
+static void start_viewer(struct load_thread *t, const struct load_group *g, unsigned number, uint64_t now_us)
+{
+    struct viewer *v = create(g->plan->kind);
+
+    if (!v)
+        return;
+    v->publisher = !plan_is_viewer(g->plan);
+    v->thread = t;
+    v->group = g;
+    v->stream = v->publisher ? number : number % g->plan->streams;
+    v->started_us = now_us;
+    v->deadline_us = now_us + (uint64_t)(t->options->timeout_s * 1e6);
+    list_push_back(&t->viewers, &v->link);
+    if (v->publisher) {
+        t->tally.published++;
+    } else {
+        t->tally.asked++;
+        t->alive++;
+    }
+    (void)v->ops->start(v); /* what fails there has been counted */
+}
+
+/* The group's viewers that should have been started by now, of all threads. */
+static double due_count(const struct plan_group *g, double at_s)
+{
+    if (at_s < g->start_s)
+        return 0;
+    if (g->ramp <= 0)
+        return g->count;
+    return fmin(g->count, floor((at_s - g->start_s) * g->ramp) + 1);
+}
+
+static unsigned start_due(struct load_thread *t, size_t i, double at_s, uint64_t now_us, unsigned room)
+{
+    const struct load_group *g = &t->groups[i];
+    struct group_progress *p = &t->progress[i];
+    double due = due_count(g->plan, at_s);
+    unsigned n = 0;
+
+    /* viewer number k is thread k mod n's */
+    for (; n < room; n++) {
+        unsigned number = p->started * t->n_threads + t->index;
+        if (number >= due)
+            break;
+        p->started++;
+        start_viewer(t, g, number, now_us);
+    }
+    return n;
+}
+
+/* ---- Viewers go ---------------------------------------------------------------------------------------------- */
+
+static void leave_all(struct load_thread *t, const struct load_group *g)
+{
+    list_for_each(it, &t->viewers) {
+        struct viewer *v = container_of(it, struct viewer, link);
+        if (!g || v->group == g)
+            viewer_leave(v);
+    }
+}
+
+static struct viewer *oldest(struct load_thread *t, const struct load_group *g)
+{
+    list_for_each(it, &t->viewers) {
+        struct viewer *v = container_of(it, struct viewer, link);
+        if (v->group == g && v->joined)
+            return v;
+    }
+    return NULL;
+}
+
+/* The one that has been here longest leaves, another comes. */
+static void churn(struct load_thread *t, size_t i, uint64_t passed_us, uint64_t now_us)
+{
+    const struct load_group *g = &t->groups[i];
+    struct group_progress *p = &t->progress[i];
+
+    p->churn_debt += g->plan->churn / t->n_threads * (double)passed_us / 1e6;
+    for (unsigned n = 0; p->churn_debt >= 1 && n < STARTS_A_TICK; n++) {
+        struct viewer *v = oldest(t, g);
+        p->churn_debt -= 1;
+        if (!v)
+            continue;
+        unsigned stream = v->stream;
+        viewer_leave(v);
+        start_viewer(t, g, stream, now_us);
+    }
+}
+
+static void free_dead(struct load_thread *t)
+{
+    list_for_each(it, &t->dead) {
+        struct viewer *v = container_of(it, struct viewer, link);
+        list_remove(it);
+        if (v->ops->fini)
+            v->ops->fini(v);
+        free(v); /* the struct viewer is at the head of each kind */
+    }
+}
+
+/* ---- The tick ------------------------------------------------------------------------------------------------- */
+
+struct tally_mail {
+    struct mail mail;
+    struct load_thread *from;
+    struct tally tally;
+    unsigned playing;
+    bool last;
+};
+
+/* On the main thread. */
+static void on_tally_mail(struct mail *m, struct worker *receiver)
+{
+    struct tally_mail *tm = container_of(m, struct tally_mail, mail);
+
+    (void)receiver;
+    tm->from->on_tally(tm->from->arg, tm->from, &tm->tally, tm->playing, tm->last);
+    free(tm);
+}
+
+static void mail_tally(struct load_thread *t, bool last)
+{
+    struct tally_mail *m = malloc(sizeof(*m));
+
+    if (!m)
+        return;
+    m->mail.run = on_tally_mail;
+    m->from = t;
+    m->tally = t->tally;
+    m->playing = t->playing;
+    m->last = last;
+    worker_post(t->main, &m->mail);
+}
+
+static bool all_ended(const struct load_thread *t)
+{
+    for (size_t i = 0; i < t->plan->n_groups; i++)
+        if (!t->progress[i].ended)
+            return false;
+    return true;
+}
+
+static void run_groups(struct load_thread *t, uint64_t now_us)
+{
+    double at_s = (double)(now_us - t->start_us) / 1e6;
+    unsigned room = STARTS_A_TICK;
+
+    for (size_t i = 0; i < t->plan->n_groups; i++) {
+        const struct plan_group *g = &t->plan->groups[i];
+
+        if (t->progress[i].ended)
+            continue;
+        if (at_s >= plan_group_end_s(t->plan, g)) {
+            t->progress[i].ended = true;
+            leave_all(t, &t->groups[i]);
+            continue;
+        }
+        room -= start_due(t, i, at_s, now_us, room);
+        if (g->churn > 0 && at_s > plan_group_ramped_s(g))
+            churn(t, i, now_us - t->last_tick_us, now_us);
+    }
+}
+
+static void on_end(struct timer *timer, uint64_t now_us)
+{
+    struct load_thread *t = container_of(timer, struct load_thread, tick);
+
+    (void)now_us;
+    free_dead(t);
+    mail_tally(t, true);
+    worker_stop(t->worker);
+}
+
+static void begin_end(struct load_thread *t)
+{
+    if (t->ending)
+        return;
+    t->ending = true;
+    mail_tally(t, false); /* before anyone leaves */
+    leave_all(t, NULL);
+    timer_init(&t->tick, t->worker, on_end);
+    timer_start(&t->tick, LEAVE_WAIT_US);
+}
+
+static void on_tick(struct timer *timer, uint64_t now_us)
+{
+    struct load_thread *t = container_of(timer, struct load_thread, tick);
+
+    free_dead(t);
+    run_groups(t, now_us);
+    t->last_tick_us = now_us;
+    if (now_us >= t->next_mail_us) {
+        mail_tally(t, false);
+        t->next_mail_us = now_us + MAIL_US;
+    }
+    if (all_ended(t))
+        begin_end(t);
+    else
+        timer_start(timer, TICK_US);
+}
+
+struct stop_mail {
+    struct mail mail;
+    struct load_thread *t;
+};
+
+static void on_stop_mail(struct mail *m, struct worker *receiver)
+{
+    struct stop_mail *s = container_of(m, struct stop_mail, mail);
+
+    (void)receiver;
+    timer_stop(&s->t->tick);
+    begin_end(s->t);
+    free(s);
+}
+
+void load_thread_stop(struct load_thread *t)
+{
+    struct stop_mail *m = malloc(sizeof(*m));
+
+    if (!m)
+        abort();
+    *m = (struct stop_mail){.mail = {.run = on_stop_mail}, .t = t};
+    worker_post(t->worker, &m->mail);
+}
+
+/* ---- Life -------------------------------------------------------------------------------------------------------- */
+
+static bool all_local(const struct load_thread *t)
+{
+    for (size_t i = 0; i < t->plan->n_groups; i++)
+        for (unsigned k = 0; t->plan->groups[i].kind == PLAN_WHEP && k < t->groups[i].n_to; k++)
+            if (t->groups[i].to[k].sa.sa_family != AF_INET || !addr_is_loopback(&t->groups[i].to[k]))
+                return false;
+    return true;
+}
+
+/* One socket where a network of addresses is ours: that of --sources, or 127.0.0.0/8 for servers on this host. Half of
+ * the latter is cut among threads; the lower half is left to others. */
+static struct port_cfg choose_port(struct load_thread *t)
+{
+    struct port_cfg cfg = {.mode = PORT_EACH, .recv_bytes = RECV_BYTES, .drops = &t->tally.socket_drops};
+    uint32_t network = t->options->network, addresses = 1u << (32 - t->options->network_bits);
+
+    if (!network && all_local(t) && port_can_buffer(RECV_BYTES)) {
+        network = (127u << 24) + (64u << 16);
+        addresses = 64u << 16;
+    }
+    if (t->options->each || !network)
+        return cfg;
+    uint32_t share = addresses / t->n_threads;
+    cfg.mode = PORT_SHARED;
+    cfg.count = share > 65536 ? 65536 : share;
+    cfg.network = network + share * t->index;
+    return cfg;
+}
+
+static int make_shared(struct load_thread *t)
+{
+    struct port_cfg cfg = choose_port(t);
+
+    t->port_mode = cfg.mode;
+    t->shared.worker = t->worker;
+    if (cert_create_self_signed(&t->shared.cert, "millrace-load") ||
+        dtls_ctx_create(&t->shared.dtls, t->shared.cert, t->options->profiles) ||
+        srtp_engine_create(&t->shared.srtp, SRTP_BACKEND_BEST))
+        return -1;
+    for (size_t i = 0; i < LOAD_ICE_AGENTS; i++)
+        if (ice_agent_create(&t->ice[i]))
+            return -1;
+    return port_open(&t->shared.port, t->worker, &cfg);
+}
+
+const char *load_thread_sockets(const struct load_thread *t)
+{
+    return t->port_mode == PORT_SHARED ? "one for all" : "one a viewer";
+}
+
+static void on_start(struct mail *m, struct worker *receiver)
+{
+    struct stop_mail *s = container_of(m, struct stop_mail, mail);
+    struct load_thread *t = s->t;
+
+    (void)receiver;
+    free(s);
+    t->start_us = t->last_tick_us = worker_now_us(t->worker);
+    timer_start(&t->tick, 0);
+}
+
+int load_thread_init(struct load_thread *t, char err[PLAN_ERROR_CAP])
+{
+    struct worker_cfg cfg = {.name = "load", .index = t->index};
+    struct stop_mail *m = malloc(sizeof(*m));
+
+    list_init(&t->viewers);
+    list_init(&t->dead);
+    snprintf(err, PLAN_ERROR_CAP, "a thread cannot be set up");
+    if (!m || worker_create(&t->worker, &cfg) || make_shared(t)) {
+        free(m);
+        return -1;
+    }
+    timer_init(&t->tick, t->worker, on_tick);
+    *m = (struct stop_mail){.mail = {.run = on_start}, .t = t};
+    worker_post(t->worker, &m->mail);
+    return worker_start(t->worker);
+}
+
+void load_thread_fini(struct load_thread *t)
+{
+    free_dead(t);
+    port_close(&t->shared.port);
+    worker_destroy(&t->worker);
+    for (size_t i = 0; i < LOAD_ICE_AGENTS; i++)
+        ice_agent_destroy(&t->ice[i]);
+    dtls_ctx_destroy(&t->shared.dtls);
+    srtp_engine_destroy(&t->shared.srtp);
+    cert_destroy(&t->shared.cert);
+}
