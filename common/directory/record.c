@@ -15,8 +15,9 @@ static char *borrow(const char *s)
 
 size_t record_write(uint8_t *dst, size_t cap, const struct node_record *n)
 {
-    Millrace__Directory__NodeRecord m = MILLRACE__DIRECTORY__NODE_RECORD__INIT;
+    Millrace__Directory__NodeRecord m;
 
+    millrace__directory__node_record__init(&m);
     m.id = borrow(n->id);
     m.role = n->role;
     m.region = borrow(n->region);

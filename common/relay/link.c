@@ -33,7 +33,7 @@ struct link {
 struct news {
     struct mail mail;
     struct link *link;
-    enum { NEWS_TRACKS, NEWS_READY, NEWS_END } what;
+    enum news_kind { NEWS_TRACKS, NEWS_READY, NEWS_END } what;
     enum stream_end why;
     struct track_set tracks;
     struct pipe_path source;
@@ -147,7 +147,7 @@ static void run_news(struct mail *m, struct worker *w)
 
 /* ---- The home's end ---------------------------------------------------------------------------------------- */
 
-static struct news *news_create(struct link *l, int what)
+static struct news *news_create(struct link *l, enum news_kind what)
 {
     struct news *news = calloc(1, sizeof(*news));
 
