@@ -2,11 +2,15 @@
  * whip_answer.c - what of an offer we agree to, and the answer's text; see whip_priv.h. */
 #include "origin/whip_priv.h"
 
+#include <string.h>
+
 enum {
     FEEDBACK = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC,
     EXTENSIONS = 1u << RTP_EXT_MID | 1u << RTP_EXT_TRANSPORT_CC | 1u << RTP_EXT_AUDIO_LEVEL |
                  1u << RTP_EXT_VIDEO_ORIENTATION | 1u << RTP_EXT_PLAYOUT_DELAY |
                  1u << RTP_EXT_DEPENDENCY_DESCRIPTOR,
+    SIMULCAST_EXTENSIONS = 1u << RTP_EXT_RID | 1u << RTP_EXT_REPAIRED_RID,
+    START_KBPS = 2500, /* where a browser begins to feel its way: else its upper layers stay off for seconds */
 };
 
 /* ---- What is agreed on ------------------------------------------------------------------------- */
@@ -15,6 +19,18 @@ enum {
 static const struct sdp_codec *choose(const struct sdp_media *m)
 {
     return sdp_media_usable(m, true) ? sdp_choose_first(m) : NULL;
+}
+
+/* RFC 8853, for the codecs whose simulcast browsers can send; each layer then is a stream of its own. */
+static bool is_simulcast(const struct sdp_media *m, const struct sdp_codec *c)
+{
+    return m->n_rids > 1 && m->n_rids <= WHIP_LAYERS_MAX && codec_kind(c->codec) == CODEC_KIND_VIDEO &&
+           sdp_extmap_id(m, RTP_EXT_RID);
+}
+
+static uint32_t extensions_of(const struct sdp_media *m, const struct sdp_codec *c)
+{
+    return is_simulcast(m, c) ? EXTENSIONS | SIMULCAST_EXTENSIONS : EXTENSIONS;
 }
 
 static void fill_track(struct whip_track_cfg *t, const struct sdp_media *m, const struct sdp_codec *c,
@@ -33,8 +49,14 @@ static void fill_track(struct whip_track_cfg *t, const struct sdp_media *m, cons
     if (codec_kind(c->codec) == CODEC_KIND_AUDIO)
         t->facts.channels = c->channels;
     for (enum rtp_ext_kind kind = RTP_EXT_UNKNOWN + 1; kind < RTP_EXT_KINDS; kind++)
-        if (EXTENSIONS >> kind & 1)
+        if (extensions_of(m, c) >> kind & 1)
             t->ext_id[kind] = sdp_extmap_id(m, kind);
+    if (!is_simulcast(m, c))
+        return;
+    t->ssrc = t->rtx_ssrc = 0;
+    t->n_rids = m->n_rids;
+    t->facts.n_layers = (uint8_t)m->n_rids;
+    memcpy(t->rids, m->rids, m->n_rids * sizeof(m->rids[0]));
 }
 
 int whip_agree(const struct sdp_offer *o, struct whip_media_cfg *out)
@@ -63,7 +85,9 @@ static void answer_section(struct sdp_answer *a, size_t i, const struct sdp_code
     m->n_codecs = 1;
     m->rtx = true;
     m->feedback = FEEDBACK;
-    m->extensions = EXTENSIONS;
+    m->extensions = extensions_of(&a->offer->media[i], c);
+    m->simulcast = is_simulcast(&a->offer->media[i], c);
+    m->start_kbps = m->simulcast ? START_KBPS : 0;
 }
 
 int whip_answer_write(char *dst, size_t cap, struct whip_session *s)

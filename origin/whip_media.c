@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "codec/inspect.h"
+#include "origin/whip_layers.h"
 #include "wire/rtp_ext.h"
 
 #include <string.h>
@@ -14,57 +15,34 @@ enum {
     REPORT_US = 1000000,           /* RFC 3550 s6.2 allows far more often than each 5 s at these bitrates */
     NACK_BATCH = 64,               /* numbers a NACK packet: at most 64 * 4 bytes */
     SILENT_US = 1000000,           /* a track that sends nothing (muted) has no keyframe to give */
+    ANNOUNCE_MAX_US = 3000000,     /* simulcast: the tracks are announced without any video then ... */
+    ANNOUNCE_US = 1000000,         /* ... and so long after its first picture whatever has come */
     STRANGERS_A_CHANGE = WHIP_STRANGERS_MAX / 20, /* who changes its sources twenty times is no publisher */
 };
 
-_Static_assert(65536 % WHIP_RECENT == 0, "numbers wrap on the ring's border");
-
 /* ---- Life -------------------------------------------------------------------------------------- */
-
-static void on_give_up(void *arg, uint64_t first, uint64_t last, size_t n)
-{
-    struct whip_track *t = arg;
-
-    (void)first, (void)last, (void)n;
-    t->want_keyframe = t->cfg.pli;
-}
-
-static void start_source(struct whip_media *m, struct whip_track *t, uint32_t ssrc)
-{
-    struct rtp_receiver_cfg cfg = {.ssrc = ssrc, .clock_hz = t->cfg.facts.clock_hz, .clock = &m->clock,
-                                   .nack = {.on_give_up = on_give_up, .arg = t}, .no_nack = !t->cfg.nack};
-
-    rtp_receiver_init(&t->receiver, &cfg);
-    memset(t->recent, 0, sizeof(t->recent));
-    memset(t->key_ts, 0, sizeof(t->key_ts));
-    t->newest_ts = 0;
-    t->dd.valid = false;
-    t->has_source = true;
-}
-
-static void start_rtx_source(struct whip_media *m, struct whip_track *t, uint32_t ssrc)
-{
-    struct rtp_receiver_cfg cfg = {
-        .ssrc = ssrc, .clock_hz = t->cfg.facts.clock_hz, .clock = &m->clock, .no_nack = true};
-
-    rtp_receiver_init(&t->rtx_receiver, &cfg);
-    t->has_rtx_source = true;
-}
 
 static void init_track(struct whip_media *m, size_t i, uint64_t now_us)
 {
     struct whip_track *t = &m->tracks[i];
 
-    memset(t, 0, sizeof(*t));
     t->cfg = m->cfg.tracks[i];
-    t->keyframe_us = now_us;
+    t->sources = &m->sources[m->n_sources];
+    t->n_sources = t->cfg.n_rids ? t->cfg.n_rids : 1;
+    m->n_sources += t->n_sources;
+    for (size_t k = 0; k < t->n_sources; k++)
+        whip_source_init(&t->sources[k], &t->cfg, t->cfg.n_rids ? t->cfg.rids[k] : "", m->cfg.stream, now_us);
     m->by_pt[t->cfg.pt & 127] = (uint8_t)(i + 1);
     if (t->cfg.rtx_pt)
         m->by_pt[t->cfg.rtx_pt & 127] = (uint8_t)((i + 1) | WHIP_PT_RTX);
+    if (t->n_sources > 1) {
+        m->announced = false;
+        return;
+    }
     if (t->cfg.ssrc)
-        start_source(m, t, t->cfg.ssrc);
+        whip_source_start(t->sources, t->cfg.ssrc, &m->clock);
     if (t->cfg.rtx_ssrc)
-        start_rtx_source(m, t, t->cfg.rtx_ssrc);
+        whip_source_start_rtx(t->sources, t->cfg.rtx_ssrc, &m->clock);
 }
 
 void whip_media_init(struct whip_media *m, const struct whip_media_cfg *cfg, uint64_t now_us)
@@ -77,6 +55,9 @@ void whip_media_init(struct whip_media *m, const struct whip_media_cfg *cfg, uin
     m->bad_rtp = m->strangers = m->bad_rtcp = 0;
     m->ssrc = random_u32();
     m->report_us = now_us + REPORT_US;
+    m->announced = true;
+    m->announce_us = now_us + ANNOUNCE_MAX_US;
+    m->n_sources = 0;
     twcc_feedback_init(&m->twcc);
     for (size_t i = 0; i < cfg->n_tracks; i++)
         init_track(m, i, now_us);
@@ -89,259 +70,142 @@ void whip_media_tracks(const struct whip_media *m, struct track_set *out)
         out->v[m->tracks[i].cfg.index] = m->tracks[i].cfg.facts;
 }
 
-/* ---- Where frames begin, and which are keyframes ----------------------------------------------- */
+/* ---- Simulcast: the layers become known ---------------------------------------------------------- */
 
-/* For H.264, H.265 and AV1 the payload alone does not tell the first packet of a frame for certain: the
- * packet before it does, by its timestamp. Where that one is missing, the payload's word counts. */
-static bool starts_frame(const struct whip_track *t, const struct packet *p, bool may_start)
+static bool all_sizes_known(const struct whip_media *m)
 {
-    const struct whip_recent *before = &t->recent[(p->seq - 1) % WHIP_RECENT];
-
-    if (t->cfg.facts.codec == CODEC_VP8 || t->cfg.facts.codec == CODEC_VP9)
-        return may_start;
-    if (before->seq != p->seq - 1)
-        return may_start;
-    return before->ts_ticks != p->ts_ticks;
-}
-
-/* The marker belongs to the packet's frame; VP9's layer frames end by their own mark (inspect.h). */
-static bool ends_frame(const struct whip_track *t, const struct payload_marks *marks, bool marker)
-{
-    return t->cfg.facts.codec == CODEC_VP9 ? marks->frame_end || marker : marker;
-}
-
-static bool of_keyframe(const struct whip_track *t, uint64_t ts_ticks)
-{
-    for (size_t i = 0; i < WHIP_KEY_FRAMES; i++)
-        if (t->key_ts[i] == ts_ticks)
-            return true;
-    return false;
-}
-
-/* Only the first packets of a keyframe tell that it is one; the others are known by the timestamp. */
-static bool note_keyframe(struct whip_track *t, uint64_t ts_ticks, bool told, uint64_t now_us)
-{
-    bool known = of_keyframe(t, ts_ticks);
-
-    if (!told || known)
-        return known;
-    t->key_ts[t->next_key++ % WHIP_KEY_FRAMES] = ts_ticks;
-    t->keyframe_us = now_us;
-    t->want_keyframe = false;
-    t->counters.keyframes++;
+    for (size_t i = 0; i < m->n_sources; i++)
+        if (m->sources[i].rid[0] && !m->sources[i].width)
+            return false;
     return true;
 }
 
-/* In WebRTC frames come in the order of presentation. */
-static void watch_b_frames(struct whip_media *m, struct whip_track *t, uint64_t ts_ticks)
+/* A keyframe of each layer is needed: what came before was not passed on. */
+static void announce(struct whip_media *m)
 {
-    if (ts_ticks >= t->newest_ts) {
-        t->newest_ts = ts_ticks;
-        return;
-    }
-    if (t->b_frames)
-        return;
-    t->b_frames = true;
-    log_warn("whip", "the video has B-frames: WebRTC viewers will see it jump; turn them off stream=%s",
-             m->cfg.stream);
+    for (size_t i = 0; i < m->cfg.n_tracks; i++)
+        if (m->tracks[i].n_sources > 1)
+            whip_layers_arrange(&m->tracks[i].cfg.facts, m->tracks[i].sources, m->tracks[i].n_sources);
+    for (size_t i = 0; i < m->n_sources; i++)
+        m->sources[i].want_keyframe = m->sources[i].cfg->pli && m->sources[i].has_source;
+    m->announced = true;
+    m->cfg.ops->on_source(m->cfg.arg);
 }
 
-static void mark_video(struct whip_media *m, struct whip_track *t, struct packet *p,
-                       const struct payload_marks *marks, bool late, uint64_t now_us)
+/* The layers that a publisher's bandwidth does not allow for yet are not waited for long. */
+static void watch_sizes(struct whip_media *m, uint64_t now_us)
 {
-    bool marker = p->flags & PACKET_MARKER, start = starts_frame(t, p, marks->frame_start);
-
-    p->flags |=
-        (uint8_t)((start ? PACKET_FRAME_START : 0) | (ends_frame(t, marks, marker) ? PACKET_FRAME_END : 0) |
-                  (note_keyframe(t, p->ts_ticks, marks->keyframe, now_us) ? PACKET_KEYFRAME : 0) |
-                  (marks->discardable ? PACKET_DISCARDABLE : 0) | (marks->switch_up ? PACKET_SWITCH_UP : 0));
-    p->spatial = marks->spatial_id;
-    p->temporal = marks->temporal_id;
-    t->counters.frames += start;
-    if (start && !late)
-        watch_b_frames(m, t, p->ts_ticks);
-}
-
-/* What the AV1 dependency descriptor says is certain; the payload does not tell layers. */
-static void mark_by_descriptor(struct whip_track *t, struct packet *p, const struct rtp_ext *ext,
-                               uint64_t now_us)
-{
-    struct dd_frame f;
-
-    if (dd_parse(&f, &t->dd, ext->data, ext->len) != CODEC_OK)
-        return; /* no structure yet, or damaged: the payload's word stands */
-    p->flags &= (uint8_t)~(PACKET_FRAME_START | PACKET_FRAME_END);
-    p->flags |= (uint8_t)((f.start_of_frame ? PACKET_FRAME_START : 0) |
-                          (f.end_of_frame ? PACKET_FRAME_END : 0));
-    if (note_keyframe(t, p->ts_ticks, f.has_structure, now_us))
-        p->flags |= PACKET_KEYFRAME;
-    p->spatial = f.frame.spatial_id;
-    p->temporal = f.frame.temporal_id;
-}
-
-/* ---- Header extensions ------------------------------------------------------------------------- */
-
-/* What means something beyond this hop, and its id inside the cluster. */
-static const struct {
-    enum rtp_ext_kind kind;
-    enum packet_ext_id id;
-} carried[] = {
-    {RTP_EXT_AUDIO_LEVEL, PACKET_EXT_AUDIO_LEVEL},
-    {RTP_EXT_VIDEO_ORIENTATION, PACKET_EXT_VIDEO_ORIENTATION},
-    {RTP_EXT_PLAYOUT_DELAY, PACKET_EXT_PLAYOUT_DELAY},
-    {RTP_EXT_DEPENDENCY_DESCRIPTOR, PACKET_EXT_DEPENDENCY},
-};
-
-static enum packet_ext_id cluster_id(const struct whip_track *t, uint8_t id)
-{
-    for (size_t i = 0; i < LEN(carried); i++)
-        if (t->cfg.ext_id[carried[i].kind] == id)
-            return carried[i].id;
-    return 0;
-}
-
-/* packet.h: elements as (id, length, data); a set that does not fit is dropped whole. */
-static void copy_extensions(const struct whip_track *t, const struct rtp_view *v, struct packet *p)
-{
-    struct rtp_ext_iter it = rtp_ext_iter_init(v->ext_profile, v->ext, v->ext_len);
-    struct writer w = writer_init(p->bytes, PACKET_EXT_MAX);
-    struct rtp_ext ext;
-
-    while (v->ext_len && rtp_ext_next(&it, &ext)) {
-        enum packet_ext_id id = cluster_id(t, ext.id);
-
-        if (!id)
-            continue;
-        writer_u8(&w, (uint8_t)id);
-        writer_u8(&w, ext.len);
-        writer_bytes(&w, ext.data, ext.len);
-    }
-    p->ext_len = w.bad ? 0 : (uint8_t)writer_len(&w);
-}
-
-static bool find_extension(const struct whip_track *t, const struct rtp_view *v, enum rtp_ext_kind kind,
-                           struct rtp_ext *out)
-{
-    uint8_t id = t->cfg.ext_id[kind];
-
-    return id && v->ext_len && rtp_ext_find(out, v->ext_profile, v->ext, v->ext_len, id);
+    if (m->announce_us > now_us + ANNOUNCE_US)
+        m->announce_us = now_us + ANNOUNCE_US;
+    if (all_sizes_known(m))
+        announce(m);
 }
 
 /* ---- A packet ---------------------------------------------------------------------------------- */
 
-static void fill_packet(struct whip_media *m, struct whip_track *t, const struct rtp_view *v,
-                        const struct rtp_arrival *a, const struct payload_marks *marks, struct packet *p,
-                        uint64_t now_us)
-{
-    struct rtp_ext descriptor;
-
-    p->seq = a->seq;
-    p->ts_ticks = a->ts_ticks;
-    p->capture_us = a->capture_us;
-    p->track = t->cfg.index;
-    p->flags = v->marker ? PACKET_MARKER : 0;
-    copy_extensions(t, v, p);
-    p->payload_len = (uint16_t)v->payload_len;
-    if (v->payload_len)
-        memcpy(p->bytes + p->ext_len, v->payload, v->payload_len);
-    if (!marks)
-        p->flags |= PACKET_PADDING;
-    else if (codec_kind(t->cfg.facts.codec) == CODEC_KIND_AUDIO)
-        p->flags |= PACKET_FRAME_START | PACKET_FRAME_END | PACKET_KEYFRAME;
-    else
-        mark_video(m, t, p, marks, a->late, now_us);
-    if (marks && find_extension(t, v, RTP_EXT_DEPENDENCY_DESCRIPTOR, &descriptor))
-        mark_by_descriptor(t, p, &descriptor, now_us);
-    t->recent[p->seq % WHIP_RECENT] = (struct whip_recent){.seq = p->seq, .ts_ticks = p->ts_ticks};
-}
-
-static void push_packet(struct whip_media *m, struct whip_track *t, const struct rtp_view *v,
+static void push_packet(struct whip_media *m, struct whip_source *s, const struct rtp_view *v,
                         const struct rtp_arrival *a, uint64_t now_us)
 {
     struct payload_marks marks;
     bool padding = v->payload_len == 0;
 
     if (v->payload_len > PACKET_PAYLOAD_MAX) {
-        t->counters.oversize++;
+        s->counters.oversize++;
         LOG_LIMITED("whip", "a payload of %zu bytes is more than the %d that are carried stream=%s",
                     v->payload_len, PACKET_PAYLOAD_MAX, m->cfg.stream);
         return;
     }
-    if (!padding && codec_inspect(t->cfg.facts.codec, v->payload, v->payload_len, &marks) != CODEC_OK) {
-        t->counters.bad_payload++;
+    if (!padding && codec_inspect(s->cfg->facts.codec, v->payload, v->payload_len, &marks) != CODEC_OK) {
+        s->counters.bad_payload++;
         return;
     }
+    if (!padding && marks.keyframe && codec_kind(s->cfg->facts.codec) == CODEC_KIND_VIDEO) {
+        whip_source_note_size(s, v, &marks);
+        if (!m->announced)
+            watch_sizes(m, now_us);
+    }
+    if (!m->announced)
+        return;
     struct packet *p = packet_create(m->cfg.pool);
     if (!p) {
-        t->counters.dropped_pool++;
+        s->counters.dropped_pool++;
         return;
     }
-    fill_packet(m, t, v, a, padding ? NULL : &marks, p, now_us);
-    t->counters.packets++;
-    t->counters.bytes += v->payload_len;
+    whip_source_fill(s, v, a, padding ? NULL : &marks, p, now_us);
+    s->counters.packets++;
+    s->counters.bytes += v->payload_len;
     m->cfg.ops->push(m->cfg.arg, p);
 }
 
-/* With what the present source's receiver has counted. */
-static struct whip_media_counters track_counters(const struct whip_track *t)
-{
-    struct whip_media_counters c = t->counters;
-
-    if (!t->has_source)
-        return c;
-    c.lost += rtp_receiver_lost(&t->receiver);
-    c.recovered += t->receiver.nack.counters.recovered;
-    return c;
-}
-
 /* The publisher changed its SSRC (an encoder restarted): its numbers and timestamps begin anew. */
-static void change_source(struct whip_media *m, struct whip_track *t, uint32_t ssrc)
+static void change_source(struct whip_media *m, struct whip_source *s, uint32_t ssrc)
 {
-    bool had = t->has_source && t->counters.packets > 0;
+    bool had = s->has_source && s->counters.packets > 0;
 
-    t->counters = track_counters(t);
-    start_source(m, t, ssrc);
+    s->counters = whip_source_counters(s);
+    whip_source_start(s, ssrc, &m->clock);
     if (!had)
         return;
     m->strangers += STRANGERS_A_CHANGE;
-    log_info("whip", "the %s has a new source, a new epoch begins stream=%s", codec_name(t->cfg.facts.codec),
-             m->cfg.stream);
+    log_info("whip", "the %s%s%s has a new source, a new epoch begins stream=%s",
+             codec_name(s->cfg->facts.codec), s->rid[0] ? " layer " : "", s->rid, m->cfg.stream);
     m->cfg.ops->on_source(m->cfg.arg);
 }
 
 /* False: nothing to pass on. */
-static bool unwrap_rtx(struct whip_media *m, struct whip_track *t, struct rtp_view *v, uint64_t now_us,
+static bool unwrap_rtx(struct whip_media *m, struct whip_source *s, struct rtp_view *v, uint64_t now_us,
                        uint64_t unix_us)
 {
     struct rtp_arrival a;
 
-    if (!t->has_rtx_source || t->rtx_receiver.ssrc != v->ssrc)
-        start_rtx_source(m, t, v->ssrc);
-    if (rtp_receiver_push(&t->rtx_receiver, v, true, now_us, unix_us, &a) != RTP_PUSH_NEW)
+    if (!s->has_rtx_source || s->rtx_receiver.ssrc != v->ssrc)
+        whip_source_start_rtx(s, v->ssrc, &m->clock);
+    if (rtp_receiver_push(&s->rtx_receiver, v, true, now_us, unix_us, &a) != RTP_PUSH_NEW)
         return false;
-    return t->has_source && rtx_unwrap(v, t->receiver.ssrc, t->cfg.pt) == 0;
+    return s->has_source && rtx_unwrap(v, s->receiver.ssrc, s->cfg->pt) == 0;
 }
 
-static void on_track_packet(struct whip_media *m, struct whip_track *t, struct rtp_view *v, bool rtx,
-                            uint64_t now_us, uint64_t unix_us)
+static void on_source_packet(struct whip_media *m, struct whip_source *s, struct rtp_view *v, bool rtx,
+                             uint64_t now_us, uint64_t unix_us)
 {
     struct rtp_arrival a;
 
-    if (rtx && !unwrap_rtx(m, t, v, now_us, unix_us))
+    if (rtx && !unwrap_rtx(m, s, v, now_us, unix_us))
         return;
-    if (!t->has_source || t->receiver.ssrc != v->ssrc)
-        change_source(m, t, v->ssrc);
-    t->packet_us = now_us;
-    switch (rtp_receiver_push(&t->receiver, v, rtx, now_us, unix_us, &a)) {
+    if (!s->has_source || s->receiver.ssrc != v->ssrc)
+        change_source(m, s, v->ssrc);
+    s->packet_us = now_us;
+    switch (rtp_receiver_push(&s->receiver, v, rtx, now_us, unix_us, &a)) {
     case RTP_PUSH_NEW:
-        push_packet(m, t, v, &a, now_us);
+        push_packet(m, s, v, &a, now_us);
         break;
     case RTP_PUSH_DUPLICATE:
-        t->counters.duplicates++;
+        s->counters.duplicates++;
         break;
     case RTP_PUSH_FAR:
         break;
     }
+}
+
+/* RFC 8853 s5.4: a packet's rid, or repaired-rid, names its layer until its SSRC is known. NULL: of no layer. */
+static struct whip_source *find_source(struct whip_track *t, const struct rtp_view *v, bool rtx)
+{
+    struct rtp_ext rid;
+
+    if (t->n_sources == 1)
+        return t->sources;
+    for (size_t i = 0; i < t->n_sources; i++) {
+        struct whip_source *s = &t->sources[i];
+        if (rtx ? s->has_rtx_source && s->rtx_receiver.ssrc == v->ssrc
+                : s->has_source && s->receiver.ssrc == v->ssrc)
+            return s;
+    }
+    if (!whip_find_extension(&t->cfg, v, rtx ? RTP_EXT_REPAIRED_RID : RTP_EXT_RID, &rid))
+        return NULL;
+    for (size_t i = 0; i < t->n_sources; i++)
+        if (strlen(t->sources[i].rid) == rid.len && memcmp(t->sources[i].rid, rid.data, rid.len) == 0)
+            return &t->sources[i];
+    return NULL;
 }
 
 void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us,
@@ -361,10 +225,14 @@ void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uin
         return;
     }
     struct whip_track *t = &m->tracks[(to & ~WHIP_PT_RTX) - 1];
-    if (find_extension(t, &v, RTP_EXT_TRANSPORT_CC, &ext) &&
+    if (whip_find_extension(&t->cfg, &v, RTP_EXT_TRANSPORT_CC, &ext) &&
         rtp_ext_transport_cc_parse(&transport_seq, ext.data, ext.len))
         twcc_feedback_on_packet(&m->twcc, transport_seq, v.ssrc, now_us);
-    on_track_packet(m, t, &v, to & WHIP_PT_RTX, now_us, unix_us);
+    struct whip_source *s = find_source(t, &v, to & WHIP_PT_RTX);
+    if (s)
+        on_source_packet(m, s, &v, to & WHIP_PT_RTX, now_us, unix_us);
+    else
+        m->strangers++;
 }
 
 /* ---- RTCP in ----------------------------------------------------------------------------------- */
@@ -372,13 +240,13 @@ void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uin
 static void on_sender_report(struct whip_media *m, const struct rtcp_report *r, uint64_t now_us,
                              uint64_t unix_us)
 {
-    for (size_t i = 0; i < m->cfg.n_tracks; i++) {
-        struct whip_track *t = &m->tracks[i];
+    for (size_t i = 0; i < m->n_sources; i++) {
+        struct whip_source *s = &m->sources[i];
 
-        if (t->has_source && t->receiver.ssrc == r->ssrc)
-            rtp_receiver_on_sr(&t->receiver, r, now_us, unix_us);
-        else if (t->has_rtx_source && t->rtx_receiver.ssrc == r->ssrc)
-            rtp_receiver_on_sr(&t->rtx_receiver, r, now_us, unix_us);
+        if (s->has_source && s->receiver.ssrc == r->ssrc)
+            rtp_receiver_on_sr(&s->receiver, r, now_us, unix_us);
+        else if (s->has_rtx_source && s->rtx_receiver.ssrc == r->ssrc)
+            rtp_receiver_on_sr(&s->rtx_receiver, r, now_us, unix_us);
     }
 }
 
@@ -430,12 +298,12 @@ static void send_reports(struct whip_media *m, uint64_t now_us)
     struct rtcp_report r = {.ssrc = m->ssrc};
     struct rtcp_cname cname = {.name = "millrace", .name_len = 8, .ssrc = m->ssrc};
 
-    for (size_t i = 0; i < m->cfg.n_tracks; i++) {
-        struct whip_track *t = &m->tracks[i];
+    for (size_t i = 0; i < m->n_sources; i++) {
+        struct whip_source *s = &m->sources[i];
 
-        if (t->has_source && rtp_receiver_report(&t->receiver, now_us, &r.blocks[r.block_count]))
+        if (s->has_source && rtp_receiver_report(&s->receiver, now_us, &r.blocks[r.block_count]))
             r.block_count++;
-        if (t->has_rtx_source && rtp_receiver_report(&t->rtx_receiver, now_us, &r.blocks[r.block_count]))
+        if (s->has_rtx_source && rtp_receiver_report(&s->rtx_receiver, now_us, &r.blocks[r.block_count]))
             r.block_count++;
     }
     rtcp_report_write(&w, &r);
@@ -443,17 +311,17 @@ static void send_reports(struct whip_media *m, uint64_t now_us)
     send_rtcp(m, &w);
 }
 
-static void send_nacks(struct whip_media *m, struct whip_track *t, uint64_t now_us)
+static void send_nacks(struct whip_media *m, struct whip_source *s, uint64_t now_us)
 {
     uint8_t buf[WHIP_RTCP_CAP];
     uint16_t seqs[NACK_BATCH];
     size_t n;
 
-    while (t->has_source && t->cfg.nack &&
-           (n = rtp_receiver_poll_nack(&t->receiver, now_us, seqs, NACK_BATCH)) > 0) {
+    while (s->has_source && s->cfg->nack &&
+           (n = rtp_receiver_poll_nack(&s->receiver, now_us, seqs, NACK_BATCH)) > 0) {
         struct writer w = begin_compound(m, buf);
 
-        t->counters.nacked += rtcp_nack_write(&w, m->ssrc, t->receiver.ssrc, seqs, n);
+        s->counters.nacked += rtcp_nack_write(&w, m->ssrc, s->receiver.ssrc, seqs, n);
         send_rtcp(m, &w);
         if (n < NACK_BATCH)
             break;
@@ -462,25 +330,25 @@ static void send_nacks(struct whip_media *m, struct whip_track *t, uint64_t now_
 
 /* A keyframe is asked for when someone needs it, when a hole was given up, or when the last one is too long
  * ago. */
-static bool keyframe_wanted(const struct whip_media *m, const struct whip_track *t, uint64_t now_us)
+static bool keyframe_wanted(const struct whip_media *m, const struct whip_source *s, uint64_t now_us)
 {
-    if (!t->cfg.pli || !t->has_source || codec_kind(t->cfg.facts.codec) != CODEC_KIND_VIDEO)
+    if (!s->cfg->pli || !s->has_source || codec_kind(s->cfg->facts.codec) != CODEC_KIND_VIDEO)
         return false;
-    bool overdue = now_us - t->keyframe_us >= m->cfg.keyframe_us && now_us - t->packet_us < SILENT_US;
-    return (t->want_keyframe || overdue) && now_us - t->asked_us >= KEYFRAME_AGAIN_US;
+    bool overdue = now_us - s->keyframe_us >= m->cfg.keyframe_us && now_us - s->packet_us < SILENT_US;
+    return (s->want_keyframe || overdue) && now_us - s->asked_us >= KEYFRAME_AGAIN_US;
 }
 
-static void send_pli(struct whip_media *m, struct whip_track *t, uint64_t now_us)
+static void send_pli(struct whip_media *m, struct whip_source *s, uint64_t now_us)
 {
     uint8_t buf[WHIP_RTCP_CAP];
     struct writer w = begin_compound(m, buf);
-    struct rtcp_pli pli = {.sender_ssrc = m->ssrc, .media_ssrc = t->receiver.ssrc};
+    struct rtcp_pli pli = {.sender_ssrc = m->ssrc, .media_ssrc = s->receiver.ssrc};
 
     rtcp_pli_write(&w, &pli);
     send_rtcp(m, &w);
-    t->asked_us = now_us;
-    t->want_keyframe = false;
-    t->counters.plis++;
+    s->asked_us = now_us;
+    s->want_keyframe = false;
+    s->counters.plis++;
 }
 
 static void send_arrivals(struct whip_media *m, uint64_t now_us)
@@ -496,41 +364,44 @@ static void send_arrivals(struct whip_media *m, uint64_t now_us)
     }
 }
 
-static void watch_silence(struct whip_media *m, struct whip_track *t, uint64_t now_us)
+static void watch_silence(struct whip_media *m, struct whip_source *s, uint64_t now_us)
 {
-    bool silent = t->packet_us && now_us - t->packet_us >= WHIP_SILENT_US;
+    bool silent = s->packet_us && now_us - s->packet_us >= WHIP_SILENT_US;
 
-    if (silent && !t->silent)
-        log_info("whip", "no %s for %d s stream=%s", codec_name(t->cfg.facts.codec), WHIP_SILENT_US / 1000000,
+    if (silent && !s->silent)
+        log_info("whip", "no %s%s%s for %d s stream=%s", codec_name(s->cfg->facts.codec), s->rid[0] ? " layer " : "",
+                 s->rid, WHIP_SILENT_US / 1000000, m->cfg.stream);
+    else if (s->silent && !silent)
+        log_info("whip", "%s%s%s is back stream=%s", codec_name(s->cfg->facts.codec), s->rid[0] ? " layer " : "", s->rid,
                  m->cfg.stream);
-    else if (t->silent && !silent)
-        log_info("whip", "%s is back stream=%s", codec_name(t->cfg.facts.codec), m->cfg.stream);
-    t->silent = silent;
+    s->silent = silent;
 }
 
 void whip_media_poll(struct whip_media *m, uint64_t now_us)
 {
     if (now_us >= twcc_feedback_due_us(&m->twcc))
         send_arrivals(m, now_us);
-    for (size_t i = 0; i < m->cfg.n_tracks; i++) {
-        struct whip_track *t = &m->tracks[i];
+    if (!m->announced && now_us >= m->announce_us)
+        announce(m);
+    for (size_t i = 0; i < m->n_sources; i++) {
+        struct whip_source *s = &m->sources[i];
 
-        send_nacks(m, t, now_us);
-        if (keyframe_wanted(m, t, now_us))
-            send_pli(m, t, now_us);
+        send_nacks(m, s, now_us);
+        if (keyframe_wanted(m, s, now_us))
+            send_pli(m, s, now_us);
     }
     if (now_us < m->report_us)
         return;
-    for (size_t i = 0; i < m->cfg.n_tracks; i++)
-        watch_silence(m, &m->tracks[i], now_us);
+    for (size_t i = 0; i < m->n_sources; i++)
+        watch_silence(m, &m->sources[i], now_us);
     send_reports(m, now_us);
     m->report_us = now_us + REPORT_US / 2 + random_u32() % REPORT_US; /* s6.2: randomised */
 }
 
-static uint64_t track_due_us(const struct whip_track *t)
+static uint64_t source_due_us(const struct whip_source *s)
 {
-    uint64_t nack_us = t->has_source && t->cfg.nack ? rtp_receiver_due_us(&t->receiver) : UINT64_MAX;
-    uint64_t pli_us = t->want_keyframe ? t->asked_us + KEYFRAME_AGAIN_US : UINT64_MAX;
+    uint64_t nack_us = s->has_source && s->cfg->nack ? rtp_receiver_due_us(&s->receiver) : UINT64_MAX;
+    uint64_t pli_us = s->want_keyframe ? s->asked_us + KEYFRAME_AGAIN_US : UINT64_MAX;
 
     return nack_us < pli_us ? nack_us : pli_us;
 }
@@ -542,36 +413,24 @@ uint64_t whip_media_due_us(const struct whip_media *m)
 
     if (twcc_feedback_due_us(&m->twcc) < due_us)
         due_us = twcc_feedback_due_us(&m->twcc);
-    for (size_t i = 0; i < m->cfg.n_tracks; i++)
-        if (track_due_us(&m->tracks[i]) < due_us)
-            due_us = track_due_us(&m->tracks[i]);
+    if (!m->announced && m->announce_us < due_us)
+        due_us = m->announce_us;
+    for (size_t i = 0; i < m->n_sources; i++)
+        if (source_due_us(&m->sources[i]) < due_us)
+            due_us = source_due_us(&m->sources[i]);
     return due_us;
 }
 
-void whip_media_need_keyframe(struct whip_media *m, unsigned track)
+void whip_media_need_keyframe(struct whip_media *m, unsigned track, unsigned layer)
 {
-    for (size_t i = 0; i < m->cfg.n_tracks; i++)
-        if (m->tracks[i].cfg.index == track)
-            m->tracks[i].want_keyframe = m->tracks[i].cfg.pli && m->tracks[i].has_source;
+    for (size_t i = 0; i < m->n_sources; i++) {
+        struct whip_source *s = &m->sources[i];
+        if (s->cfg->index == track && s->layer == layer)
+            s->want_keyframe = s->cfg->pli && s->has_source;
+    }
 }
 
 /* ---- Facts ------------------------------------------------------------------------------------- */
-
-void whip_media_facts(const struct whip_media *m, uint64_t now_us, struct whip_media_facts *out)
-{
-    *out = (struct whip_media_facts){.n_tracks = m->cfg.n_tracks};
-    for (size_t i = 0; i < m->cfg.n_tracks; i++) {
-        const struct whip_track *t = &m->tracks[i];
-
-        out->tracks[i] = (struct whip_track_facts){
-            .codec = t->cfg.facts.codec,
-            .silent_us = t->packet_us ? now_us - t->packet_us : UINT64_MAX,
-            .jitter_ticks = (uint32_t)(t->receiver.jitter_x16 / 16),
-            .b_frames = t->b_frames,
-            .counters = track_counters(t),
-        };
-    }
-}
 
 static void add_counters(struct whip_media_counters *to, const struct whip_media_counters *c)
 {
@@ -589,13 +448,37 @@ static void add_counters(struct whip_media_counters *to, const struct whip_media
     to->dropped_pool += c->dropped_pool;
 }
 
+static void add_facts(struct whip_track_facts *f, const struct whip_source *s, uint64_t now_us)
+{
+    struct whip_media_counters c = whip_source_counters(s);
+    uint64_t silent_us = s->packet_us ? now_us - s->packet_us : UINT64_MAX;
+    uint32_t jitter_ticks = (uint32_t)(s->receiver.jitter_x16 / 16);
+
+    f->silent_us = silent_us < f->silent_us ? silent_us : f->silent_us;
+    f->jitter_ticks = jitter_ticks > f->jitter_ticks ? jitter_ticks : f->jitter_ticks;
+    f->b_frames |= s->b_frames;
+    add_counters(&f->counters, &c);
+}
+
+void whip_media_facts(const struct whip_media *m, uint64_t now_us, struct whip_media_facts *out)
+{
+    *out = (struct whip_media_facts){.n_tracks = m->cfg.n_tracks};
+    for (size_t i = 0; i < m->cfg.n_tracks; i++) {
+        const struct whip_track *t = &m->tracks[i];
+
+        out->tracks[i] = (struct whip_track_facts){.codec = t->cfg.facts.codec, .silent_us = UINT64_MAX};
+        for (size_t k = 0; k < t->n_sources; k++)
+            add_facts(&out->tracks[i], &t->sources[k], now_us);
+    }
+}
+
 void whip_media_count(const struct whip_media *m, struct whip_media_counters *out)
 {
     out->bad_rtp += m->bad_rtp;
     out->strangers += m->strangers;
     out->bad_rtcp += m->bad_rtcp;
-    for (size_t i = 0; i < m->cfg.n_tracks; i++) {
-        struct whip_media_counters c = track_counters(&m->tracks[i]);
+    for (size_t i = 0; i < m->n_sources; i++) {
+        struct whip_media_counters c = whip_source_counters(&m->sources[i]);
         add_counters(out, &c);
     }
 }

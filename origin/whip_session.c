@@ -110,7 +110,8 @@ static void go_live(struct whip_session *s)
     cfg->stream = s->stream;
     whip_media_init(&s->media, cfg, worker_now_us(s->w->worker));
     s->state = WHIP_LIVE;
-    publish_tracks(s);
+    if (whip_media_announced(&s->media))
+        publish_tracks(s);
     schedule(s);
     log_info("whip", "live: %s%s%s session %s stream=%s peer=%s", codec_name(cfg->tracks[0].facts.codec),
              cfg->n_tracks > 1 ? " and " : "",
@@ -224,10 +225,9 @@ static void on_keyframe(void *arg, unsigned track, unsigned layer)
 {
     struct whip_session *s = arg;
 
-    (void)layer;
     if (s->state != WHIP_LIVE)
         return;
-    whip_media_need_keyframe(&s->media, track);
+    whip_media_need_keyframe(&s->media, track, layer);
     schedule(s);
 }
 

@@ -177,6 +177,7 @@ struct sdp_answer_media {
     uint32_t ssrc, rtx_ssrc;       /* ours when we send; 0: none */
     const char *cname;             /* borrowed; with ssrc */
     const char *msid_stream, *msid_track; /* borrowed; NULL: no a=msid */
+    uint32_t start_kbps;           /* Chromium's x-google-start-bitrate, for who sends to us; 0: not said */
     bool simulcast;                /* answer all offered rids with recv */
 };
 

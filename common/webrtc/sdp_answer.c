@@ -88,7 +88,9 @@ static void add_codec(GstSDPMedia *media, const struct sdp_codec *c, const struc
     else
         add(media, "rtpmap", "%u %s/%u", c->pt, codec_name(c->codec), c->clock_hz);
     add_feedback(media, c->pt, c->feedback & m->feedback);
-    if (c->fmtp[0])
+    if (m->start_kbps)
+        add(media, "fmtp", "%u %s%sx-google-start-bitrate=%u", c->pt, c->fmtp, c->fmtp[0] ? ";" : "", m->start_kbps);
+    else if (c->fmtp[0])
         add(media, "fmtp", "%u %s", c->pt, c->fmtp);
     if (m->rtx && c->rtx_pt) {
         add(media, "rtpmap", "%u rtx/%u", c->rtx_pt, c->clock_hz);

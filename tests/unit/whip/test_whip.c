@@ -185,6 +185,21 @@ static struct http_exchange *publish(struct fixture *f)
 
 /* ---- POST -------------------------------------------------------------------------------------- */
 
+static void simulcast_is_taken_with_every_layer(void **state)
+{
+    struct fixture *f = *state;
+
+    load_offer(f, "chromium_whip_simulcast.sdp");
+    struct http_exchange *x = publish(f);
+    char *text = strndup(x->reply, x->reply_len);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "a=rid:q recv\r\na=rid:h recv\r\na=rid:f recv\r\na=simulcast:recv q;h;f\r\n"));
+    assert_non_null(strstr(text, RTP_EXT_URI_RID "\r\n"));
+    assert_non_null(strstr(text, RTP_EXT_URI_REPAIRED_RID "\r\n"));
+    assert_non_null(strstr(text, "x-google-start-bitrate=2500\r\n"));
+    free(text);
+}
+
 static void a_post_is_answered_when_the_name_is_claimed(void **state)
 {
     struct fixture *f = *state;
@@ -584,6 +599,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(simulcast_is_taken_with_every_layer),
         TEST(a_post_is_answered_when_the_name_is_claimed),
         TEST(refusals_are_told_as_what_they_are),
         TEST(bad_requests_never_claim_anything),

@@ -462,15 +462,15 @@ static void a_keyframe_is_asked_for_once_until_the_round_trip_is_over(void **sta
 
     (void)state;
     fixture_init(&f, CODEC_H264);
-    whip_media_need_keyframe(f.media, 0); /* audio has none */
-    whip_media_need_keyframe(f.media, 1);
+    whip_media_need_keyframe(f.media, 0, 0); /* audio has none */
+    whip_media_need_keyframe(f.media, 1, 0);
     assert_true(whip_media_due_us(f.media) <= f.now_us);
     whip_media_poll(f.media, f.now_us);
     assert_int_equal(f.n_rtcp, 1);
     assert_true(find_rtcp(&f, 0, RTCP_PSFB, RTCP_PSFB_PLI, &p));
     assert_int_equal(rtcp_pli_parse(&pli, &p), RTCP_OK);
     assert_int_equal(pli.media_ssrc, VIDEO_SSRC);
-    whip_media_need_keyframe(f.media, 1);
+    whip_media_need_keyframe(f.media, 1, 0);
     f.now_us += 100000;
     whip_media_poll(f.media, f.now_us);
     assert_int_equal(f.n_rtcp, 1);
