@@ -308,6 +308,7 @@ int main(int argc, char **argv)
         size_t n = strlen(r->report.command);
         snprintf(r->report.command + n, sizeof(r->report.command) - n, "%s%s", i ? " " : "", argv[i]);
     }
+    media_source_quiet();
     raise_descriptors();
     code = run_all(r);
     free(r);

@@ -111,6 +111,11 @@ void media_source_destroy(struct media_source **pm)
     free(m);
 }
 
+void media_source_quiet(void)
+{
+    av_log_set_level(AV_LOG_ERROR);
+}
+
 /* ---- Files ------------------------------------------------------------------------------------------------ */
 
 struct file {

@@ -36,6 +36,9 @@ struct media_source {
     unsigned width, height, fps, sample_hz, channels;
 };
 
+/* The libraries behind it write to stderr only what went wrong. Once, at start. */
+void media_source_quiet(void);
+
 /* webrtc: sound as Opus wants it there, else AAC. 0, or -1 with the reason in err. */
 MUST_USE int media_source_open_file(struct media_source **out, const char *path, bool webrtc, char err[MEDIA_ERROR_CAP]);
 /* A moving picture at a constant bitrate (a keyframe every second second, no B-frames) and a tone. */
