@@ -86,6 +86,13 @@ await cluster.use(test, async (t) => {
         await close(page);
     });
 
+    await t.test('watch.html by HTTP-FLV where mpegts.js is missing says so', async () => {
+        const page = await watch(browser, cluster, 'live/other', { via: 'flv', before: (p) => p.route('**/mpegts.js', (r) => r.abort()) });
+        await pageState(page, 'failed');
+        assert.match(await page.innerText('#message'), /needs mpegts\.js.*npm ci/s);
+        await close(page);
+    });
+
     await t.test('the figures and the viewer are those of the nodes', async () => {
         assert.equal((await cluster.sessions('edge', 'whep')).length, 1, 'those who closed their page are gone');
         await isSound(viewer);

@@ -13,6 +13,7 @@ import { until } from '../lib/process.mjs';
 const STREAM = 'live/test';
 const JOINS = 3; // of each kind; medians are compared
 
+const SYNC_MS = 80; // what EBU R37 allows a programme's sound to be early or late by is 40 and 60 ms, a frame is 33
 const AWAY_MS = 60; // each way between edge and backbone, as if they were some thousand kilometres apart
 
 const cluster = await Cluster.up({
@@ -26,6 +27,17 @@ cluster.add(far);
 cluster.writeConfig('backbone', { pipe: { announce: `127.0.0.1:${far.port}` } });
 await cluster.start();
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+
+// Sound and picture that are played together were captured together: by the sender reports' capture times of both
+// (RFC 3550 s6.4.1), which the browser turns into the time of what it plays now.
+async function inSync(page) {
+    await until(`sound and picture within ${SYNC_MS} ms`, 10_000, async () => {
+        const { audio, video } = await received(page);
+        const apart_ms = audio.estimatedPlayoutTimestamp - video.estimatedPlayoutTimestamp;
+        if (!(Math.abs(apart_ms) <= SYNC_MS)) throw new Error(`${apart_ms} ms apart`);
+        return true;
+    });
+}
 
 // Opens the watch page and resolves to it and the milliseconds to its first picture.
 async function join(browser) {
@@ -47,6 +59,7 @@ await cluster.use(test, async (t) => {
         await picturesGrow(viewer);
         const heard = await soundIsHeard(viewer);
         assert.deepEqual(heard.codecs.sort(), ['audio/opus', 'video/H264']);
+        await inSync(viewer);
         const other = await watch(browser, cluster, STREAM, { edge: 'edge-us' });
         await soundIsHeard(other);
         assert.equal(await cluster.metric('origin', 'millrace_transcodes'), 1, 'once for both edges');

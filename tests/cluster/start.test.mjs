@@ -29,6 +29,18 @@ function writeFile(name, text) {
     return file;
 }
 
+// More in the origin's configuration, for as long as body runs.
+async function withConfig(more, body) {
+    const before = cluster.spec.origin;
+    cluster.writeConfig('origin', more);
+    try {
+        await body();
+    } finally {
+        cluster.spec.origin = before;
+        cluster.writeConfig('origin');
+    }
+}
+
 // Someone else's listener on a node's port, for as long as body runs.
 async function withPortTaken(port, body) {
     const server = net.createServer();
@@ -48,18 +60,14 @@ await cluster.use(test, async (t) => {
             refuses('origin', file, new RegExp(`${what}\\.listen.*${cluster.port('origin', what)}.*in use`))));
     }
 
-    await t.test('a certificate that is not there', async () => {
-        const wrong = cluster.writeConfig('origin', { http: {
-            listen: '127.0.0.1:0', tls_certificate: '/nowhere/node.crt', tls_key: '/nowhere/node.key' } });
-        await refuses('origin', wrong, /\/nowhere\/node\.crt/);
-        cluster.writeConfig('origin');
-    });
+    await t.test('a certificate that is not there', () => withConfig(
+        { http: { listen: '127.0.0.1:0', tls_certificate: '/nowhere/node.crt', tls_key: '/nowhere/node.key' } },
+        () => refuses('origin', file, /\/nowhere\/node\.crt/)));
 
-    await t.test('a certificate that is none', async () => {
+    await t.test('a certificate that is none', () => {
         const text = writeFile('text.crt', 'certainly not\n');
-        const wrong = cluster.writeConfig('origin', { pipe: { listen: '127.0.0.1:0', ca: text, certificate: text, key: text } });
-        await refuses('origin', wrong, /text\.crt/);
-        cluster.writeConfig('origin');
+        return withConfig({ pipe: { listen: '127.0.0.1:0', ca: text, certificate: text, key: text } },
+            () => refuses('origin', file, /text\.crt/));
     });
 
     await t.test('a key that does not exist, a value of the wrong kind, a file that is not YAML', async () => {

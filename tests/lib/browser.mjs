@@ -26,12 +26,15 @@ export async function launch(cluster, { prefix = [], flags = [] } = {}) {
 }
 
 // A page in a window of its own, so that none is in the background; what it logs is kept in .said.
-export async function open(browser, url, { width = 1280, height = 900, colorScheme = 'light', permissions = [] } = {}) {
+// before(page): what to do to it before it loads.
+export async function open(browser, url, { width = 1280, height = 900, colorScheme = 'light', permissions = [],
+    before = () => {} } = {}) {
     const context = await browser.newContext({ viewport: { width, height }, colorScheme, permissions, ignoreHTTPSErrors: true });
     const page = await context.newPage();
     page.said = [];
     page.on('console', (m) => page.said.push(`${m.type()}: ${m.text()}`));
     page.on('pageerror', (e) => page.said.push(`error: ${e.message}`));
+    await before(page);
     await page.goto(url);
     return page;
 }
@@ -50,9 +53,9 @@ export async function screenshot(page, name) {
 // ---- publish.html ----
 
 // Fills the form of publish.html and starts; resolves when it is live.
-export async function publish(browser, cluster, stream, { codec = '', origin = 'origin', size = '640x360' } = {}) {
+export async function publish(browser, cluster, stream, { codec = '', origin = 'origin', base, size = '640x360' } = {}) {
     const query = new URLSearchParams({ stream, codec, size, bitrate: '800' });
-    const page = await open(browser, `${cluster.url(origin)}/publish.html?${query}`, { permissions: ['camera', 'microphone'] });
+    const page = await open(browser, `${base ?? cluster.url(origin)}/publish.html?${query}`, { permissions: ['camera', 'microphone'] });
     await page.click('#start');
     await pageState(page, 'live');
     return page;

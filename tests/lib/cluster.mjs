@@ -74,8 +74,14 @@ export class Cluster {
         return this.base;
     }
 
-    url(name) {
-        return `http://127.0.0.1:${this.port(name, 'http')}`;
+    // On another address of this host than loopback's, too.
+    url(name, host = '127.0.0.1') {
+        return `http${this.spec[name].http?.tls_key ? 's' : ''}://${host}:${this.port(name, 'http')}`;
+    }
+
+    // The file of a node's certificate ("crt") or key ("key").
+    certificate(name, kind) {
+        return path.join(this.dir, 'certs', `${name}.${kind}`);
     }
 
     rtmp(stream, origin = 'origin') {
@@ -96,24 +102,24 @@ export class Cluster {
         for (const name of this.names) this.writeConfig(name);
     }
 
-    // Lays more configuration over a node's; it counts at its next start.
+    // Writes a node's file, with more configuration laid over what it had; it counts at its next start.
     writeConfig(name, more = {}) {
-        const certs = path.join(this.dir, 'certs');
+        this.spec[name] = overlay(this.spec[name], more);
         const config = {
             node: { id: name, region: name.split('-')[1] ?? 'eu', workers: WORKERS, log: 'debug' },
             http: { listen: `0.0.0.0:${this.port(name, 'http')}`, web: `${sourceDir}/web` },
             pipe: {
                 listen: `${this.address(name)}:${this.port(name, 'pipe')}`,
-                ca: `${certs}/ca.crt`,
-                certificate: `${certs}/${name}.crt`,
-                key: `${certs}/${name}.key`,
+                ca: this.certificate('ca', 'crt'),
+                certificate: this.certificate(name, 'crt'),
+                key: this.certificate(name, 'key'),
             },
             redis: { address: `${this.redisAddress}:${this.redisPort}` },
         };
         if (roleOf(name) !== 'backbone') config.rtc = { listen: `0.0.0.0:${this.port(name, 'rtc')}` };
         if (roleOf(name) === 'origin') config.rtmp = { listen: `0.0.0.0:${this.port(name, 'rtmp')}` };
         const file = path.join(this.dir, `${name}.yaml`);
-        writeFileSync(file, toYaml(overlay(overlay(config, this.spec[name]), more)));
+        writeFileSync(file, toYaml(overlay(config, this.spec[name])));
         return file;
     }
 

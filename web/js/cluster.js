@@ -3,7 +3,7 @@
 // cluster.js - all nodes that this one knows, each asked itself once a second: load, viewers, and the
 // way of every stream from its origin to the edges.
 import { cluster, getJson, ROLES } from './api.js';
-import { $, bits, count, duration, el, fixed, media, notice, repeat, showNode } from './page.js';
+import { $, bits, count, duration, el, fixed, media, notice, noun, repeat, showNode } from './page.js';
 
 const TITLES = { origin: 'Origins', backbone: 'Backbones', edge: 'Edges' };
 
@@ -123,8 +123,8 @@ function showTiles(nodes, records) {
     const sum = (key) => nodes.reduce((total, node) => total + (node.load[key] ?? 0), 0);
     const regions = new Set(nodes.map((node) => node.region).filter(Boolean));
     const tiles = [[nodes.filter((node) => node.answers).length + ` of ${nodes.length}`, 'nodes answer'],
-        [regions.size || '–', regions.size === 1 ? 'region' : 'regions'], [records.length, 'streams live'],
-        [sum('viewers'), 'viewers'], [bits(sum('egress_bps')), 'sent by all nodes']];
+        [regions.size, noun(regions.size, 'region')], [records.length, `${noun(records.length, 'stream')} live`],
+        [sum('viewers'), noun(sum('viewers'), 'viewer')], [bits(sum('egress_bps')), 'sent by all nodes']];
     $('#tiles').replaceChildren(...tiles.map(([value, label]) =>
         el('div', { class: 'tile' }, el('b', {}, `${value}`), el('span', {}, label))));
 }

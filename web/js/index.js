@@ -2,7 +2,7 @@
 //
 // index.js - what this node is, the streams and nodes it knows, and how to publish and watch.
 import { cluster, getJson } from './api.js';
-import { $, bits, copyButton, count, duration, el, fixed, media, notice, repeat, showNode } from './page.js';
+import { $, bits, copyButton, count, duration, el, fixed, media, notice, noun, repeat, showNode } from './page.js';
 
 const PURPOSE = {
     origin: 'An origin: publishers send to it, by WHIP or RTMP.',
@@ -18,8 +18,8 @@ function showFacts(node) {
     $('#subtitle').textContent = [PURPOSE[node.role], node.region && `Region ${node.region}.`,
         node.draining && 'It is draining: no new work.'].filter(Boolean).join(' ');
     const tiles = [
-        [node.load.streams, 'streams'],
-        [node.load.viewers, 'viewers'],
+        [node.load.streams, noun(node.load.streams, 'stream')],
+        [node.load.viewers, noun(node.load.viewers, 'viewer')],
         [bits(node.load.egress_bps), 'sent'],
         [fixed(node.load.cpu_permille / 10, '%'), `of ${count(node.workers, 'worker')}`],
         [duration(node.uptime_s), 'running'],

@@ -40,8 +40,12 @@ export function media(tracks = []) {
         .map((track) => `${names[track.codec] ?? track.codec}${track.size ? ` ${track.size.join('×')}` : ''}`).join(' + ');
 }
 
-export function count(n, one, many = `${one}s`) {
-    return `${n} ${n === 1 ? one : many}`;
+export function noun(n, one, many = `${one}s`) {
+    return n === 1 ? one : many;
+}
+
+export function count(n, one, many) {
+    return `${n} ${noun(n, one, many)}`;
 }
 
 export function fixed(value, unit, digits = 0) {

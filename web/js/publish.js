@@ -165,7 +165,7 @@ function showState() {
 }
 
 function sentence(problem) {
-    const text = problem.detail ? `${problem.title}: ${problem.detail}` : problem.message;
+    const text = problem.message[0].toUpperCase() + problem.message.slice(1);
     return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 

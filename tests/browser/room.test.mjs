@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// room.test.mjs - /room/<app>: two visitors see each other, each through an edge; one leaves, and the other's page shows
+// it. And the events below it, read raw.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { close, launch, open, pageState, screenshot } from '../lib/browser.mjs';
+import { Cluster } from '../lib/cluster.mjs';
+import { http } from '../lib/http.mjs';
+import { sleep, until } from '../lib/process.mjs';
+
+const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} });
+
+// Reads /api/v1/streams/events at a node: {events: [[name, data]...], close()}.
+async function listen(node, prefix) {
+    const aborter = new AbortController();
+    const response = await fetch(`${cluster.url(node)}/api/v1/streams/events?prefix=${prefix}`, { signal: aborter.signal });
+    const events = [];
+    const reading = (async () => {
+        let text = '';
+        for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+            const whole = (text += chunk).split('\n\n');
+            text = whole.pop();
+            for (const block of whole) {
+                const found = block.match(/^event: (\w+)\ndata: (.*)$/);
+                if (found) events.push([found[1], JSON.parse(found[2])]);
+            }
+        }
+    })().catch(() => {});
+    return { response, events, close: () => (aborter.abort(), reading) };
+}
+
+async function enter(browser, node, name) {
+    const page = await open(browser, `${cluster.url(node)}/room/meeting?name=${name}`, { permissions: ['camera', 'microphone'] });
+    await page.click('#join');
+    await pageState(page, 'live');
+    return page;
+}
+
+// Pictures that the page has decoded of somebody, or -1 without a tile.
+function frames(page, name) {
+    return page.evaluate((stream) => {
+        const video = document.querySelector(`figure[data-stream="${stream}"] video`);
+        return video ? video.getVideoPlaybackQuality().totalVideoFrames : -1;
+    }, `meeting/${name}`);
+}
+
+async function sees(page, name) {
+    const before = Math.max(0, await frames(page, name));
+    await until(`pictures of ${name}`, 15_000, async () => (await frames(page, name)) > before + 20);
+}
+
+await cluster.use(test, async (t) => {
+    const browser = await launch(cluster);
+
+    await t.test('two in a room see each other, at whatever node they came in; who leaves is gone', async () => {
+        const ann = await enter(browser, 'edge', 'ann');
+        const bob = await enter(browser, 'origin', 'bob');
+        await sees(ann, 'bob');
+        await sees(bob, 'ann');
+        assert.equal(await ann.locator('#room figure').count(), 2, 'oneself and the other');
+        assert.equal((await cluster.sessions('edge', 'whep')).length, 2, 'both play from the edge');
+        await screenshot(ann, 'room');
+        await bob.click('#leave');
+        await until("bob's tile is gone", 10_000, async () => (await frames(ann, 'bob')) === -1);
+        await sees(bob, 'ann'); // who has left looks on
+        for (const page of [ann, bob]) assert.deepEqual(page.said.filter((line) => line.startsWith('error')), []);
+        await close(bob);
+        await close(ann);
+    });
+
+    await t.test('a name that somebody has is refused with a word for people', async () => {
+        const ann = await enter(browser, 'edge', 'ann');
+        const other = await open(browser, `${cluster.url('edge')}/room.html?app=meeting&name=ann`,
+            { permissions: ['camera', 'microphone'] });
+        await other.click('#join');
+        await pageState(other, 'failed');
+        assert.match(await other.innerText('#notice'), /has that name/);
+        await close(other);
+        await close(ann);
+    });
+
+    await t.test('the events: first what is, then what comes and goes, below the prefix alone', async () => {
+        const ann = await enter(browser, 'edge', 'ann');
+        const all = await Promise.all([listen('backbone', 'meeting/'), listen('edge', 'meeting/'), listen('edge', 'other/')]);
+        const [backbone, edge, elsewhere] = all;
+        assert.equal(edge.response.headers.get('content-type'), 'text/event-stream');
+        assert.equal(edge.response.headers.get('access-control-allow-origin'), '*');
+        await until('the state', 5_000, () => all.every(({ events }) => events.some(([event]) => event === 'ready')));
+        const names = (listener) => listener.events.map(([event, data]) => (event === 'ready' ? event : `${event} ${data.name}`));
+        assert.deepEqual(names(edge), ['published meeting/ann', 'ready']);
+        assert.ok(edge.events[0][1].epoch > 0);
+        assert.equal(edge.events[0][1].node, 'origin');
+        const bob = await enter(browser, 'edge', 'bob');
+        await close(bob);
+        const whole = ['published meeting/ann', 'ready', 'published meeting/bob', 'unpublished meeting/bob'];
+        for (const listener of [backbone, edge]) {
+            await until('the news', 10_000, () => names(listener).length >= whole.length);
+            assert.deepEqual(names(listener), whole);
+        }
+        assert.deepEqual(names(elsewhere), ['ready']);
+        await Promise.all(all.map((listener) => listener.close()));
+        await close(ann);
+    });
+
+    await t.test('listeners come and go without end, and a node takes its bound of them', async () => {
+        for (let i = 0; i < 50; i++) await Promise.all(Array.from({ length: 20 }, async () => (await listen('edge', '')).close()));
+        const listeners = await Promise.all(Array.from({ length: 100 }, () => listen('edge', 'meeting/')));
+        assert.ok(listeners.every(({ response }) => response.status === 200), 'those of before have been let go');
+        await Promise.all(listeners.map((listener) => listener.close()));
+        assert.equal((await http(`${cluster.url('edge')}/api/v1/streams/events?prefix=${'a'.repeat(2000)}`)).status, 400);
+        await sleep(100);
+    });
+});
