@@ -420,6 +420,12 @@ static void get_metrics(struct http_exchange *x, void *arg)
     gather(arg, x, &q);
 }
 
+/* /room/<app>: the page finds the name in its address. */
+static void get_room(struct http_exchange *x, void *arg)
+{
+    http_static_serve(x, arg, "/room.html");
+}
+
 void api_open(struct node_worker *w, struct http_static *pages)
 {
     static const struct http_cors cors = {.methods = "GET, HEAD, OPTIONS", .headers = "Authorization"};
@@ -431,7 +437,10 @@ void api_open(struct node_worker *w, struct http_static *pages)
     http_route(w->http, HTTP_M_GET, "/api/v1/node", get_node, w);
     http_route(w->http, HTTP_M_GET, "/api/v1/nodes", get_nodes, w);
     http_route(w->http, HTTP_M_GET, "/api/v1/streams", get_streams, w);
+    events_open(w);
     http_route(w->http, HTTP_M_GET, "/api/v1/sessions", get_sessions, w);
-    if (pages)
-        http_route(w->http, HTTP_M_GET, "/*", http_static_handler, pages);
+    if (!pages)
+        return;
+    http_route(w->http, HTTP_M_GET, "/room/*", get_room, pages);
+    http_route(w->http, HTTP_M_GET, "/*", http_static_handler, pages);
 }

@@ -199,6 +199,7 @@ static int open_workers(struct node *n, char *error)
         snprintf(error, CONFIG_ERROR_CAP, "out of memory");
         return -1;
     }
+    events_init(n);
     n->budget.cap_bytes = n->config.cache.node_bytes;
     for (unsigned i = 0; i < n->n; i++)
         if (seat_open(n, i, error) != 0)
@@ -365,10 +366,10 @@ static void node_fini(struct node *n)
     if (n->main)
         worker_destroy(&n->main);
     cert_destroy(&n->cert);
+    free(n->ice_link);
     tls_ctx_unref(&n->http_tls);
     tls_ctx_unref(&n->pipe_server_tls);
     tls_ctx_unref(&n->pipe_client_tls);
-    free(n->ice_link);
 }
 
 /* ---- main -------------------------------------------------------------------------------------------------------- */

@@ -5,11 +5,13 @@
  * node_worker.c  one worker's parts, opened and closed
  * route.c        /route/play/..., /route/publish/...: which node a client should use
  * gather.c       a question to all workers and the main thread, answered once
+ * events.c       /api/v1/streams/events: who publishes, as server-sent events
  * api.c          /healthz /readyz /metrics /api/v1/... and the pages
  * metrics.c      figures as Prometheus text
  * config.c       the YAML file */
 #pragma once
 
+#include "base/list.h"
 #include "cache/cache.h"
 #include "directory/directory.h"
 #include "directory/locate.h"
@@ -50,6 +52,8 @@ struct node {
     struct cidr *proxies;            /* whose X-Forwarded-For is believed */
     size_t n_proxies;
     struct node_record self;
+    struct list watches;             /* events.c: the main thread's */
+    _Atomic unsigned n_watches;
     struct cache_budget budget;
     struct cert *cert;
     char *ice_link;                  /* see node_ice_link */
@@ -96,6 +100,11 @@ void gather(struct node_worker *w, struct http_exchange *x, const struct questio
 MUST_USE int route_init(struct node *n, char error[CONFIG_ERROR_CAP]);
 void route_fini(struct node *n);
 void route_open(struct node_worker *w);
+
+/* ---- events.c ---- */
+/* On the main thread, once there is a hub. */
+void events_init(struct node *n);
+void events_open(struct node_worker *w);
 
 /* ---- api.c ---- */
 /* pages: the folder of web pages; NULL: none. */

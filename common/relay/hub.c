@@ -14,6 +14,8 @@ struct hub {
     struct directory *directory;
     struct relay *const *relays;
     size_t n_relays;
+    void (*observer)(void *arg, const char *name, const struct stream_record *record);
+    void *observer_arg;
 };
 
 /* A worker's question on its way to the main thread; freed when its answer leaves. */
@@ -58,6 +60,13 @@ void hub_destroy(struct hub **h)
 void hub_set_directory(struct hub *h, struct directory *d)
 {
     h->directory = d;
+}
+
+void hub_set_observer(struct hub *h, void (*on_stream)(void *arg, const char *name, const struct stream_record *record),
+                      void *arg)
+{
+    h->observer = on_stream;
+    h->observer_arg = arg;
 }
 
 void hub_set_relays(struct hub *h, struct relay *const *relays, size_t n)
@@ -273,9 +282,8 @@ static bool wants_by_itself(const struct hub *h, const struct stream_record *rec
 }
 
 /* Of most streams a node hears and never needs them, so the parents are chosen when the relay asks for them. */
-static void on_stream(void *arg, const char *name, const struct stream_record *record)
+static void tell_home(struct hub *h, const char *name, const struct stream_record *record)
 {
-    struct hub *h = arg;
     struct relay *home = home_of(h, name);
     struct answer *a = home ? answer_create(home, name, run_stream) : NULL;
 
@@ -286,12 +294,21 @@ static void on_stream(void *arg, const char *name, const struct stream_record *r
     answer_post(a);
 }
 
+static void on_stream(void *arg, const char *name, const struct stream_record *record)
+{
+    struct hub *h = arg;
+
+    tell_home(h, name, record);
+    if (h->observer)
+        h->observer(h->observer_arg, name, record);
+}
+
 static bool retell(void *arg, const struct stream_record *record)
 {
     struct hub *h = arg;
 
     if (wants_by_itself(h, record))
-        on_stream(arg, record->name, record);
+        tell_home(h, record->name, record);
     return true;
 }
 

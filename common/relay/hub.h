@@ -46,6 +46,9 @@ void hub_destroy(struct hub **h);
 /* The directory's callbacks, to be given to directory_open with the hub as arg; then tell the hub about it. */
 const struct directory_ops *hub_directory_ops(void);
 void hub_set_directory(struct hub *h, struct directory *d);
+/* Who else hears of streams that come and go, as directory_ops.on_stream; one at most. */
+void hub_set_observer(struct hub *h, void (*on_stream)(void *arg, const char *name, const struct stream_record *record),
+                      void *arg);
 /* The relays of all workers, by index; before any worker runs. */
 void hub_set_relays(struct hub *h, struct relay *const *relays, size_t n);
 const struct node_record *hub_self(const struct hub *h);
