@@ -359,6 +359,7 @@ static void directory_destroy(struct directory *d)
 static int open_connections(struct directory *d)
 {
     struct redis_conn_cfg cfg = {.address = d->address,
+                                 .sentinels = d->sentinels.n ? &d->sentinels : NULL,
                                  .password = d->password,
                                  .database = d->cfg.database,
                                  .on_up = on_up,
@@ -372,17 +373,49 @@ static int open_connections(struct directory *d)
     return redis_conn_open(&d->events, d->worker, &cfg);
 }
 
-int directory_open(struct directory **out, struct worker *w, const struct directory_cfg *cfg, const char **error)
+static bool is_host_port(const char *address)
 {
-    const char *colon = strrchr(cfg->address, ':');
-    struct directory *d;
+    const char *colon = strrchr(address, ':');
 
-    *error = "expected host:port, as 127.0.0.1:6379";
-    if (!colon || colon == cfg->address || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-        return -1;
-    *error = "address, password or prefix is too long";
+    return colon && colon != address && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1);
+}
+
+/* NULL: all is well; else what is wrong. */
+static const char *check_cfg(const struct directory_cfg *cfg)
+{
+    if (!is_host_port(cfg->address))
+        return "expected host:port, as 127.0.0.1:6379";
+    for (size_t i = 0; i < cfg->n_sentinels; i++)
+        if (!is_host_port(cfg->sentinels[i]))
+            return "expected a sentinel as host:port, as 127.0.0.1:26379";
+    if (cfg->n_sentinels > SENTINELS_MAX)
+        return "too many sentinels";
+    if (cfg->n_sentinels && (!cfg->master_name[0] || strlen(cfg->master_name) > SENTINEL_TEXT_MAX))
+        return "sentinels need a master name";
+    const struct directory *d = NULL;
     if (strlen(cfg->address) >= sizeof(d->address) || strlen(cfg->password) >= sizeof(d->password) ||
         strlen(cfg->prefix) > PREFIX_MAX)
+        return "address, password or prefix is too long";
+    return NULL;
+}
+
+static void copy_sentinels(struct directory *d, const struct directory_cfg *cfg)
+{
+    d->sentinels.n = cfg->n_sentinels;
+    for (size_t i = 0; i < cfg->n_sentinels; i++)
+        strcpy(d->sentinels.address[i], cfg->sentinels[i]);
+    if (cfg->n_sentinels) {
+        strcpy(d->sentinels.master_name, cfg->master_name);
+        snprintf(d->address, sizeof(d->address), "%.200s (by sentinels)", cfg->master_name);
+    }
+}
+
+int directory_open(struct directory **out, struct worker *w, const struct directory_cfg *cfg, const char **error)
+{
+    struct directory *d;
+
+    *error = check_cfg(cfg);
+    if (*error)
         return -1;
     *error = "out of memory";
     d = calloc(1, sizeof(*d));
@@ -393,6 +426,7 @@ int directory_open(struct directory **out, struct worker *w, const struct direct
     d->worker = w;
     d->state = DIRECTORY_CONNECTING;
     strcpy(d->address, cfg->address);
+    copy_sentinels(d, cfg);
     strcpy(d->password, cfg->password);
     strcpy(d->prefix, cfg->prefix);
     key_of(d, "events", "", d->channel);

@@ -57,7 +57,10 @@ struct directory_ops {
 };
 
 struct directory_cfg {
-    const char *address;  /* host:port of Redis */
+    const char *address;  /* host:port of Redis; not used with sentinels */
+    const char (*sentinels)[256]; /* host:port each: they are asked where the master is */
+    size_t n_sentinels;   /* 0: none */
+    const char *master_name; /* as the sentinels know it */
     const char *password; /* "" for none */
     unsigned database;
     const char *prefix;   /* of every key and channel, "mr:" */
@@ -82,7 +85,8 @@ void directory_set_self(struct directory *d, const struct node_record *self);
 
 enum claim_result { CLAIM_OK = 0, CLAIM_TAKEN, CLAIM_FAILED /* out of memory, Redis answered with an error */ };
 
-/* Claims name for this node: a new epoch, max(last + 1, unix milliseconds). takeover: even when another publishes it.
+/* Claims name for this node: a new epoch, max(last + 1, unix milliseconds). takeover: even when another publishes it. Of an owner that
+ * has not renewed for half its lease the name can be had without that.
  * With Redis away: CLAIM_OK with a provisional epoch (unix milliseconds). Renewed by itself until released. */
 void directory_claim(struct directory *d, const char *name, bool takeover,
                      void (*on_claimed)(void *arg, enum claim_result result, uint64_t epoch, const char *owner), void *arg);

@@ -6,6 +6,7 @@
  * presence.c    which nodes have a stream, as a hint
  * claims.c      our own claims: taken, renewed, released
  * redis_conn.c  a connection that comes back
+ * sentinel.c    where the master is
  * record.c      bytes of records and events, pure
  * scripts.h     Lua */
 #pragma once
@@ -14,6 +15,7 @@
 #include "base/list.h"
 #include "directory/directory.h"
 #include "directory/redis_conn.h"
+#include "directory/sentinel.h"
 #include "io/timer.h"
 
 enum { KEY_CAP = 64 + STREAM_NAME_MAX + NODE_ID_MAX, PREFIX_MAX = 40 /* bytes */ };
@@ -22,6 +24,7 @@ struct directory {
     struct directory_cfg cfg;
     struct worker *worker;
     char address[256], password[256], prefix[PREFIX_MAX + 1], channel[KEY_CAP];
+    struct sentinels sentinels;
     struct redis_conn *commands, *events;
     enum directory_state state;
     struct node_record self;

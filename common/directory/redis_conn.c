@@ -2,6 +2,7 @@
 #include "directory/redis_conn.h"
 
 #include "base/random.h"
+#include "directory/sentinel.h"
 #include "io/addr.h"
 #include "io/fd_watch.h"
 #include "io/job.h"
@@ -17,13 +18,14 @@ enum {
     PING_US = 1000000,
     SILENCE_US = 3000000, /* a ping unanswered for so long: the connection is dead */
     BACKOFF_MIN_US = 200000,
-    BACKOFF_MAX_US = 5000000,
+    BACKOFF_MAX_US = 1000000, /* what plays goes on without Redis, but who comes back is to be known within a lease */
 };
 
 /* Resolving outlives the connection when that is closed meanwhile. */
 struct lookup {
     struct job job;
     struct redis_conn *conn; /* NULL: closed */
+    struct sentinels *sentinels; /* a copy; NULL: none */
     char address[256];
     struct addr result;
     int err;
@@ -192,6 +194,22 @@ static void on_settled(redisAsyncContext *ac, void *reply, void *p)
         go_up(c);
 }
 
+/* ROLE: a sentinel may still name a master that has been made a replica. */
+static void on_role(redisAsyncContext *ac, void *reply, void *p)
+{
+    struct redis_conn *c = ac->data;
+    const redisReply *r = reply;
+
+    (void)p;
+    if (!c || c->ac != ac || !r)
+        return;
+    if (failed(r))
+        go_down(c, r->str);
+    else if (r->type != REDIS_REPLY_ARRAY || r->elements == 0 || r->element[0]->type != REDIS_REPLY_STRING ||
+             strcmp(r->element[0]->str, "master") != 0)
+        go_down(c, "it is not the master");
+}
+
 static void on_step(redisAsyncContext *ac, void *reply, void *p)
 {
     struct redis_conn *c = ac->data;
@@ -225,6 +243,8 @@ static void settle(struct redis_conn *c)
         redisAsyncCommand(c->ac, on_step, NULL, "AUTH %s", c->cfg.password);
     if (c->ac && c->cfg.database)
         redisAsyncCommand(c->ac, on_step, NULL, "SELECT %u", c->cfg.database);
+    if (c->ac && c->cfg.sentinels)
+        redisAsyncCommand(c->ac, on_role, NULL, "ROLE");
     if (!c->ac)
         return;
     if (c->cfg.channel)
@@ -284,11 +304,21 @@ static void connect_to(struct redis_conn *c, const struct addr *to)
     timer_start(&c->beat, CONNECT_US);
 }
 
+/* On another thread. */
 static void run_lookup(struct job *j)
 {
     struct lookup *l = container_of(j, struct lookup, job);
 
-    l->err = addr_resolve(&l->result, l->address);
+    l->err = l->sentinels ? sentinels_find_master(l->sentinels, l->address, sizeof(l->address)) : 0;
+    if (!l->err)
+        l->err = addr_resolve(&l->result, l->address);
+}
+
+static void lookup_destroy(struct lookup *l)
+{
+    if (l)
+        free(l->sentinels);
+    free(l);
 }
 
 static void on_lookup_done(struct job *j)
@@ -299,32 +329,49 @@ static void on_lookup_done(struct job *j)
     if (c) {
         c->lookup = NULL;
         if (l->err)
-            go_down(c, "its name cannot be resolved");
+            go_down(c, l->sentinels ? "no sentinel says where the master is" : "its name cannot be resolved");
         else
             connect_to(c, &l->result);
     }
-    free(l);
+    lookup_destroy(l);
+}
+
+static struct lookup *lookup_create(struct redis_conn *c)
+{
+    struct lookup *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        return NULL;
+    *l = (struct lookup){.job = {.run = run_lookup, .on_done = on_lookup_done}, .conn = c};
+    snprintf(l->address, sizeof(l->address), "%s", c->cfg.address);
+    if (!c->cfg.sentinels)
+        return l;
+    l->sentinels = malloc(sizeof(*l->sentinels));
+    if (!l->sentinels) {
+        free(l);
+        return NULL;
+    }
+    *l->sentinels = *c->cfg.sentinels;
+    return l;
 }
 
 static void attempt(struct redis_conn *c)
 {
     struct addr to;
 
-    if (addr_parse(&to, c->cfg.address) == 0) {
+    if (!c->cfg.sentinels && addr_parse(&to, c->cfg.address) == 0) {
         connect_to(c, &to);
         return;
     }
-    struct lookup *l = calloc(1, sizeof(*l));
+    struct lookup *l = lookup_create(c);
     if (!l) {
         go_down(c, "out of memory");
         return;
     }
-    *l = (struct lookup){.job = {.run = run_lookup, .on_done = on_lookup_done}, .conn = c};
-    snprintf(l->address, sizeof(l->address), "%s", c->cfg.address);
     c->lookup = l;
     if (job_start(c->worker, &l->job) != 0) {
         c->lookup = NULL;
-        free(l);
+        lookup_destroy(l);
         go_down(c, "its name cannot be resolved now");
     }
 }

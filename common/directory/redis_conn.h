@@ -15,9 +15,11 @@
 #include <stdint.h>
 
 struct redis_conn;
+struct sentinels;
 
 struct redis_conn_cfg {
     const char *address;  /* "host:port"; borrowed for the connection's life, as the rest */
+    const struct sentinels *sentinels; /* NULL: none; else they say each time where the master is */
     const char *password; /* "" for none */
     unsigned database;
     const char *channel;  /* NULL: for commands; else it subscribes to this channel and takes no commands */

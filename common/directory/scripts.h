@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  * scripts.h - the Lua that compares and writes in one step.
  *
- * KEYS: 1 the stream's hash {owner, epoch}, 2 the highest epoch it ever had, 3 the set of all streams' names.
+ * KEYS: 1 the stream's hash {owner, epoch, lease in ms}, 2 the highest epoch it ever had, 3 the set of all streams' names.
  * Epochs are below 2^53, so Lua's numbers hold them exactly. */
 #pragma once
 
 /* ARGV: owner, proposed epoch, lease ms, takeover 0/1, channel, name, ms to remember the epoch.
+ * An owner renews every third of its lease. One of whose lease less than half is left has missed a beat, so it has died, or
+ * hangs: who asks has the name now, and the old owner, should it wake up, finds a higher epoch.
  * Returns {1, owner, epoch}, or {0, present owner, its epoch}. */
 static const char script_claim[] =
     "local owner = redis.call('HGET', KEYS[1], 'owner')\n"
-    "if owner and owner ~= ARGV[1] and ARGV[4] == '0' then\n"
+    "local lease = tonumber(redis.call('HGET', KEYS[1], 'lease') or '0')\n"
+    "local silent = lease > 0 and redis.call('PTTL', KEYS[1]) * 2 < lease\n"
+    "if owner and owner ~= ARGV[1] and ARGV[4] == '0' and not silent then\n"
     "  return {0, owner, redis.call('HGET', KEYS[1], 'epoch')}\n"
     "end\n"
     "local last = tonumber(redis.call('GET', KEYS[2]) or '0')\n"
     "local epoch = string.format('%.0f', math.max(last + 1, tonumber(ARGV[2])))\n"
-    "redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', epoch)\n"
+    "redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', epoch, 'lease', ARGV[3])\n"
     "redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
     "redis.call('SET', KEYS[2], epoch, 'PX', ARGV[7])\n"
     "redis.call('SADD', KEYS[3], ARGV[6])\n"
@@ -36,7 +40,7 @@ static const char script_renew[] =
     "if math.max(last, tonumber(epoch or '0')) > tonumber(ARGV[2]) then\n"
     "  return {0, owner or '', epoch or '0'}\n"
     "end\n"
-    "redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', ARGV[2])\n"
+    "redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', ARGV[2], 'lease', ARGV[3])\n"
     "redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
     "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[6])\n"
     "redis.call('SADD', KEYS[3], ARGV[5])\n"

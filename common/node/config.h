@@ -38,10 +38,11 @@ struct config {
         uint64_t workers; /* never 0 once loaded */
         uint64_t log;     /* enum log_level */
         struct config_degrees latitude, longitude;
+        uint64_t drain_ms; /* after SIGTERM viewers have so long to be gone */
     } node;
     struct {
         struct addr listen;
-        config_text announce, tls_certificate, tls_key, web;
+        config_text announce, tls_certificate, tls_key, web, admin_token;
     } http;
     struct {
         struct addr listen;
@@ -55,7 +56,8 @@ struct config {
         config_text announce, ca, certificate, key;
     } pipe;
     struct {
-        config_text address, password, prefix;
+        config_text address, password, prefix, master_name;
+        struct config_list sentinels;
         uint64_t database;
     } redis;
     struct {

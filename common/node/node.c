@@ -214,6 +214,9 @@ static int open_directory(struct node *n, char *error)
 {
     const struct config *c = &n->config;
     struct directory_cfg cfg = {.address = c->redis.address,
+                                .sentinels = (const char(*)[256])c->redis.sentinels.v,
+                                .n_sentinels = c->redis.sentinels.n,
+                                .master_name = c->redis.master_name,
                                 .password = c->redis.password,
                                 .database = (unsigned)c->redis.database,
                                 .prefix = c->redis.prefix,
@@ -224,7 +227,7 @@ static int open_directory(struct node *n, char *error)
     const char *why;
 
     if (directory_open(&n->directory, n->main, &cfg, &why) != 0) {
-        snprintf(error, CONFIG_ERROR_CAP, "redis.address: %s: %s", c->redis.address, why);
+        snprintf(error, CONFIG_ERROR_CAP, "redis: %s: %s", c->redis.address, why);
         return -1;
     }
     hub_set_directory(n->hub, n->directory);

@@ -323,6 +323,25 @@ static void who_wakes_up_after_its_lease_cannot_touch_the_new_owner_s_entry(void
     scene_fini(&s);
 }
 
+/* A dead origin must not keep its publishers from another one for a whole lease. */
+static void of_an_owner_that_missed_a_renewal_the_name_can_be_had_before_its_lease_ends(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/silent", false), CLAIM_OK);
+    uint64_t epoch = s.a.epoch;
+    assert_int_equal(claim(&s, &s.b, "live/silent", false), CLAIM_TAKEN);
+    /* As if the last renewal were 0.6 leases ago. */
+    assert_string_equal(test_redis_cli(&s.redis, "PEXPIRE t:stream:live/silent 400"), "1");
+    assert_int_equal(claim(&s, &s.b, "live/silent", false), CLAIM_OK);
+    assert_true(s.b.epoch > epoch);
+    assert_true(until(&s, a_lost, 2 * LEASE_MS * 1000)); /* it lives after all: told with its next renewal */
+    assert_string_equal(s.a.lost_to, s.b.self.id);
+    scene_fini(&s);
+}
+
 static void a_takeover_ends_the_old_claim(void **state)
 {
     struct scene s;
@@ -435,6 +454,7 @@ int main(void)
         cmocka_unit_test(others_are_told_of_a_stream_s_coming_and_going),
         cmocka_unit_test(a_claim_is_renewed_beyond_its_lease),
         cmocka_unit_test(who_wakes_up_after_its_lease_cannot_touch_the_new_owner_s_entry),
+        cmocka_unit_test(of_an_owner_that_missed_a_renewal_the_name_can_be_had_before_its_lease_ends),
         cmocka_unit_test(a_takeover_ends_the_old_claim),
         cmocka_unit_test(redis_killed_and_back_empty_has_everything_again_within_a_lease),
         cmocka_unit_test(with_redis_away_a_claim_is_provisional_and_registered_later),
