@@ -48,7 +48,7 @@ static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
                             .grace_us = w->config->relay.grace_ms * 1000,
                             .forward = forward,
                             .arg = w};
-    struct flv_cfg flv = {.relay = w->relay, .server = w->http};
+    struct flv_cfg flv = {.relay = w->relay, .server = w->http, .grace_us = w->config->relay.grace_ms * 1000};
 
     w->role = e;
     if (e && whep_open(&e->whep, &whep) == 0 && flv_open(&e->flv, &flv) == 0)

@@ -31,6 +31,7 @@ struct flv_cfg {
     uint64_t reorder_wait_us; /* for a lost packet [400 ms] */
     uint64_t layer_silent_us; /* a simulcast layer without packets for so long is left for another [2 s] */
     size_t cap_viewers;       /* 503 beyond [20000] */
+    uint64_t grace_us;        /* when a stream is lost and not ended by its publisher, viewers are kept so long [0] */
 };
 
 /* 0 or -1 when memory is short. */

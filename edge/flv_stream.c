@@ -284,6 +284,7 @@ static void on_tracks(struct consumer *c, const struct track_set *tracks)
 {
     struct flv_stream *s = stream_of(c);
 
+    s->grace_until_us = 0;
     flv_mux_choose(tracks, &s->video, &s->audio);
     s->layer = s->video < 0 ? 0 : best_layer(&tracks->v[s->video]);
     s->video_seen_us = worker_now_us(s->host->worker);
@@ -365,19 +366,40 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
     flv_mux_flush(s->mux);
 }
 
+static void refuse_parked(struct flv_stream *s, int status, const char *why)
+{
+    list_for_each(it, &s->viewers) {
+        struct flv_viewer *v = container_of(it, struct flv_viewer, link);
+        if (v->state != FLV_PARKED)
+            continue;
+        s->host->counters.not_found += status == 404;
+        viewer_refuse(v, status, why);
+    }
+}
+
+/* The publisher has not said that it is over: its origin, or the way there, is lost. It comes back by another one, perhaps. */
+static bool waits_for_it(struct flv_stream *s, enum stream_end why)
+{
+    return why != STREAM_UNPUBLISHED && s->host->cfg.grace_us && !list_empty(&s->viewers);
+}
+
 static void on_end(struct consumer *c, enum stream_end why)
 {
     struct flv_stream *s = stream_of(c);
+    bool unreachable = why == STREAM_UNREACHABLE;
+    int status = unreachable ? 503 : 404;
+    const char *text = unreachable ? "No node that has the stream could be reached." : "Nobody publishes this stream.";
 
     flv_mux_flush(s->mux);
-    if (why == STREAM_UNREACHABLE) {
-        s->host->counters.unreachable++;
-        stream_end(s, 503, "No node that has the stream could be reached.");
+    s->host->counters.unreachable += unreachable;
+    refuse_parked(s, status, text);
+    if (!waits_for_it(s, why)) {
+        stream_end(s, status, text);
         return;
     }
-    list_for_each(it, &s->viewers)
-        s->host->counters.not_found += container_of(it, struct flv_viewer, link)->state == FLV_PARKED;
-    stream_end(s, 404, "Nobody publishes this stream.");
+    gop_clear(&s->gop);
+    if (!s->grace_until_us)
+        s->grace_until_us = worker_now_us(s->host->worker) + s->host->cfg.grace_us;
 }
 
 static const struct consumer_ops consumer_ops = {
@@ -437,6 +459,10 @@ static void on_tick(struct timer *t, uint64_t now_us)
     struct flv_stream *s = container_of(t, struct flv_stream, tick);
 
     timer_start(t, TICK_US);
+    if (s->grace_until_us && now_us >= s->grace_until_us) {
+        stream_end(s, 503, "The stream did not come back.");
+        return;
+    }
     flv_mux_poll(s->mux, now_us);
     leave_silent_layer(s, now_us);
     if (++s->ticks % KEYFRAME_TICKS == 0) {

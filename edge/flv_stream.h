@@ -63,6 +63,7 @@ struct flv_stream {
     uint64_t total_bytes;   /* of all chunks */
     uint64_t n_marks;
     struct flv_mark marks[FLV_MARKS];
+    uint64_t grace_until_us; /* lost with its origin; viewers wait for it so long; 0: not lost */
     unsigned ticks;
     bool opening; /* in router_attach: must not be freed yet */
     char name[STREAM_NAME_MAX + 1];
