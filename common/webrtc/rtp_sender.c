@@ -10,6 +10,8 @@
 
 _Static_assert((RTP_RESEND_SLOTS & (RTP_RESEND_SLOTS - 1)) == 0, "slot by mask");
 
+_Static_assert(RTP_OUT_PREFIX_MAX >= RTX_OSN_BYTES + 6, "RTX of a rewritten VP8 descriptor");
+
 enum { BUDGET_FIRST_BYTES = 64 * 1024, RTT_MAX_US = 60000000, PLAYOUT_MAX_MS = 10000 };
 
 /* ---- time lines ---------------------------------------------------------------------------------------- */
@@ -67,11 +69,25 @@ void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
     s->budget_bytes = BUDGET_FIRST_BYTES;
 }
 
+/* Ticks from the last that was sent to the first that will be. A picture of the other layer that was captured with or
+ * before the last one is a little later all the same: no two frames have one timestamp. */
+static uint64_t elapsed_ticks(const struct rtp_sender *s, const struct rtp_start *start, uint64_t now_us)
+{
+    uint64_t least = start->first_capture_us ? start->clock_hz / 1000 : 1;
+    uint64_t us = now_us - s->last_us;
+
+    if (!s->sent_any)
+        return 0;
+    if (start->first_capture_us)
+        us = start->first_capture_us > s->last_capture_us ? start->first_capture_us - s->last_capture_us : 0;
+    uint64_t ticks = us_to_ticks(us, start->clock_hz);
+    return ticks > least ? ticks : least;
+}
+
 void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint64_t now_us)
 {
     uint32_t hz = start->clock_hz;
-    uint64_t elapsed = s->sent_any ? us_to_ticks(now_us - s->last_us, hz) : 0;
-    uint64_t first_out = s->last_ts + (s->sent_any && elapsed == 0 ? 1 : elapsed);
+    uint64_t first_out = s->last_ts + elapsed_ticks(s, start, now_us);
     struct rtp_segment g = {
         .epoch = start->epoch,
         .first_seq = start->first_seq,
@@ -83,6 +99,7 @@ void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint6
         .layer = start->layer,
         .pt = start->pt,
         .rtx_pt = start->rtx_pt,
+        .vp8 = start->vp8,
     };
     int64_t behind = (int64_t)(start->live_ts - start->first_ts);
 
@@ -204,6 +221,70 @@ static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segm
     return (size_t)len;
 }
 
+/* ---- VP8's descriptor ------------------------------------------------------------------------------------------- */
+
+static bool vp8_marks(const struct packet *p, struct payload_marks *m)
+{
+    return p->payload_len > 0 && codec_inspect(CODEC_VP8, packet_payload(p), p->payload_len, m) == CODEC_OK;
+}
+
+/* Offsets of the segment by its first packet, and what was sent last. */
+static void follow_vp8(struct rtp_sender *s, const struct packet *p, bool newest)
+{
+    struct rtp_segment *g = &s->now;
+    struct payload_marks m;
+
+    if (!g->vp8 || (g->vp8_known && !(newest && p->flags & PACKET_FRAME_START)) || !vp8_marks(p, &m))
+        return;
+    if (!g->vp8_known && s->sent_vp8) {
+        g->picture_id_offset = (s->picture_id + 1 - m.picture_id) & 0x7fff;
+        g->tl0picidx_offset = (uint8_t)(s->tl0picidx + 1 - m.tl0picidx);
+        g->keyidx_offset = (s->keyidx + 1 - m.keyidx) & 0x1f;
+    }
+    g->vp8_known = s->sent_vp8 = true;
+    if (!newest)
+        return;
+    s->picture_id = (m.picture_id + g->picture_id_offset) & 0x7fff;
+    s->tl0picidx = (uint8_t)(m.tl0picidx + g->tl0picidx_offset);
+    s->keyidx = (m.keyidx + g->keyidx_offset) & 0x1f;
+}
+
+static void rewrite_vp8(const struct rtp_segment *g, const struct payload_marks *m, uint8_t *d)
+{
+    uint16_t id = (m->picture_id + g->picture_id_offset) & 0x7fff;
+
+    if (m->picture_id_bits == 15) {
+        d[m->picture_id_at] = (uint8_t)(0x80 | id >> 8);
+        d[m->picture_id_at + 1] = (uint8_t)id;
+    } else if (m->picture_id_bits == 7) {
+        d[m->picture_id_at] = id & 0x7f;
+    }
+    if (m->tl0picidx_at)
+        d[m->tl0picidx_at] = (uint8_t)(m->tl0picidx + g->tl0picidx_offset);
+    if (m->keyidx_at)
+        d[m->keyidx_at] = (uint8_t)((d[m->keyidx_at] & 0xe0) | ((m->keyidx + g->keyidx_offset) & 0x1f));
+}
+
+/* The payload in the viewer's counters: the descriptor as a prefix, the shared bytes untouched after it. */
+static void write_payload(const struct rtp_segment *g, const struct packet *p, struct rtp_out *out)
+{
+    bool moved = g->picture_id_offset || g->tl0picidx_offset || g->keyidx_offset;
+    struct payload_marks m;
+
+    out->prefix_len = 0;
+    out->payload = packet_payload(p);
+    out->payload_len = p->payload_len;
+    if (!g->vp8 || !moved || !vp8_marks(p, &m) || m.header_bytes > RTP_OUT_PREFIX_MAX - RTX_OSN_BYTES)
+        return;
+    memcpy(out->prefix, out->payload, m.header_bytes);
+    rewrite_vp8(g, &m, out->prefix);
+    out->prefix_len = m.header_bytes;
+    out->payload += m.header_bytes;
+    out->payload_len -= m.header_bytes;
+}
+
+/* ---- packets ------------------------------------------------------------------------------------------------------ */
+
 /* Everything but number, SSRC and payload type, which an RTX packet has of its own. */
 static bool write_packet(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
                          struct rtp_header *h, struct rtp_out *out)
@@ -218,13 +299,9 @@ static bool write_packet(const struct rtp_sender *s, const struct rtp_segment *g
     if (len < 0)
         return false;
     out->hdr_len = (size_t)len;
-    out->prefix_len = 0;
-    out->payload = packet_payload(p);
-    out->payload_len = p->payload_len;
+    write_payload(g, p, out);
     return true;
 }
-
-/* ---- packets ---------------------------------------------------------------------------------------------------- */
 
 static void fill_budget(struct rtp_sender *s, const struct packet *p)
 {
@@ -249,6 +326,7 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
         close_jump(s, p->seq);
     uint64_t number = p->seq + g->seq_offset;
     struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = (uint16_t)number, .pt = g->pt};
+    follow_vp8(s, p, number > s->highest);
     if (!write_packet(s, g, p, &h, out))
         return false;
     out->index = srtp_index(number);
@@ -322,7 +400,8 @@ bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *c
     out->index = srtp_index(number);
     if (rtx) {
         out->index = srtp_index(s->rtx_next++);
-        out->prefix_len = RTX_OSN_BYTES;
+        memmove(out->prefix + RTX_OSN_BYTES, out->prefix, out->prefix_len);
+        out->prefix_len += RTX_OSN_BYTES;
         out->prefix[0] = (uint8_t)(seq >> 8);
         out->prefix[1] = (uint8_t)seq;
     }

@@ -18,6 +18,7 @@
 
 #include "base/compiler.h"
 #include "cache/cache.h"
+#include "codec/inspect.h"
 #include "media/packet.h"
 #include "wire/rtcp.h"
 #include "wire/rtp_ext.h"
@@ -27,6 +28,7 @@
 
 enum {
     RTP_OUT_HEADER_MAX = 12 + 4 + PACKET_EXT_MAX + 20, /* bytes: fixed header; the packet's extensions and ours */
+    RTP_OUT_PREFIX_MAX = 8,          /* bytes: RTX's 2, VP8's 6 */
     RTP_OUT_MAX = 1484,              /* bytes of header and payload: 1,500 less the SRTP tag */
     RTP_JUMP_MAX = 10000,            /* numbers; a hole in the cluster's beyond it is not passed on */
     RTP_RESEND_SLOTS = 64,           /* numbers remembered as resent a moment ago */
@@ -56,6 +58,9 @@ struct rtp_segment {
     uint32_t clock_hz;
     uint16_t playout_ms;          /* least delay that the viewer is asked to play with; 0: its own affair */
     uint8_t track, layer, pt, rtx_pt;
+    bool vp8, vp8_known;          /* the descriptor's counters run on: offsets (modulo their sizes) are known with the first packet */
+    uint16_t picture_id_offset;
+    uint8_t tl0picidx_offset, keyidx_offset;
 };
 
 struct rtp_sender_counters {
@@ -74,6 +79,9 @@ struct rtp_sender {
     uint64_t rtx_next;
     uint64_t last_ts, last_us, last_capture_us; /* the viewer's timestamp, sending and capture time of the highest */
     bool sent_any, running;
+    bool sent_vp8;                /* the next three are of the newest VP8 frame that was sent */
+    uint16_t picture_id;
+    uint8_t tl0picidx, keyidx;
     uint32_t budget_bytes;
     struct {
         uint32_t at_ms;
@@ -96,7 +104,7 @@ struct rtp_out {
     uint64_t index;
     const uint8_t *payload;
     size_t hdr_len, prefix_len, payload_len; /* bytes */
-    uint8_t prefix[2];
+    uint8_t prefix[RTP_OUT_PREFIX_MAX]; /* RTX: the original number; a rewritten VP8 descriptor */
     uint8_t hdr[RTP_OUT_HEADER_MAX];
 };
 
@@ -109,10 +117,14 @@ struct rtp_start {
     uint64_t first_seq, first_ts; /* of the first packet to be sent: a keyframe's first, or whatever audio is next */
     uint64_t live_ts;             /* what is captured and on its way here at this moment; <= first_ts: no catching up */
     uint64_t run_us;              /* how long the catching up shall take: rtp_catch_up_us() */
+    uint64_t first_capture_us;    /* of a layer of the track that was sent until now: its timestamps have another origin,
+                                     captures tell how much time lies between. 0: by the time that has passed */
+    bool vp8;                     /* its descriptor's counters go on too (RFC 7741 s4.2) */
     uint16_t playout_ms;          /* told with each keyframe where the extension is negotiated; steps of 10 ms */
 };
 
-/* Begins a segment: the next number, and a timestamp that is as much later as time has passed since the last. */
+/* Begins a segment: the next number, and a timestamp that is as much later as time has passed since the last; VP8's picture
+ * id, tl0picidx and keyidx (RFC 7741 s4.2) go on too. */
 void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint64_t now_us);
 /* Nothing more is sent until the next start. */
 void rtp_sender_stop(struct rtp_sender *s);

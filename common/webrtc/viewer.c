@@ -105,11 +105,6 @@ static bool is_of(const struct viewer_track *t, const struct packet *p)
     return t->codec != CODEC_NONE && p->track == t->track && p->layer == t->layer;
 }
 
-static uint64_t want_of(const struct viewer_track *t)
-{
-    return t->codec != CODEC_NONE ? want_bit(t->track, t->layer) : 0;
-}
-
 /* The least delay that video should be played with, so that sound is in step from the first picture on. */
 static uint16_t playout_ms(const struct rtc_viewer *v)
 {
@@ -118,8 +113,8 @@ static uint16_t playout_ms(const struct rtc_viewer *v)
     return v->audio.derived ? PLAYOUT_DERIVED_MS : PLAYOUT_MS;
 }
 
-static void start_sender(struct rtc_viewer *v, struct viewer_track *t, const struct packet *first, uint64_t live_ts,
-                         uint64_t run_us)
+void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const struct packet *first, uint64_t live_ts,
+                         uint64_t run_us, bool from_layer)
 {
     const struct rtc_payload *payload = &t->media.payloads[t->payload];
     struct rtp_start start = {
@@ -133,6 +128,8 @@ static void start_sender(struct rtc_viewer *v, struct viewer_track *t, const str
         .first_ts = first->ts_ticks,
         .live_ts = live_ts,
         .run_us = run_us,
+        .first_capture_us = from_layer ? first->capture_us : 0,
+        .vp8 = t->codec == CODEC_VP8,
         .playout_ms = t == &v->video ? playout_ms(v) : 0,
     };
 
@@ -220,7 +217,7 @@ static bool pump(struct rtc_viewer *v, uint64_t now)
 }
 
 /* Video begins with the newest keyframe in the cache; when there is none, one is asked for. */
-static void start_video(struct rtc_viewer *v)
+void viewer_start_video(struct rtc_viewer *v)
 {
     struct router *r = v->consumer.router;
     const struct cache *cache = router_cache(r);
@@ -246,7 +243,7 @@ static void start_video(struct rtc_viewer *v)
     uint64_t live = live_ts(v, newest, now);
     uint64_t span_us = (live - first->ts_ticks) * 1000000 / v->video.clock_hz;
     v->catch_up_us = rtp_catch_up_us(span_us, bytes);
-    start_sender(v, &v->video, first, live, v->catch_up_us);
+    viewer_start_sender(v, &v->video, first, live, v->catch_up_us, false);
     v->cursor = position;
     v->state = RTC_VIEWER_CATCHING_UP;
     pump(v, now);
@@ -258,7 +255,7 @@ static void begin(struct rtc_viewer *v)
     if (!v->connected || !v->ready || !v->consumer.router)
         return;
     if (v->video.codec != CODEC_NONE)
-        start_video(v);
+        viewer_start_video(v);
     else if (v->audio.codec != CODEC_NONE)
         go_live(v);
 }
@@ -291,7 +288,7 @@ static void push_audio(struct rtc_viewer *v, const struct packet *p, uint64_t no
     if (!rtp_sender_running(&v->audio.sender)) {
         if (audio_is_past(v, p, now))
             return;
-        start_sender(v, &v->audio, p, p->ts_ticks, 0);
+        viewer_start_sender(v, &v->audio, p, p->ts_ticks, 0, false);
     }
     send_packet(v, &v->audio, p, now);
 }
@@ -304,6 +301,8 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
 
     for (size_t i = 0; i < b->n; i++) {
         const struct packet *p = b->v[i];
+        if (v->layers.n > 1 && p->track == v->video.track)
+            viewer_layers_on_packet(v, p, now);
         if (is_of(&v->video, p)) {
             video = true;
             if (live)
@@ -317,7 +316,7 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
     if (live || !playing || !video)
         return;
     if (v->state == RTC_VIEWER_WAITING)
-        start_video(v);
+        viewer_start_video(v);
     /* Only here: the cache ends with this batch, so from the next one on the batches are what is new. */
     if (v->state == RTC_VIEWER_CATCHING_UP && pump(v, now))
         go_live(v);
@@ -330,6 +329,7 @@ static void pause_sending(struct rtc_viewer *v)
     rtp_sender_stop(&v->audio.sender);
     timer_stop(&v->pace);
     timer_stop(&v->report);
+    timer_stop(&v->layers.check);
     v->state = RTC_VIEWER_IDLE;
     v->ready = false;
     v->has_line = false;
@@ -344,7 +344,8 @@ static void on_tracks(struct consumer *c, const struct track_set *tracks)
     v->epoch = tracks->epoch;
     choose_track(&v->video, CODEC_KIND_VIDEO, tracks);
     choose_track(&v->audio, CODEC_KIND_AUDIO, tracks);
-    consumer_want(c, want_of(&v->video) | want_of(&v->audio));
+    viewer_layers_start(v, v->video.codec != CODEC_NONE ? &tracks->v[v->video.track] : NULL);
+    viewer_want(v);
     v->ops->on_tracks(v->arg, v->video.codec != CODEC_NONE || v->audio.codec != CODEC_NONE);
 }
 
@@ -437,6 +438,7 @@ int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg)
     init_track(&v->audio, cfg->audio ? cfg->audio : &none, ssrc + 2);
     timer_init(&v->pace, v->worker, on_pace);
     timer_init(&v->report, v->worker, viewer_on_report_due);
+    viewer_layers_init(v);
     struct rtc_transport_cfg transport = {.ops = &transport_ops, .arg = v};
     if (rtc_transport_create(&v->transport, cfg->endpoint, &transport) < 0) {
         free(v);
@@ -456,6 +458,7 @@ void rtc_viewer_destroy(struct rtc_viewer **v)
     router_detach(&gone->consumer);
     timer_stop(&gone->pace);
     timer_stop(&gone->report);
+    timer_stop(&gone->layers.check);
     rtc_transport_destroy(&gone->transport);
     free(gone);
 }
@@ -522,6 +525,9 @@ void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out)
         .sent = {v->video.sender.counters, v->audio.sender.counters},
         .rtt_us = reported->rtt_us,
         .lost_fraction = reported->lost_fraction,
+        .layer = v->video.layer,
+        .layers = v->layers.n,
+        .layer_switches = v->layers.switches,
         .keyframes_asked = v->keyframes_asked,
         .bad_rtcp = v->bad_rtcp,
     };

@@ -81,6 +81,16 @@ const char *rtc_viewer_cname(const struct rtc_viewer *v);
  * the track's, then any: decoders go by what is in the stream. */
 int rtc_payload_find(const struct rtc_viewer_media *m, const struct track *track);
 
+/* The viewer's own choice of a simulcast layer by its rid: that one and none better, in later epochs too. "": the best that
+ * its network carries. False: the stream has no such layer. */
+bool rtc_viewer_choose_layer(struct rtc_viewer *v, const char *rid);
+/* What it has chosen: "" or a rid. */
+const char *rtc_viewer_layer_choice(const struct rtc_viewer *v);
+/* The video track that is played, and what is known of its layers' rates; NULL: none is. */
+const struct track *rtc_viewer_video(const struct rtc_viewer *v);
+uint64_t rtc_viewer_layer_bps(const struct rtc_viewer *v, unsigned layer); /* 0: not measured */
+uint8_t rtc_viewer_layer(const struct rtc_viewer *v);
+
 enum rtc_viewer_state {
     RTC_VIEWER_IDLE,     /* no tracks, or not connected */
     RTC_VIEWER_WAITING,  /* for a keyframe */
@@ -99,6 +109,8 @@ struct rtc_viewer_facts {
     struct rtp_sender_counters sent[2]; /* video, audio */
     uint64_t rtt_us;
     uint8_t lost_fraction;       /* of 256, video's (or audio's), as last reported */
+    uint8_t layers, layer;       /* of the video track; the one that is sent */
+    uint64_t layer_switches;
     uint64_t keyframes_asked;    /* PLI and FIR received */
     uint64_t bad_rtcp;
 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * viewer_priv.h - the insides of a viewer, shared by viewer.c (media) and viewer_rtcp.c (reports and feedback). */
+ * viewer_priv.h - the insides of a viewer, shared by viewer.c (media), viewer_layers.c (simulcast)
+ * and viewer_rtcp.c (reports and feedback). */
 #pragma once
 
 #include "io/timer.h"
+#include "webrtc/layer_choice.h"
 #include "webrtc/viewer.h"
 
 struct viewer_track {
@@ -13,6 +15,22 @@ struct viewer_track {
     uint8_t track, layer;
     uint8_t payload;  /* index into media.payloads */
     struct rtp_sender sender;
+};
+
+/* Simulcast: which layer of the video track is sent, and which shall be. */
+struct viewer_layers {
+    uint8_t n;             /* layers of the track; 0 or 1: nothing to choose */
+    uint8_t target;        /* the layer to change to; video.layer: none */
+    char wished[RID_MAX + 1]; /* the viewer's own choice by its rid, for later epochs too; "": none */
+    struct layer_choice choice;
+    struct layer_option options[LAYERS_MAX];
+    uint64_t allowed_bps;  /* what its network carries for video; UINT64_MAX: not known */
+    uint64_t window_us, bytes[LAYERS_MAX]; /* when the measuring of rates began, and what has come since */
+    uint64_t wanted_us[LAYERS_MAX]; /* since when the layer is asked for; 0: it is not */
+    uint64_t packet_us[LAYERS_MAX]; /* the last packet of the layer */
+    uint64_t asked_us;     /* for the target's keyframe */
+    uint64_t switches;
+    struct timer check;
 };
 
 struct rtc_viewer {
@@ -36,9 +54,32 @@ struct rtc_viewer {
     uint64_t keyframes_asked, bad_rtcp;
     char cname[RTC_CNAME_BYTES + 1];
     struct viewer_track video, audio;
+    struct viewer_layers layers;
 };
 
 void viewer_send(struct rtc_viewer *v, const struct rtp_out *out);
+/* Begins the segment of the track's present layer; from_layer: in place of another layer of it. */
+void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const struct packet *first, uint64_t live_ts,
+                         uint64_t run_us, bool from_layer);
+/* Video begins, or goes on waiting for a keyframe of its layer. */
+void viewer_start_video(struct rtc_viewer *v);
+
+/* ---- viewer_layers.c ---- */
+
+void viewer_layers_init(struct rtc_viewer *v);
+/* An epoch begins, its video track (NULL: none) and best layer are chosen: perhaps another layer, and what is wanted. */
+void viewer_layers_start(struct rtc_viewer *v, const struct track *video);
+/* What the viewer wants of its router. */
+void viewer_want(struct rtc_viewer *v);
+/* A packet of the video track, whatever layer; the layer may have changed when it returns. */
+void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint64_t now_us);
+/* The layer that keyframes are needed of. */
+uint8_t viewer_layers_needed(const struct rtc_viewer *v);
+/* What the viewer's network carries for video has changed; UINT64_MAX: it is not known. */
+void viewer_allow(struct rtc_viewer *v, uint64_t video_bps);
+
+/* ---- viewer_rtcp.c ---- */
+
 /* struct rtc_transport_ops.on_rtcp */
 void viewer_on_rtcp(void *arg, const uint8_t *pkt, size_t len, uint64_t now_us);
 /* The timer of the sender reports. */

@@ -88,7 +88,7 @@ static void need_keyframe(struct rtc_viewer *v, uint32_t media_ssrc)
         return;
     v->keyframes_asked++;
     if (v->consumer.router && v->video.codec != CODEC_NONE && v->state != RTC_VIEWER_IDLE)
-        router_need_keyframe(v->consumer.router, v->video.track, v->video.layer);
+        router_need_keyframe(v->consumer.router, v->video.track, viewer_layers_needed(v));
 }
 
 static int on_pli(struct rtc_viewer *v, const struct rtcp_packet *p)

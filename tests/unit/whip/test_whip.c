@@ -198,6 +198,7 @@ static void simulcast_is_taken_with_every_layer(void **state)
     assert_non_null(strstr(text, RTP_EXT_URI_REPAIRED_RID "\r\n"));
     assert_non_null(strstr(text, "x-google-start-bitrate=2500\r\n"));
     free(text);
+    free(x);
 }
 
 static void a_post_is_answered_when_the_name_is_claimed(void **state)
