@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pacer.h - when the next bytes to a viewer may leave: bursts up to 16 KiB at once, more than that spaced at 2.5 times the target.
+ *
+ * Audio goes first: it is sent at once and only counted. Retransmissions come next, within a budget of their own. Video that may
+ * not leave yet waits in a ring, in its order; one turn sends what has come together, so that a frame's packets still
+ * leave as one GSO message. A frame that fits the burst never waits. Nothing is ever dropped here: what has waited too
+ * long, or does not fit, goes out.
+ * Pure: time is an argument. Hot: no allocation. Thread: the worker's. Ownership: embedded; holds a reference to each
+ * packet that waits. */
+#pragma once
+
+#include "media/packet.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    PACER_BURST_BYTES = 16 * 1024,
+    PACER_SLOTS = 512,       /* packets that wait: a keyframe of 600 KB */
+    PACER_RESENDS = 128,     /* numbers that wait */
+    PACER_WAIT_US = 500000,  /* nothing waits longer */
+    PACER_TURN_US = 2000,    /* what is due within it leaves together */
+};
+
+struct pacer_resend {
+    uint16_t seq;
+    uint8_t track; /* the owner's */
+};
+
+struct pacer {
+    uint64_t pace_bps, resend_bps;
+    int64_t tokens_bytes, resend_bytes; /* may be sent now; below zero after a packet that just fitted, and after audio */
+    uint64_t filled_us;
+    unsigned head, n;                   /* video */
+    unsigned resend_head, n_resends;
+    uint64_t waiting_bytes, most_waited_us;
+    struct packet *packets[PACER_SLOTS];
+    uint32_t since_us[PACER_SLOTS];     /* low bits */
+    struct pacer_resend resends[PACER_RESENDS];
+};
+
+void pacer_init(struct pacer *p, uint64_t target_bps, uint64_t now_us);
+/* Lets all references go. */
+void pacer_clear(struct pacer *p);
+/* Pace and budget of retransmissions follow the target; media_bps: what has to go through in any case. */
+void pacer_set_target(struct pacer *p, uint64_t target_bps, uint64_t media_bps, uint64_t now_us);
+/* Something left, whatever it was. */
+void pacer_on_sent(struct pacer *p, size_t bytes);
+
+/* Takes a reference. False when there is no room: pop and send first. */
+bool pacer_push(struct pacer *p, const struct packet *packet, uint64_t now_us);
+/* False when there is no room (they will be asked for again). */
+bool pacer_push_resend(struct pacer *p, uint16_t seq, uint8_t track);
+/* The next video packet that may leave now, or NULL; the reference is the caller's. force: whether it may or not. */
+struct packet *pacer_pop(struct pacer *p, bool force, uint64_t now_us);
+/* The next retransmission that may leave now. Its bytes are to be told by pacer_on_resent too. */
+bool pacer_pop_resend(struct pacer *p, struct pacer_resend *out, uint64_t now_us);
+void pacer_on_resent(struct pacer *p, size_t bytes);
+/* When something that waits may leave; UINT64_MAX: nothing waits. */
+uint64_t pacer_due_us(const struct pacer *p);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * twcc_send.c - see twcc_send.h. */
+#include "webrtc/twcc_send.h"
+
+#include "base/seq.h"
+
+#include <string.h>
+
+_Static_assert(65536 % TWCC_SEND_SLOTS == 0, "seq wrap");
+
+enum slot_state { SLOT_EMPTY = 0, SLOT_SENT, SLOT_LOST, SLOT_RECEIVED };
+
+/* The reference time has 24 bits of 64 ms. */
+#define ARRIVAL_WRAP_US (INT64_C(64000) << 24)
+
+void twcc_send_init(struct twcc_send *t, uint16_t first)
+{
+    memset(t, 0, sizeof(*t));
+    t->next = (UINT64_C(1) << 16) + first;
+}
+
+uint16_t twcc_send_push(struct twcc_send *t, size_t bytes, uint8_t probe, uint64_t now_us)
+{
+    t->slots[t->next % TWCC_SEND_SLOTS] = (struct twcc_send_slot){
+        .sent_us = (uint32_t)now_us,
+        .bytes = (uint16_t)(bytes < UINT16_MAX ? bytes : UINT16_MAX),
+        .probe = probe,
+        .state = SLOT_SENT,
+    };
+    return (uint16_t)t->next++;
+}
+
+/* Arrival times run on where the reference time wraps. */
+static int64_t unwrap(struct twcc_send *t, int64_t arrival_us)
+{
+    if (t->any_arrival) {
+        int64_t by = (arrival_us - t->arrival_us) % ARRIVAL_WRAP_US;
+        if (by > ARRIVAL_WRAP_US / 2)
+            by -= ARRIVAL_WRAP_US;
+        else if (by < -ARRIVAL_WRAP_US / 2)
+            by += ARRIVAL_WRAP_US;
+        arrival_us = t->arrival_us + by;
+    }
+    t->any_arrival = true;
+    t->arrival_us = arrival_us;
+    return arrival_us;
+}
+
+static struct twcc_send_slot *slot_of(struct twcc_send *t, uint16_t seq)
+{
+    uint64_t number = seq16_extend(t->next - 1, seq);
+
+    if (number >= t->next || number + TWCC_SEND_SLOTS < t->next)
+        return NULL;
+    struct twcc_send_slot *s = &t->slots[number % TWCC_SEND_SLOTS];
+    return s->state == SLOT_EMPTY ? NULL : s;
+}
+
+bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, struct twcc_result *out)
+{
+    struct rtcp_twcc_arrival a;
+
+    while (rtcp_twcc_next(f, &a)) {
+        struct twcc_send_slot *s = slot_of(t, a.seq);
+        uint8_t state = a.received ? SLOT_RECEIVED : SLOT_LOST;
+        if (!s || s->state >= state)
+            continue; /* known already, or never sent */
+        *out = (struct twcc_result){
+            .sent_us = now_us - (uint32_t)((uint32_t)now_us - s->sent_us),
+            .arrival_us = a.received ? unwrap(t, a.arrival_us) : 0,
+            .bytes = s->bytes,
+            .probe = s->probe,
+            .received = a.received,
+            .was_lost = s->state == SLOT_LOST,
+        };
+        s->state = state;
+        if (a.received && out->sent_us > t->newest_sent_us)
+            t->newest_sent_us = out->sent_us;
+        return true;
+    }
+    return false;
+}

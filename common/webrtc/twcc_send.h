@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * twcc_send.h - the sending end of transport-wide congestion control: which number left when, and what the receiver's
+ * feedback says of it.
+ *
+ * Pure: time is an argument. Hot: no allocation. Thread: the worker's. Ownership: embedded.
+ * Source: draft-holmer-rmcat-transport-wide-cc-extensions-01. */
+#pragma once
+
+#include "wire/rtcp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TWCC_SEND_SLOTS = 2048 /* packets: a second of 20 Mbit/s */ };
+
+struct twcc_send_slot {
+    uint32_t sent_us; /* low bits */
+    uint16_t bytes;
+    uint8_t probe;    /* the cluster that it is of; 0: none */
+    uint8_t state;    /* enum in twcc_send.c */
+};
+
+struct twcc_send {
+    uint64_t next;           /* number of the packet that is sent next; its low 16 bits go out */
+    int64_t arrival_us;      /* the last one's, unwrapped */
+    bool any_arrival;
+    uint64_t newest_sent_us; /* of those acknowledged: for the round trip */
+    struct twcc_send_slot slots[TWCC_SEND_SLOTS];
+};
+
+struct twcc_result {
+    uint64_t sent_us;
+    int64_t arrival_us; /* receiver's clock; only with received */
+    uint16_t bytes;
+    uint8_t probe;
+    bool received;
+    bool was_lost; /* an earlier feedback called it lost */
+};
+
+void twcc_send_init(struct twcc_send *t, uint16_t first);
+/* A packet of so many bytes leaves now. Returns its number for the extension. */
+uint16_t twcc_send_push(struct twcc_send *t, size_t bytes, uint8_t probe, uint64_t now_us);
+/* The next packet that f has news of: it arrived, or is called lost for the first time. False at its end. Numbers that were
+ * never sent, or too long ago, are passed over. */
+bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, struct twcc_result *out);
