@@ -333,6 +333,11 @@ void http_server_close(struct http_server **ps)
     free(s);
 }
 
+void http_server_set_tls(struct http_server *s, struct tls_ctx *tls)
+{
+    conn_listener_set_tls(s->listener, tls);
+}
+
 void http_server_local(const struct http_server *s, struct addr *out)
 {
     conn_listener_local(s->listener, out);

@@ -53,6 +53,8 @@ struct http_counters {
 MUST_USE int http_server_open(struct http_server **out, struct worker *w, const struct http_server_cfg *cfg);
 /* Open exchanges are ended (on_gone is called for those that asked for it). */
 void http_server_close(struct http_server **s);
+/* New connections meet this certificate; the server must have had one. Takes a reference. */
+void http_server_set_tls(struct http_server *s, struct tls_ctx *tls);
 void http_server_local(const struct http_server *s, struct addr *out);
 const struct http_counters *http_server_counters(const struct http_server *s);
 

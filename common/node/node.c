@@ -12,7 +12,6 @@
 #include "io/tcp.h"
 #include "node/node_priv.h"
 #include "secure/cert.h"
-#include "secure/tls.h"
 #include "webrtc/ice_link.h"
 
 #include <errno.h>
@@ -88,9 +87,9 @@ static void describe_self(struct node *n)
         snprintf(self->http, sizeof(self->http), "%s", c->http.announce);
     } else {
         reachable(&c->http.listen, &at);
-        snprintf(self->http, sizeof(self->http), "http%s://%s", n->http_tls ? "s" : "", addr_print(&at, text));
+        snprintf(self->http, sizeof(self->http), "http%s://%s", n->certificates.http ? "s" : "", addr_print(&at, text));
     }
-    if (!n->role->serves || !n->pipe_server_tls)
+    if (!n->role->serves || !n->certificates.pipe_server)
         return;
     if (c->pipe.announce[0]) {
         strcpy(self->pipe, c->pipe.announce); /* measured, too */
@@ -126,39 +125,15 @@ static int probe_ports(const struct node *n, char *error)
     return n->role->serves ? probe("pipe.listen", &c->pipe.listen, error) : 0;
 }
 
-static int open_tls(struct node *n, struct tls_ctx **out, enum tls_use use, const char *section, char *error)
-{
-    const struct config *c = &n->config;
-    bool pipe = use != TLS_SERVER;
-    struct tls_cfg cfg = {.use = use,
-                          .certificate = pipe ? c->pipe.certificate : c->http.tls_certificate,
-                          .key = pipe ? c->pipe.key : c->http.tls_key,
-                          .ca = pipe ? c->pipe.ca : NULL};
-    char why[CERT_ERROR_CAP];
-
-    if (!cfg.certificate[0] && !cfg.key[0] && (!pipe || !cfg.ca[0]))
-        return 0;
-    if (!cfg.certificate[0] || !cfg.key[0] || (pipe && !cfg.ca[0])) {
-        snprintf(error, CONFIG_ERROR_CAP, "%s: certificate, key%s must be given together", section, pipe ? " and ca" : "");
-        return -1;
-    }
-    if (tls_ctx_create(out, &cfg, why) == 0)
-        return 0;
-    snprintf(error, CONFIG_ERROR_CAP, "%s: %s", section, why);
-    return -1;
-}
-
 static int open_secrets(struct node *n, char *error)
 {
     if (n->role->webrtc && cert_create_self_signed(&n->cert, "millrace") != 0) {
         snprintf(error, CONFIG_ERROR_CAP, "no certificate for WebRTC could be made");
         return -1;
     }
-    if (open_tls(n, &n->http_tls, TLS_SERVER, "http", error) != 0 ||
-        open_tls(n, &n->pipe_server_tls, TLS_MUTUAL_SERVER, "pipe", error) != 0 ||
-        open_tls(n, &n->pipe_client_tls, TLS_MUTUAL_CLIENT, "pipe", error) != 0)
+    if (certificates_open(&n->certificates, &n->config, error) != 0)
         return -1;
-    if (!n->pipe_server_tls)
+    if (!n->certificates.pipe_server)
         log_warn("node", "pipe.ca, pipe.certificate and pipe.key are not set: this node neither pulls from others nor "
                          "serves them (deploy/make-certs makes them)");
     return 0;
@@ -267,6 +242,8 @@ static void on_beat(struct timer *t, uint64_t now_us)
     n->sent_bytes = sent;
     if (directory_state(n->directory) == DIRECTORY_UP)
         n->ready_once = true;
+    atomic_store(&n->egress_bps, self->egress_bps);
+    atomic_store(&n->cpu_permille, self->load_permille);
     directory_set_self(n->directory, self);
     timer_start(t, BEAT_US);
 }
@@ -337,14 +314,29 @@ static void on_signal(void *arg, int signum)
 {
     struct node *n = arg;
 
+    if (signum == SIGHUP) {
+        certificates_reload(n);
+        return;
+    }
     if (n->ending) {
-        log_warn("node", "second signal: ending at once");
+        log_warn("node", "another signal: ending at once");
         _exit(1);
     }
-    log_info("node", "%s: ending", signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    const char *name = signum == SIGTERM ? "SIGTERM" : "SIGINT";
+    if (signum == SIGTERM && drain_to_end(n)) {
+        log_info("node", "%s: draining, then ending; another signal ends at once", name);
+        return;
+    }
+    log_info("node", "%s: ending", name);
+    node_end(n);
+}
+
+void node_end(struct node *n)
+{
     n->ending = true;
     alarm(END_DEADLINE_S); /* SIGALRM's default action ends the process */
     timer_stop(&n->beat);
+    timer_stop(&n->drain);
     hub_set_directory(n->hub, NULL);
     struct directory *d = n->directory;
     n->directory = NULL;
@@ -370,16 +362,14 @@ static void node_fini(struct node *n)
         worker_destroy(&n->main);
     cert_destroy(&n->cert);
     free(n->ice_link);
-    tls_ctx_unref(&n->http_tls);
-    tls_ctx_unref(&n->pipe_server_tls);
-    tls_ctx_unref(&n->pipe_client_tls);
+    certificates_fini(&n->certificates);
 }
 
 /* ---- main -------------------------------------------------------------------------------------------------------- */
 
 static int node_run(struct node *n, char *error)
 {
-    static const int signums[] = {SIGTERM, SIGINT};
+    static const int signums[] = {SIGTERM, SIGINT, SIGHUP};
 
     struct worker_cfg cfg = {.name = "main", .index = WORKER_MAIN};
 
@@ -400,6 +390,7 @@ static int node_run(struct node *n, char *error)
             return -1;
         }
     timer_init(&n->beat, n->main, on_beat);
+    drain_init(n);
     timer_start(&n->beat, BEAT_US / 10);
     for (size_t i = 0; i < n->n; i++)
         if (worker_start(n->seats[i].w.worker) != 0) {

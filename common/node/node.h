@@ -21,7 +21,6 @@ struct pipe_client;
 struct pipe_server;
 struct rtc_endpoint;
 struct srtp_engine;
-struct tls_ctx;
 
 struct node_worker {
     struct node *node;
@@ -31,7 +30,6 @@ struct node_worker {
     struct relay *relay;
     struct http_server *http;
     struct srtp_engine *srtp;
-    struct tls_ctx *tls;           /* of HTTP (and RTMPS); NULL: plain */
     struct rtc_endpoint *rtc;      /* NULL for a role without WebRTC */
     struct pipe_client *pipe_client; /* NULL for a role that does not pull */
     struct pipe_server *pipe_server; /* NULL for a role without children */
@@ -56,6 +54,8 @@ struct role {
     /* Adds its figures. May be NULL. */
     void (*metrics)(struct node_worker *w, struct metrics *m);
     void (*facts)(struct node_worker *w, struct role_facts *out);
+    /* Viewers are sent to other nodes, spread over spread_us; or (false) may stay after all. May be NULL. */
+    void (*drain)(struct node_worker *w, bool on, uint64_t spread_us);
 };
 
 /* The configured ICE servers as a Link field's value; NULL: none. Lives as long as the node. */
@@ -67,3 +67,16 @@ int node_main(int argc, char **argv, const struct role *role);
  * False when there is no such worker; x is then still the caller's. */
 bool node_forward(const struct node_worker *w, struct http_exchange *x, unsigned index,
                   void (*handler)(struct http_exchange *x, void *node_worker));
+
+/* Whether this node takes the client; when not, x is answered: 503 with Retry-After. Called on w's thread. */
+bool node_admit(struct node_worker *w, struct http_exchange *x);
+/* The same for a WHEP POST of a stream, in a moment: go(x, arg) when it is let in; else x is answered, where route.redirect is on with 307 to
+ * an edge that is nearer to the client, or that takes it while this one does not. */
+void node_admit_viewer(struct node_worker *w, struct http_exchange *x, const char *stream,
+                       void (*go)(struct http_exchange *x, void *arg), void *arg);
+/* The WHEP URL of the stream at another edge for the client at `client`: on_known(arg, id, url) comes from the loop, url NULL when there
+ * is none. */
+void node_find_edge(struct node_worker *w, const struct addr *client, const char *stream,
+                    void (*on_known)(void *arg, uint64_t id, const char *url), void *arg, uint64_t id);
+/* Who the client is behind proxies that are trusted (route.trusted_proxies). */
+void node_client(const struct node_worker *w, const struct http_exchange *x, struct addr *out);

@@ -3,7 +3,9 @@
  *
  * node.c         command line, start, signals, orderly end
  * node_worker.c  one worker's parts, opened and closed
+ * certificates.c of HTTPS and pipes: read at the start and on SIGHUP
  * route.c        /route/play/..., /route/publish/...: which node a client should use
+ * drain.c        whether a client is let in; draining
  * gather.c       a question to all workers and the main thread, answered once
  * events.c       /api/v1/streams/events: who publishes, as server-sent events
  * api.c          /healthz /readyz /metrics /api/v1/... and the pages
@@ -27,7 +29,9 @@ enum { WORKERS_MAX = 256 };
 
 /* What a worker tells the main thread once a second. */
 struct worker_facts {
-    _Atomic unsigned publishers, viewers, streams;
+    _Atomic unsigned publishers, viewers, streams, children;
+    _Atomic unsigned admitted; /* since viewers was counted last */
+    _Atomic uint64_t refused, redirected;
     _Atomic uint64_t sent_bytes;
 };
 
@@ -40,6 +44,13 @@ struct seat {
     struct http_static *pages;
     bool closed;
     struct mail round; /* of the orderly end */
+    struct mail drain_mail;
+    _Atomic bool drain_posted; /* it is under way */
+};
+
+/* Of what was configured; NULL: not given. */
+struct certificates {
+    struct tls_ctx *http, *pipe_server, *pipe_client;
 };
 
 struct node {
@@ -57,17 +68,22 @@ struct node {
     struct cache_budget budget;
     struct cert *cert;
     char *ice_link;                  /* see node_ice_link */
-    struct tls_ctx *http_tls, *pipe_server_tls, *pipe_client_tls;
+    struct certificates certificates;
     struct seat *seats;
     size_t n;
     struct relay *relays[WORKERS_MAX];
     uint64_t started_us; /* unix */
     bool ready_once;     /* the directory was there: this node can be found */
     struct timer beat;
-    struct signal_watch *signals[2];
+    struct signal_watch *signals[3];
     uint64_t cpu_us, cpu_at_us, sent_bytes; /* as of the last beat */
     unsigned rounds_left, answers_left;     /* of the orderly end */
     bool ending, directory_closed;
+    _Atomic bool draining;     /* self.draining, for the workers */
+    _Atomic uint64_t egress_bps;
+    _Atomic uint32_t cpu_permille;
+    struct timer drain;
+    uint64_t drain_until_us;   /* monotonic: the node ends when it is drained, or then; 0: it does not end */
 };
 
 /* ---- node_worker.c ---- */
@@ -76,6 +92,14 @@ MUST_USE int seat_open(struct node *n, unsigned index, char error[CONFIG_ERROR_C
 void seat_close(struct seat *s);
 /* After all workers have ended and relay_clear was called on each. */
 void seat_destroy(struct seat *s);
+
+/* ---- certificates.c ---- */
+/* Reads the configured files. 0, or -1 with a line in error. */
+MUST_USE int certificates_open(struct certificates *out, const struct config *c, char error[CONFIG_ERROR_CAP]);
+void certificates_fini(struct certificates *c);
+/* On the main thread (SIGHUP): reads the files again; what connects from now on meets the new ones. When one is not
+ * good, the log says why, and all stay as they are. */
+void certificates_reload(struct node *n);
 
 /* ---- gather.c ---- */
 
@@ -105,6 +129,22 @@ void route_open(struct node_worker *w);
 /* On the main thread, once there is a hub. */
 void events_init(struct node *n);
 void events_open(struct node_worker *w);
+
+/* ---- node.c ---- */
+/* The orderly end begins. */
+void node_end(struct node *n);
+
+/* ---- drain.c ---- */
+void drain_init(struct node *n);
+/* The API's routes. */
+void drain_open(struct node_worker *w);
+/* SIGTERM: drains, and ends the node afterwards. False: there is no need to, end at once. */
+bool drain_to_end(struct node *n);
+/* Why one more client is not taken; NULL: it is, then admission_count. */
+const char *admission_refusal(struct node_worker *w);
+void admission_count(struct node_worker *w);
+/* 503 with a jittered Retry-After. */
+void admission_refuse(struct node_worker *w, struct http_exchange *x, const char *why);
 
 /* ---- api.c ---- */
 /* pages: the folder of web pages; NULL: none. */

@@ -90,12 +90,11 @@ static int open_pages(struct seat *s, char *error)
 static int open_http(struct node *n, struct node_worker *w, char *error)
 {
     struct seat *s = container_of(w, struct seat, w);
-    struct http_server_cfg cfg = {.listen = n->config.http.listen, .tls = n->http_tls, .reuse_port = true};
+    struct http_server_cfg cfg = {.listen = n->config.http.listen, .tls = n->certificates.http, .reuse_port = true};
     int err = http_server_open(&w->http, w->worker, &cfg);
 
     if (err != 0)
         return fail(error, "http.listen", &cfg.listen, err);
-    w->tls = n->http_tls;
     if (open_pages(s, error) != 0)
         return -1;
     api_open(w, s->pages);
@@ -161,9 +160,9 @@ static int open_pipes(struct node *n, struct node_worker *w, char *error)
     const struct config *c = &n->config;
     int err = 0;
 
-    if (n->role->serves && n->pipe_server_tls) {
+    if (n->role->serves && n->certificates.pipe_server) {
         struct pipe_server_cfg cfg = {.engine = w->srtp,
-                                      .tls = n->pipe_server_tls,
+                                      .tls = n->certificates.pipe_server,
                                       .listen = c->pipe.listen,
                                       .media = c->pipe.listen,
                                       .open_router = open_router,
@@ -174,8 +173,8 @@ static int open_pipes(struct node *n, struct node_worker *w, char *error)
         addr_set_port(&cfg.media, (uint16_t)(addr_port(&cfg.media) + w->index));
         err = pipe_server_open(&w->pipe_server, w->worker, &cfg);
     }
-    if (!err && n->role->pulls && n->pipe_client_tls) {
-        struct pipe_client_cfg cfg = {.engine = w->srtp, .pool = relay_pool(w->relay), .tls = n->pipe_client_tls};
+    if (!err && n->role->pulls && n->certificates.pipe_client) {
+        struct pipe_client_cfg cfg = {.engine = w->srtp, .pool = relay_pool(w->relay), .tls = n->certificates.pipe_client};
         set_identity(c, &cfg.self);
         err = pipe_client_open(&w->pipe_client, w->worker, &cfg);
         relay_set_client(w->relay, w->pipe_client, w->pipe_server ? path_of : NULL, w);
@@ -215,7 +214,9 @@ static void on_beat(struct timer *t, uint64_t now_us)
     s->w.node->role->facts(&s->w, &facts);
     router_set_each(relay_routers(s->w.relay), count_router, &streams);
     atomic_store(&s->facts.publishers, facts.publishers);
+    atomic_store(&s->facts.admitted, 0);
     atomic_store(&s->facts.viewers, facts.viewers);
+    atomic_store(&s->facts.children, s->w.pipe_server ? (unsigned)pipe_server_counters(s->w.pipe_server).subscriptions : 0);
     atomic_store(&s->facts.streams, streams);
     atomic_store(&s->facts.sent_bytes, facts.sent_bytes + sent_bytes(&s->w));
     timer_start(t, BEAT_US);
