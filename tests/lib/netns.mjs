@@ -20,7 +20,7 @@ function unshareCommand() {
 
 const SET_UP = `
 ip link set lo up
-ip link add net0 type dummy 2>/dev/null || ip link add net0 type veth peer name net0x && ip link set net0x up 2>/dev/null
+ip link add net0 type dummy 2>/dev/null || { ip link add net0 type veth peer name net0x; ip link set net0x up; }
 ip addr add ${ADDRESS}/24 dev net0
 ip link set net0 up
 ip route add default dev net0
