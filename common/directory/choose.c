@@ -65,20 +65,38 @@ static bool prefers(const struct choose_query *q, const struct node_record *a, c
     return has_a != has_b ? has_a : load_a <= load_b;
 }
 
-int choose_node(const struct node_record *nodes, size_t n, const struct choose_query *q)
+static size_t find_near(const struct node_record *nodes, size_t n, const struct choose_query *q, int near[NEAR_MAX])
 {
-    int near[NEAR_MAX];
     size_t count = 0;
 
     for (size_t i = 0; i < n && count < NEAR_MAX; i++)
         if (usable(&nodes[i], q->role))
             near[count++] = (int)i;
+    if (count && q->place && q->place->region[0])
+        return keep_region(nodes, near, count, q->place->region);
+    if (count && q->place && q->place->has_coordinates)
+        return keep_close(nodes, near, count, q->place);
+    return count;
+}
+
+bool choose_keeps(const struct node_record *nodes, size_t n, const struct choose_query *q, size_t at)
+{
+    int near[NEAR_MAX];
+    size_t count = find_near(nodes, n, q, near);
+
+    for (size_t i = 0; i < count; i++)
+        if ((size_t)near[i] == at)
+            return true;
+    return false;
+}
+
+int choose_node(const struct node_record *nodes, size_t n, const struct choose_query *q)
+{
+    int near[NEAR_MAX];
+    size_t count = find_near(nodes, n, q, near);
+
     if (count == 0)
         return -1;
-    if (q->place && q->place->region[0])
-        count = keep_region(nodes, near, count, q->place->region);
-    else if (q->place && q->place->has_coordinates)
-        count = keep_close(nodes, near, count, q->place);
     if (count == 1)
         return near[0];
     size_t a = (q->random & 0xffff) % count, b = (q->random >> 16) % (count - 1);

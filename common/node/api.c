@@ -144,7 +144,19 @@ static void get_nodes(struct http_exchange *x, void *arg)
 
 /* ---- /api/v1/streams --------------------------------------------------------------------------------------------- */
 
-static json_t *track_json(const struct track *t)
+/* Simulcast layers from the smallest up; wanted: by consumers here, so that they are pulled. */
+static json_t *encodings_json(const struct track *t, uint64_t want)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < t->n_layers && i < LAYERS_MAX; i++)
+        json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:b}", "rid", t->layers[i].rid, "width", t->layers[i].width,
+                                              "height", t->layers[i].height, "wanted", (int)(want >> i & 1)));
+    return list;
+}
+
+/* want: of this track, a bit a layer. */
+static json_t *track_json(const struct track *t, uint64_t want)
 {
     json_t *o = json_object();
 
@@ -155,6 +167,8 @@ static json_t *track_json(const struct track *t)
     set(o, "b_frames", json_boolean(t->b_frames));
     if (t->layers[0].width)
         set(o, "size", json_pack("[i, i]", t->layers[0].width, t->layers[0].height));
+    if (t->n_layers > 1)
+        set(o, "encodings", encodings_json(t, want));
     return o;
 }
 
@@ -182,7 +196,7 @@ static void add_stream(void *arg, struct router *r)
     json_t *o = json_object(), *list = json_array();
 
     for (size_t i = 0; tracks && i < tracks->n; i++)
-        json_array_append_new(list, track_json(&tracks->v[i]));
+        json_array_append_new(list, track_json(&tracks->v[i], router_want(r) >> (i * LAYERS_MAX)));
     set(o, "name", json_string(router_name(r)));
     set(o, "epoch", u64(router_epoch(r)));
     set(o, "state", json_string(router_live(r) ? "live" : tracks ? "ended" : "waiting"));
@@ -313,6 +327,8 @@ static const struct metric m_streams = {"millrace_streams", "Streams that play h
 static const struct metric m_pulls = {"millrace_pulls_total", "Subscriptions begun at a parent", METRIC_COUNTER};
 static const struct metric m_pulls_failed = {"millrace_pulls_failed_total", "Of them refused or lost", METRIC_COUNTER};
 static const struct metric m_children = {"millrace_children", "Subscriptions of other nodes to this one", METRIC_GAUGE};
+static const struct metric m_refused = {"millrace_clients_refused_total", "Clients answered 503: limits, or draining", METRIC_COUNTER};
+static const struct metric m_redirected = {"millrace_clients_redirected_total", "Viewers answered 307", METRIC_COUNTER};
 static const struct metric m_http = {"millrace_http_requests_total", "HTTP requests", METRIC_COUNTER};
 static const struct metric m_cache = {"millrace_cache_bytes", "Memory of cached packets", METRIC_GAUGE};
 static const struct metric m_directory = {"millrace_directory_up", "1 while Redis answers", METRIC_GAUGE};
@@ -376,6 +392,9 @@ static void metrics_on_worker(struct node_worker *w, struct part *out)
     metrics_add(m, &m_pulls_failed, "", (double)relay->pulls_failed);
     metrics_add(m, &metric_dropped, "where=\"pool\"", (double)relay->dropped_pool);
     metrics_add(m, &m_http, "", (double)http->requests);
+    const struct worker_facts *facts = &container_of(w, struct seat, w)->facts;
+    metrics_add(m, &m_refused, "", (double)atomic_load(&facts->refused));
+    metrics_add(m, &m_redirected, "", (double)atomic_load(&facts->redirected));
     metrics_add(m, &metric_bad_input, "protocol=\"http\"", (double)http->bad);
     pipe_metrics(w, m);
     if (w->rtc)
@@ -438,6 +457,7 @@ void api_open(struct node_worker *w, struct http_static *pages)
     http_route(w->http, HTTP_M_GET, "/api/v1/nodes", get_nodes, w);
     http_route(w->http, HTTP_M_GET, "/api/v1/streams", get_streams, w);
     events_open(w);
+    drain_open(w);
     http_route(w->http, HTTP_M_GET, "/api/v1/sessions", get_sessions, w);
     if (!pages)
         return;

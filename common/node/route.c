@@ -104,7 +104,15 @@ struct route {
     enum node_role role;
     char name[STREAM_NAME_MAX + 1];
     struct addr client;
-    bool found;
+    bool elsewhere;  /* not to this node itself */
+    bool may_stay;   /* this node would take the client: it stays when it is near */
+    bool found, stay;
+    /* What the answer is for: a request about routes (all NULL), a WHEP POST, or whoever asks for an edge. */
+    void (*go)(struct http_exchange *x, void *arg);
+    void (*on_known)(void *arg, uint64_t id, const char *url);
+    void *arg;
+    uint64_t id;
+    struct node_worker *w;
     struct node_record chosen;
     const char (*ids)[NODE_ID_MAX + 1]; /* while choosing: who has the stream */
     size_t n_ids;
@@ -185,22 +193,68 @@ static void reply_choice(const struct route *r)
     json_decref(o);
 }
 
+static void tell_edge(struct route *r)
+{
+    char url[URL_CAP];
+
+    if (!container_of(r->w, struct seat, w)->closed)
+        r->on_known(r->arg, r->id, r->found ? url_of(r, "whep", url) : NULL);
+}
+
+/* A WHEP POST: served here when we are near or nobody else is there; else sent on. */
+static void admit_or_send(struct route *r)
+{
+    const char *why = admission_refusal(r->w);
+    char url[URL_CAP];
+
+    if (r->found && !r->stay) {
+        atomic_fetch_add(&container_of(r->w, struct seat, w)->facts.redirected, 1);
+        http_reply_header(r->x, "Location", url_of(r, "whep", url));
+        http_reply(r->x, 307, NULL, NULL, 0);
+    } else if (why) {
+        admission_refuse(r->w, r->x, why);
+    } else {
+        admission_count(r->w);
+        r->go(r->x, r->arg);
+    }
+}
+
 static void run_back(struct mail *m, struct worker *w)
 {
     struct route *r = container_of(m, struct route, mail);
 
     (void)w;
-    if (r->x && r->found)
+    if (r->on_known)
+        tell_edge(r);
+    else if (r->go && r->x)
+        admit_or_send(r);
+    else if (r->x && r->found)
         reply_choice(r);
     else if (r->x)
         reply_refusal(r->x);
     free(r);
 }
 
-static void on_known(void *arg, const char (*ids)[NODE_ID_MAX + 1], size_t n)
+/* The node to send the client to; -1: none. Sets stay when it had better be served here. */
+static int choose(struct route *r, struct choose_query *q)
+{
+    const struct node_record *nodes;
+    size_t n = directory_nodes(r->node->directory, &nodes); /* nodes[0] is this one */
+
+    if (r->may_stay && n && choose_keeps(nodes, n, q, 0)) {
+        r->stay = true;
+        return -1;
+    }
+    int at = r->elsewhere ? choose_node(nodes + 1, n - 1, q) : choose_node(nodes, n, q);
+    if (at < 0)
+        return -1;
+    r->chosen = nodes[at + r->elsewhere];
+    return at;
+}
+
+static void on_holders(void *arg, const char (*ids)[NODE_ID_MAX + 1], size_t n)
 {
     struct route *r = arg;
-    const struct node_record *nodes;
     struct place place;
     struct choose_query q = {.role = r->role, .has = has, .arg = r, .random = random_u32()};
 
@@ -208,12 +262,7 @@ static void on_known(void *arg, const char (*ids)[NODE_ID_MAX + 1], size_t n)
     r->n_ids = n;
     if (locator_find(r->node->locator, &r->client, &place))
         q.place = &place;
-    if (r->node->directory) {
-        int at = choose_node(nodes, directory_nodes(r->node->directory, &nodes), &q);
-        r->found = at >= 0;
-        if (r->found)
-            r->chosen = nodes[at];
-    }
+    r->found = r->node->directory && choose(r, &q) >= 0;
     r->ids = NULL;
     r->mail.run = run_back;
     worker_post(r->asker, &r->mail);
@@ -225,9 +274,9 @@ static void run_there(struct mail *m, struct worker *w)
 
     (void)w;
     if (r->node->directory && r->role == NODE_EDGE)
-        directory_who_has(r->node->directory, r->name, on_known, r);
+        directory_who_has(r->node->directory, r->name, on_holders, r);
     else
-        on_known(r, NULL, 0);
+        on_holders(r, NULL, 0);
 }
 
 static void on_gone(struct http_exchange *x, void *arg)
@@ -256,6 +305,55 @@ static void ask(struct http_exchange *x, struct node_worker *w, enum node_role r
     client_of(w->node, x, &r->client);
     http_on_gone(x, on_gone, r);
     worker_post(w->node->main, &r->mail);
+}
+
+static struct route *route_create(struct node_worker *w, const char *stream)
+{
+    struct route *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return NULL;
+    *r = (struct route){.mail.run = run_there, .node = w->node, .asker = w->worker, .w = w, .role = NODE_EDGE, .elsewhere = true};
+    snprintf(r->name, sizeof(r->name), "%s", stream);
+    return r;
+}
+
+void node_admit_viewer(struct node_worker *w, struct http_exchange *x, const char *stream,
+                       void (*go)(struct http_exchange *x, void *arg), void *arg)
+{
+    struct route *r = w->config->route.redirect ? route_create(w, stream) : NULL;
+
+    if (!r) {
+        if (node_admit(w, x))
+            go(x, arg);
+        return;
+    }
+    r->may_stay = !admission_refusal(w);
+    r->go = go;
+    r->arg = arg;
+    r->x = x;
+    client_of(w->node, x, &r->client);
+    http_on_gone(x, on_gone, r);
+    worker_post(w->node->main, &r->mail);
+}
+
+void node_find_edge(struct node_worker *w, const struct addr *client, const char *stream,
+                    void (*on_known)(void *arg, uint64_t id, const char *url), void *arg, uint64_t id)
+{
+    struct route *r = route_create(w, stream);
+
+    if (!r)
+        return; /* who asked will ask again */
+    r->on_known = on_known;
+    r->arg = arg;
+    r->id = id;
+    r->client = *client;
+    worker_post(w->node->main, &r->mail);
+}
+
+void node_client(const struct node_worker *w, const struct http_exchange *x, struct addr *out)
+{
+    client_of(w->node, x, out);
 }
 
 static void get_play(struct http_exchange *x, void *arg)
