@@ -9,6 +9,7 @@
  */
 #include "edge/flv.h"
 #include "edge/whep.h"
+#include "edge/whep_events.h"
 #include "node/facts.h"
 #include "node/node.h"
 
@@ -17,6 +18,7 @@
 
 struct edge {
     struct whep *whep;
+    struct whep_events *events;
     struct flv *flv;
 };
 
@@ -35,11 +37,51 @@ static bool forward(void *arg, struct http_exchange *x, unsigned index)
     return node_forward(arg, x, index, on_forwarded);
 }
 
+/* ---- Who is let in, and who is sent elsewhere ------------------------------------------------------------------- */
+
+static void admit_whep(void *arg, struct http_exchange *x, const char *stream, void (*go)(struct http_exchange *x, void *whep),
+                       void *whep)
+{
+    node_admit_viewer(arg, x, stream, go, whep);
+}
+
+static bool admit_flv(void *arg, struct http_exchange *x)
+{
+    return node_admit(arg, x);
+}
+
+static void client_of(void *arg, const struct http_exchange *x, struct addr *out)
+{
+    node_client(arg, x, out);
+}
+
+static void on_edge_known(void *arg, uint64_t id, const char *url)
+{
+    struct node_worker *w = arg;
+    struct edge *e = w->role;
+
+    whep_events_on_edge(e->events, id, url);
+}
+
+static void find_edge(void *arg, const struct addr *client, const char *stream, uint64_t id)
+{
+    node_find_edge(arg, client, stream, on_edge_known, arg, id);
+}
+
+static void edge_drain(struct node_worker *w, bool on, uint64_t spread_us)
+{
+    struct edge *e = w->role;
+
+    whep_events_drain(e->events, on, spread_us);
+}
+
 /* ---- Opening and closing ---------------------------------------------------------------------------------------- */
 
 static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
 {
     struct edge *e = calloc(1, sizeof(*e));
+    struct whep_events_cfg events = {
+        .http = w->http, .relay = w->relay, .find_edge = find_edge, .client = client_of, .arg = w};
     struct whep_cfg whep = {.http = w->http,
                             .relay = w->relay,
                             .endpoint = w->rtc,
@@ -47,11 +89,18 @@ static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
                             .link = node_ice_link(w),
                             .grace_us = w->config->relay.grace_ms * 1000,
                             .forward = forward,
+                            .admit = admit_whep,
                             .arg = w};
-    struct flv_cfg flv = {.relay = w->relay, .server = w->http, .grace_us = w->config->relay.grace_ms * 1000};
+    struct flv_cfg flv = {.relay = w->relay,
+                          .server = w->http,
+                          .admit = admit_flv,
+                          .arg = w,
+                          .grace_us = w->config->relay.grace_ms * 1000};
 
     w->role = e;
-    if (e && whep_open(&e->whep, &whep) == 0 && flv_open(&e->flv, &flv) == 0)
+    if (e && whep_events_open(&e->events, &events) == 0)
+        whep.events = e->events;
+    if (e && e->events && whep_open(&e->whep, &whep) == 0 && flv_open(&e->flv, &flv) == 0)
         return 0;
     snprintf(error, CONFIG_ERROR_CAP, "out of memory");
     return -1;
@@ -61,6 +110,7 @@ static void edge_close(struct node_worker *w)
 {
     struct edge *e = w->role;
 
+    whep_events_close(&e->events);
     whep_close(&e->whep); /* answers those who wait, so before the server */
     http_server_close(&w->http);
     flv_close(&e->flv); /* its responses have ended with the server */
@@ -88,6 +138,10 @@ static void add_whep_session(void *arg, const struct whep_facts *f)
     facts_number(o, "rtt_us", f->viewer.rtt_us);
     facts_number(o, "lost_permille", f->viewer.lost_fraction * 1000u / 256);
     facts_number(o, "catch_up_us", f->viewer.catch_up_us);
+    if (f->viewer.layers > 1) {
+        facts_number(o, "layer", f->viewer.layer);
+        facts_number(o, "layer_switches", f->viewer.layer_switches);
+    }
     json_array_append_new(arg, o);
 }
 
@@ -172,6 +226,7 @@ static const struct role edge_role = {
     .sessions = edge_sessions,
     .metrics = edge_metrics,
     .facts = edge_facts,
+    .drain = edge_drain,
 };
 
 int main(int argc, char **argv)

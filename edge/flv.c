@@ -35,6 +35,13 @@ static void on_get(struct http_exchange *x, void *arg)
         http_problem(x, 404, "Streams are at /<app>/<name>.flv");
         return;
     }
+    if (host->cfg.admit && http_method(x) == HTTP_M_GET) {
+        http_reply_header(x, "Access-Control-Expose-Headers", "Retry-After");
+        if (!host->cfg.admit(host->cfg.arg, x)) {
+            host->counters.overloaded++;
+            return;
+        }
+    }
     if (host->counters.viewers >= host->cfg.cap_viewers) {
         host->counters.overloaded++;
         http_reply_header(x, "Access-Control-Allow-Origin", "*");

@@ -31,6 +31,9 @@ struct flv_cfg {
     uint64_t reorder_wait_us; /* for a lost packet [400 ms] */
     uint64_t layer_silent_us; /* a simulcast layer without packets for so long is left for another [2 s] */
     size_t cap_viewers;       /* 503 beyond [20000] */
+    /* Whether a viewer is let in; false: x has been answered. NULL: all are, up to cap_viewers. */
+    bool (*admit)(void *arg, struct http_exchange *x);
+    void *arg;
     uint64_t grace_us;        /* when a stream is lost and not ended by its publisher, viewers are kept so long [0] */
 };
 

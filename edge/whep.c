@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * whep.c - the HTTP side of WHEP: endpoints and session resources; see whep.h. */
+#include "edge/whep_events.h"
 #include "edge/whep_priv.h"
 
 #include "base/log.h"
@@ -59,6 +60,21 @@ static bool has_common_codec(const struct sdp_offer *o)
     return audio.at >= 0 || video.at >= 0;
 }
 
+static void on_admitted(struct http_exchange *x, void *arg)
+{
+    struct whep *w = arg;
+    struct sdp_offer *offer = read_offer(w, x);
+    if (!offer)
+        return;
+    if (!has_common_codec(offer)) {
+        free(offer);
+        w->counters.not_acceptable++;
+        rtc_http_refuse(x, 406, 0, "the offer has no codec that is carried here");
+        return;
+    }
+    whep_session_open(w, x, http_path(x) + strlen(ENDPOINT), offer);
+}
+
 static void on_post(struct http_exchange *x, void *arg)
 {
     struct whep *w = arg;
@@ -72,22 +88,10 @@ static void on_post(struct http_exchange *x, void *arg)
         refuse_request(w, x, 400, "not a stream name: app/name");
         return;
     }
-    if (w->cfg.viewers_max && w->sessions.count >= w->cfg.viewers_max) {
-        w->counters.overloaded++;
-        rtc_http_refuse(x, 503, OVERLOAD_RETRY_S + random_u32() % OVERLOAD_RETRY_S,
-                        "this node has all the viewers it can take");
-        return;
-    }
-    struct sdp_offer *offer = read_offer(w, x);
-    if (!offer)
-        return;
-    if (!has_common_codec(offer)) {
-        free(offer);
-        w->counters.not_acceptable++;
-        rtc_http_refuse(x, 406, 0, "the offer has no codec that is carried here");
-        return;
-    }
-    whep_session_open(w, x, stream, offer);
+    if (w->cfg.admit)
+        w->cfg.admit(w->cfg.arg, x, stream, on_admitted, w);
+    else
+        on_admitted(x, w);
 }
 
 static void on_get(struct http_exchange *x, void *arg)
@@ -107,23 +111,65 @@ static void patch(struct whep *w, struct whep_session *s, struct http_exchange *
         count_bad(w, &from, status, "a PATCH that is no fragment");
 }
 
+/* Splits <worker>-<token>[/layer|/events]; sub is what follows the token. */
+static const char *read_session_path(const char *path, char id[RTC_ID_CAP], unsigned *index, const char **sub)
+{
+    size_t len = strcspn(path, "/");
+
+    *sub = path + len;
+    if (len >= RTC_ID_CAP)
+        return NULL;
+    memcpy(id, path, len);
+    id[len] = '\0';
+    return rtc_resource_split(id, index);
+}
+
+static void on_events(struct whep *w, struct whep_session *s, struct http_exchange *x)
+{
+    if (!w->cfg.events)
+        http_problem(x, 404, "no events here");
+    else if (http_method(x) == HTTP_M_POST)
+        whep_events_create(x, s->stream);
+    else
+        http_problem(x, 405, "a session's events take POST");
+}
+
+static void on_resource(struct whep *w, struct whep_session *s, struct http_exchange *x)
+{
+    switch (http_method(x)) {
+    case HTTP_M_PATCH:
+        patch(w, s, x);
+        break;
+    case HTTP_M_DELETE:
+        w->counters.deleted++;
+        whep_session_destroy(s);
+        http_reply(x, 200, NULL, NULL, 0);
+        break;
+    default:
+        http_problem(x, 405, "a session takes PATCH and DELETE");
+        break;
+    }
+}
+
 void whep_on_session(struct whep *w, struct http_exchange *x)
 {
+    char id[RTC_ID_CAP];
     unsigned index;
-    const char *token = rtc_resource_split(http_path(x) + strlen(SESSION), &index);
+    const char *sub, *token = read_session_path(http_path(x) + strlen(SESSION), id, &index, &sub);
 
     if (token && index != w->cfg.index && w->cfg.forward && w->cfg.forward(w->cfg.arg, x, index))
         return;
     struct whep_session *s = token && index == w->cfg.index ? whep_session_find(w, token) : NULL;
-    if (!s) {
+    if (!s)
         http_problem(x, 404, "no such session");
-    } else if (http_method(x) == HTTP_M_PATCH) {
-        patch(w, s, x);
-    } else {
-        w->counters.deleted++;
-        whep_session_destroy(s);
-        http_reply(x, 200, NULL, NULL, 0);
-    }
+    else if (strcmp(sub, WHEP_LAYER_PATH) == 0)
+        whep_layer_on_request(s, x);
+    else if (strcmp(sub, WHEP_EVENTS_PATH) == 0)
+        on_events(w, s, x);
+    else if (sub[0])
+        http_problem(x, 404, "no such part of a session");
+    else
+        on_resource(w, s, x);
 }
 
 static void on_session(struct http_exchange *x, void *arg)
@@ -136,9 +182,9 @@ static void on_session(struct http_exchange *x, void *arg)
 int whep_open(struct whep **out, const struct whep_cfg *cfg)
 {
     static const struct http_cors session = {
-        .methods = "PATCH, DELETE, OPTIONS",
+        .methods = "GET, POST, PATCH, DELETE, OPTIONS",
         .headers = "Authorization, Content-Type, If-Match",
-        .expose = "ETag, Link",
+        .expose = "ETag, Link, Location",
     };
     struct whep *w = calloc(1, sizeof(*w));
 
@@ -161,6 +207,8 @@ int whep_open(struct whep **out, const struct whep_cfg *cfg)
     http_route(cfg->http, HTTP_M_GET, ENDPOINT "*", on_get, w);
     http_route(cfg->http, HTTP_M_PATCH, SESSION "*", on_session, w);
     http_route(cfg->http, HTTP_M_DELETE, SESSION "*", on_session, w);
+    http_route(cfg->http, HTTP_M_GET, SESSION "*", on_session, w); /* the layer extension's */
+    http_route(cfg->http, HTTP_M_POST, SESSION "*", on_session, w);
     http_cors_route(cfg->http, ENDPOINT "*", &w->cors);
     http_cors_route(cfg->http, SESSION "*", &session);
     *out = w;

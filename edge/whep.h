@@ -5,6 +5,7 @@
  *   GET    /whep/<app>/<name>                  204; HEAD 200
  *   PATCH  /whep/session/<worker>-<token>      trickle 204, ICE restart 200
  *   DELETE /whep/session/<worker>-<token>      200
+ *   POST   /whep/session/<worker>-<token>/events  201: server-sent events (whep_events.h)
  *
  * A POST waits until the stream's tracks are known: at once where it plays already, else until it has been
  * fetched. When the publisher stops, sessions stay for the grace time and play on when it comes back.
@@ -26,6 +27,7 @@
 #include <stdint.h>
 
 struct whep;
+struct whep_events;
 
 struct whep_cfg {
     struct http_server *http;
@@ -35,7 +37,10 @@ struct whep_cfg {
     const char *link;     /* the ICE servers that clients are told of (webrtc/ice_link.h), borrowed; NULL: none */
     uint64_t grace_us;    /* a session is kept so long after its stream ended */
     uint64_t join_us;     /* a POST waits so long for the stream's tracks; 0: 4 s */
-    size_t viewers_max;   /* sessions; more get 503. 0: no bound */
+    /* Lets a POST in: go(x, whep), now or later; or answers it. NULL: all are let in. */
+    void (*admit)(void *arg, struct http_exchange *x, const char *stream, void (*go)(struct http_exchange *x, void *whep),
+                  void *whep);
+    struct whep_events *events; /* whep_events.h; NULL: none. Borrowed */
     /* x is for the session of another worker: give it to whep_on_session there (http/forward.h). NULL, or false: 404. */
     bool (*forward)(void *arg, struct http_exchange *x, unsigned index);
     void *arg;

@@ -111,6 +111,8 @@ int whep_answer_write(char *dst, size_t cap, struct whep_session *s, const struc
     sdp_answer_init(&a, s->offer);
     answer_section(&a, &audio, preferred(&audio.media, tracks, CODEC_KIND_AUDIO), s, CODEC_KIND_AUDIO);
     answer_section(&a, &video, preferred(&video.media, tracks, CODEC_KIND_VIDEO), s, CODEC_KIND_VIDEO);
+    if (video.at >= 0)
+        memcpy(s->video_mid, s->offer->media[video.at].mid, sizeof(s->video_mid));
     for (size_t i = 0; i < s->offer->n_media; i++)
         a.media[i].cname = rtc_viewer_cname(s->viewer);
     rtc_resource_answer(&s->resource, rtc_viewer_transport(s->viewer), &a);

@@ -38,6 +38,7 @@ struct whep_session {
     uint64_t started_unix_us;
     struct addr http_peer;
     char stream[STREAM_NAME_MAX + 1];
+    char video_mid[SDP_TOKEN_MAX + 1]; /* of the video section; "": none */
 };
 
 struct whep {
@@ -56,6 +57,15 @@ struct whep {
 void whep_agree(const struct sdp_offer *o, struct whep_section *audio, struct whep_section *video);
 /* Writes the answer; tracks: the stream's own payload goes first. Bytes or SDP_ERR_ROOM. */
 MUST_USE int whep_answer_write(char *dst, size_t cap, struct whep_session *s, const struct track_set *tracks);
+
+/* ---- whep_layer.c ------------------------------------------------------------------------------- */
+
+#define WHEP_LAYER_PATH "/layer"
+
+/* Adds the Link field that makes the layer extension known to the reply. */
+void whep_layer_link(const struct whep_session *s, struct http_exchange *x);
+/* GET or POST on <session>/layer. */
+void whep_layer_on_request(struct whep_session *s, struct http_exchange *x);
 
 /* ---- whep_session.c ----------------------------------------------------------------------------- */
 

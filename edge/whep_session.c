@@ -3,6 +3,7 @@
  *
  *   JOINING -> tracks that go with the offer  -> 201 -> PLAYING <-> GRACE (the stream ended, and came back)
  *           -> anything else                  -> an error -> OVER */
+#include "edge/whep_events.h"
 #include "edge/whep_priv.h"
 
 #include "base/log.h"
@@ -82,6 +83,9 @@ static void answer(struct whep_session *s)
         s->w->counters.overloaded++;
         fail_join(s, 503, true, "out of memory");
     } else {
+        whep_layer_link(s, s->x);
+        if (s->w->cfg.events)
+            whep_events_add_link(s->x, s->resource.id);
         rtc_resource_created(&s->resource, s->x, "/whep/session/", s->w->cfg.link, text, (size_t)len);
         s->x = NULL;
         s->w->counters.joins++;
