@@ -11,7 +11,8 @@ enum {
     TICK_US = 5000,
     STARTS_A_TICK = 64,      /* at most, so that media is read in between */
     MAIL_US = 250000,        /* how often the main thread gets the tally */
-    LEAVE_WAIT_US = 1500000, /* for DELETEs at the end */
+    LEAVE_WAIT_US = 1500000, /* for the viewers' DELETEs at the end */
+    GOODBYE_US = 300000,     /* for the publishers' */
     RECV_BYTES = 64 << 20,   /* of the shared socket */
 };
 
@@ -85,11 +86,12 @@ static unsigned start_due(struct load_thread *t, size_t i, double at_s, uint64_t
 
 /* ---- Viewers go ---------------------------------------------------------------------------------------------- */
 
-static void leave_all(struct load_thread *t, const struct load_group *g)
+/* Of one group, or of all. */
+static void leave_all(struct load_thread *t, const struct load_group *g, bool publishers)
 {
     list_for_each(it, &t->viewers) {
         struct viewer *v = container_of(it, struct viewer, link);
-        if (!g || v->group == g)
+        if ((!g || v->group == g) && v->publisher == publishers)
             viewer_leave(v);
     }
 }
@@ -187,7 +189,7 @@ static void run_groups(struct load_thread *t, uint64_t now_us)
             continue;
         if (at_s >= plan_group_end_s(t->plan, g)) {
             t->progress[i].ended = true;
-            leave_all(t, &t->groups[i]);
+            leave_all(t, &t->groups[i], false);
             continue;
         }
         room -= start_due(t, i, at_s, now_us, room);
@@ -206,14 +208,25 @@ static void on_end(struct timer *timer, uint64_t now_us)
     worker_stop(t->worker);
 }
 
+static void on_viewers_gone(struct timer *timer, uint64_t now_us)
+{
+    struct load_thread *t = container_of(timer, struct load_thread, tick);
+
+    (void)now_us;
+    leave_all(t, NULL, true);
+    timer_init(timer, t->worker, on_end);
+    timer_start(timer, GOODBYE_US);
+}
+
+/* Viewers first, on all threads, then publishers: else viewers would see their stream end. */
 static void begin_end(struct load_thread *t)
 {
     if (t->ending)
         return;
     t->ending = true;
     mail_tally(t, false); /* before anyone leaves */
-    leave_all(t, NULL);
-    timer_init(&t->tick, t->worker, on_end);
+    leave_all(t, NULL, false);
+    timer_init(&t->tick, t->worker, on_viewers_gone);
     timer_start(&t->tick, LEAVE_WAIT_US);
 }
 
@@ -275,7 +288,7 @@ static bool all_local(const struct load_thread *t)
 static struct port_cfg choose_port(struct load_thread *t)
 {
     struct port_cfg cfg = {.mode = PORT_EACH, .recv_bytes = RECV_BYTES, .drops = &t->tally.socket_drops};
-    uint32_t network = t->options->network, addresses = 1u << (32 - t->options->network_bits);
+    uint32_t network = t->options->network, addresses = network ? 1u << (32 - t->options->network_bits) : 0;
 
     if (!network && all_local(t) && port_can_buffer(RECV_BYTES)) {
         network = (127u << 24) + (64u << 16);

@@ -23,7 +23,7 @@ enum {
     SENT_MAX = 512, /* packets kept for NACKs: 2 s of 2.5 Mbit/s */
     PAYLOAD_MAX = PACKETISE_PAYLOAD_DEFAULT_BYTES,
     REPORT_US = 1000000,
-    DELETE_TIMEOUT_US = 1200000,
+    DELETE_TIMEOUT_US = 250000,
 };
 
 struct sent {
