@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * limit.c - the least that a packet to a viewer can cost on this machine: AES-128-GCM, then the kernel.
+ *
+ *   millrace-limit [--seconds S] [--viewers N] [--cm]
+ *
+ * Nine packets of 1,200 bytes (a frame of a 2.5 Mbit/s stream) for each viewer in turn, every viewer with keys and an address
+ * of its own, are protected into an arena and sent by sendmmsg as GSO messages to a socket on loopback that another
+ * thread drains. Prints the CPU time of the sending thread, user and system, in microseconds a packet: what a server's
+ * own work is measured against. No loop, no timers, no bookkeeping are in it. */
+#include "secure/srtp_tx.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+enum {
+    DATAGRAM_BYTES = 1200,
+    FRAME_PACKETS = 9,
+    CALL_MESSAGES = 24, /* a sendmmsg: 256 KiB, which is still in the cache when it is sent */
+    HDR_BYTES = 12,
+    DRAIN_MESSAGES = 32,
+    DRAIN_BYTES = 65536,
+    SOCKET_BYTES = 16 << 20,
+};
+
+struct viewer {
+    struct srtp_tx *tx;
+    struct sockaddr_in to;
+};
+
+struct call {
+    struct mmsghdr headers[CALL_MESSAGES];
+    struct iovec iov[CALL_MESSAGES];
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
+    } control[CALL_MESSAGES];
+    uint8_t *arena;
+    size_t n;
+};
+
+static atomic_bool done;
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t wall_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void set_buffer(int fd, int force, int plain)
+{
+    int bytes = SOCKET_BYTES;
+
+    if (setsockopt(fd, SOL_SOCKET, force, &bytes, sizeof(bytes)))
+        (void)setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof(bytes));
+}
+
+/* ---- The other side ---------------------------------------------------------------------------------------- */
+
+static void *drain(void *arg)
+{
+    int fd = *(int *)arg;
+    static uint8_t bytes[DRAIN_MESSAGES][DRAIN_BYTES];
+    struct mmsghdr headers[DRAIN_MESSAGES];
+    struct iovec iov[DRAIN_MESSAGES];
+
+    while (!done) {
+        for (size_t i = 0; i < DRAIN_MESSAGES; i++) {
+            iov[i] = (struct iovec){bytes[i], DRAIN_BYTES};
+            headers[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
+        }
+        if (recvmmsg(fd, headers, DRAIN_MESSAGES, MSG_WAITFORONE, NULL) < 0 && errno != EAGAIN && errno != EINTR)
+            die("recvmmsg");
+    }
+    return NULL;
+}
+
+static int open_sink(uint16_t *port)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    struct timeval wait = {.tv_usec = 100000};
+    socklen_t len = sizeof(any);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) || getsockname(fd, (struct sockaddr *)&any, &len))
+        die("socket");
+    set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    (void)setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+    *port = any.sin_port;
+    return fd;
+}
+
+/* ---- Sending ------------------------------------------------------------------------------------------------- */
+
+static void flush(int fd, struct call *c)
+{
+    for (size_t sent = 0; sent < c->n;) {
+        int n = sendmmsg(fd, c->headers + sent, (unsigned)(c->n - sent), 0);
+        if (n < 0)
+            die("sendmmsg");
+        sent += (size_t)n;
+    }
+    c->n = 0;
+}
+
+/* A frame of one viewer as one message. */
+static void push_frame(struct call *c, struct srtp_engine *e, struct viewer *v, uint64_t index, const uint8_t *payload)
+{
+    uint8_t hdrs[FRAME_PACKETS][HDR_BYTES], *at = c->arena + c->n * FRAME_PACKETS * DATAGRAM_BYTES;
+    struct srtp_tx_packet packets[FRAME_PACKETS];
+    size_t tag = srtp_tx_tag_len(v->tx);
+    struct msghdr *h = &c->headers[c->n].msg_hdr;
+    uint16_t segment = DATAGRAM_BYTES;
+    struct cmsghdr cmsg = {.cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof(segment))};
+
+    for (size_t i = 0; i < FRAME_PACKETS; i++) {
+        memset(hdrs[i], 0, HDR_BYTES);
+        hdrs[i][0] = 0x80;
+        hdrs[i][2] = (uint8_t)((index + i) >> 8);
+        hdrs[i][3] = (uint8_t)(index + i);
+        packets[i] = (struct srtp_tx_packet){.tx = v->tx, .index = index + i, .hdr = hdrs[i], .hdr_len = HDR_BYTES,
+                                             .payload = payload + i * DATAGRAM_BYTES,
+                                             .payload_len = (uint16_t)(DATAGRAM_BYTES - HDR_BYTES - tag),
+                                             .dst = at + i * DATAGRAM_BYTES};
+    }
+    srtp_tx_protect_batch(e, packets, FRAME_PACKETS);
+    c->iov[c->n] = (struct iovec){at, FRAME_PACKETS * DATAGRAM_BYTES};
+    *h = (struct msghdr){.msg_name = &v->to, .msg_namelen = sizeof(v->to), .msg_iov = &c->iov[c->n], .msg_iovlen = 1,
+                         .msg_control = c->control[c->n].bytes, .msg_controllen = sizeof(c->control[c->n].bytes)};
+    memcpy(c->control[c->n].bytes, &cmsg, sizeof(cmsg));
+    memcpy(c->control[c->n].bytes + CMSG_LEN(0), &segment, sizeof(segment));
+    c->n++;
+}
+
+static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, size_t n, double seconds)
+{
+    struct call *c = calloc(1, sizeof(*c));
+    uint8_t *payload = calloc(FRAME_PACKETS, DATAGRAM_BYTES);
+    uint64_t until_ns = wall_ns() + (uint64_t)(seconds * 1e9), from_ns = cpu_ns(), index = 0, packets = 0;
+
+    if (!c || !payload || !(c->arena = malloc((size_t)CALL_MESSAGES * FRAME_PACKETS * DATAGRAM_BYTES)))
+        die("memory");
+    for (; wall_ns() < until_ns; index += FRAME_PACKETS)
+        for (size_t i = 0; i < n; i++) {
+            push_frame(c, e, &viewers[i], index, payload);
+            packets += FRAME_PACKETS;
+            if (c->n == CALL_MESSAGES)
+                flush(fd, c);
+        }
+    flush(fd, c);
+    double us = (double)(cpu_ns() - from_ns) / 1e3 / (double)packets;
+    free(c->arena);
+    free(c);
+    free(payload);
+    return us;
+}
+
+int main(int argc, char **argv)
+{
+    enum srtp_profile profile = SRTP_PROFILE_GCM_128;
+    double seconds = 3;
+    size_t n = 500;
+    struct srtp_engine *engine;
+    uint16_t port;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--cm") == 0)
+            profile = SRTP_PROFILE_CM_SHA1_80;
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            seconds = atof(argv[++i]);
+        else if (strcmp(argv[i], "--viewers") == 0 && i + 1 < argc)
+            n = strtoul(argv[++i], NULL, 10);
+        else
+            return fprintf(stderr, "usage: millrace-limit [--seconds S] [--viewers N] [--cm]\n"), 1;
+    }
+    struct viewer *viewers = calloc(n ? n : 1, sizeof(*viewers));
+    int sink = open_sink(&port), out = socket(AF_INET, SOCK_DGRAM, 0);
+    if (!viewers || out < 0 || srtp_engine_create(&engine, SRTP_BACKEND_BEST))
+        die("set-up");
+    set_buffer(out, SO_SNDBUFFORCE, SO_SNDBUF);
+    for (size_t i = 0; i < n; i++) {
+        struct srtp_master master;
+        srtp_master_random(&master, profile);
+        if (srtp_tx_create(&viewers[i].tx, engine, &master))
+            die("keys");
+        viewers[i].to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port,
+                                             .sin_addr.s_addr = htonl((127u << 24) + (65u << 16) + (uint32_t)i)};
+    }
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, drain, &sink))
+        die("thread");
+    (void)measure(out, engine, viewers, n, 0.2); /* warm */
+    printf("%.3f\n", measure(out, engine, viewers, n, seconds));
+    done = true;
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < n; i++)
+        srtp_tx_destroy(&viewers[i].tx);
+    srtp_engine_destroy(&engine);
+    free(viewers);
+    close(sink);
+    close(out);
+    return 0;
+}
