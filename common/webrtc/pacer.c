@@ -63,6 +63,17 @@ void pacer_on_resent(struct pacer *p, size_t bytes)
     p->resend_bytes -= (int64_t)bytes;
 }
 
+bool pacer_may_send(struct pacer *p, uint64_t now_us)
+{
+    fill(p, now_us);
+    return p->n == 0 && p->tokens_bytes > 0;
+}
+
+void pacer_refresh(struct pacer *p)
+{
+    p->tokens_bytes = PACER_BURST_BYTES;
+}
+
 bool pacer_push(struct pacer *p, const struct packet *packet, uint64_t now_us)
 {
     if (p->n == PACER_SLOTS)

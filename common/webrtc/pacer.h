@@ -48,6 +48,10 @@ void pacer_set_target(struct pacer *p, uint64_t target_bps, uint64_t media_bps, 
 /* Something left, whatever it was. */
 void pacer_on_sent(struct pacer *p, size_t bytes);
 
+/* Whether the next packet may leave now, because nothing waits and the burst is not used up. */
+bool pacer_may_send(struct pacer *p, uint64_t now_us);
+/* The burst is whole again. */
+void pacer_refresh(struct pacer *p);
 /* Takes a reference. False when there is no room: pop and send first. */
 bool pacer_push(struct pacer *p, const struct packet *packet, uint64_t now_us);
 /* False when there is no room (they will be asked for again). */

@@ -10,6 +10,8 @@
 
 _Static_assert((RTP_RESEND_SLOTS & (RTP_RESEND_SLOTS - 1)) == 0, "slot by mask");
 
+_Static_assert(65536 % RTP_SENT_NUMBERS == 0 && RTP_SENT_NUMBERS % 64 == 0, "bit by number");
+
 _Static_assert(RTP_OUT_PREFIX_MAX >= RTX_OSN_BYTES + 6, "RTX of a rewritten VP8 descriptor");
 
 enum { BUDGET_FIRST_BYTES = 64 * 1024, RTT_MAX_US = 60000000, PLAYOUT_MAX_MS = 10000 };
@@ -61,7 +63,8 @@ void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
     memset(s, 0, sizeof(*s));
     s->cfg = *cfg;
     for (size_t i = 0; i < LEN(s->cfg.ext_id); i++)
-        if (s->cfg.ext_id[i] > 14 && (!cfg->two_byte_ext || i == RTP_EXT_ABS_CAPTURE_TIME || i == RTP_EXT_PLAYOUT_DELAY))
+        if (s->cfg.ext_id[i] > 14 && (!cfg->two_byte_ext || i == RTP_EXT_ABS_CAPTURE_TIME ||
+                                      i == RTP_EXT_PLAYOUT_DELAY || i == RTP_EXT_TRANSPORT_CC))
             s->cfg.ext_id[i] = 0; /* the one-byte form cannot carry it */
     s->highest = (cfg->first_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST - 1;
     s->rtx_next = (cfg->first_rtx_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST;
@@ -195,18 +198,39 @@ static void write_own_elements(const struct rtp_sender *s, const struct rtp_segm
     }
 }
 
-/* The extension block of p in the viewer's ids. Depends on segment and packet alone, so that a packet that is sent again
- * is the same. Returns its bytes, 0 for none. */
+static void write_transport_seq(const struct rtp_sender *s, struct rtp_ext_writer *w)
+{
+    uint8_t value[RTP_EXT_TRANSPORT_CC_BYTES];
+
+    rtp_ext_transport_cc_write(value, s->transport_seq);
+    rtp_ext_write(w, s->cfg.ext_id[RTP_EXT_TRANSPORT_CC], value, sizeof(value));
+}
+
+/* The bytes of a finished block, or 0 when it does not fit beside the payload. */
+static size_t fitting(const struct packet *p, struct rtp_ext_writer *w, uint16_t *profile)
+{
+    int len = rtp_ext_writer_finish(w);
+
+    if (len <= 0 || (size_t)len + RTP_HEADER_BYTES + 4 + RTX_OSN_BYTES + p->payload_len > RTP_OUT_MAX)
+        return 0;
+    *profile = rtp_ext_writer_profile(w);
+    return (size_t)len;
+}
+
+/* The extension block of p in the viewer's ids. But for the transport-wide number it depends on segment and packet alone, so
+ * that a packet that is sent again is the same. Returns its bytes, 0 for none. */
 static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
                                uint8_t *block, size_t cap, uint16_t *profile)
 {
     struct reader r = reader_init(p->bytes, p->ext_len);
-    bool has_playout = false;
+    bool has_playout = false, numbered = s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] != 0;
     struct rtp_ext e;
 
-    if (p->ext_len == 0 && !(p->flags & PACKET_FRAME_START))
+    if (p->ext_len == 0 && !(p->flags & PACKET_FRAME_START) && !numbered)
         return 0;
     struct rtp_ext_writer w = rtp_ext_writer_init(block, cap, needs_two_byte(s, p));
+    if (numbered)
+        write_transport_seq(s, &w);
     while (next_element(&r, &e)) {
         uint8_t id = s->cfg.ext_id[kind_of_canonical(e.id)];
         has_playout |= e.id == PACKET_EXT_PLAYOUT_DELAY;
@@ -214,11 +238,12 @@ static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segm
             rtp_ext_write(&w, id, e.data, e.len);
     }
     write_own_elements(s, g, p, has_playout, &w);
-    int len = rtp_ext_writer_finish(&w);
-    if (len <= 0 || (size_t)len + RTP_HEADER_BYTES + 4 + RTX_OSN_BYTES + p->payload_len > RTP_OUT_MAX)
-        return 0; /* the medium goes before what describes it */
-    *profile = rtp_ext_writer_profile(&w);
-    return (size_t)len;
+    size_t len = fitting(p, &w, profile);
+    if (len > 0 || !numbered)
+        return len; /* 0: the medium goes before what describes it */
+    w = rtp_ext_writer_init(block, cap, false);
+    write_transport_seq(s, &w);
+    return fitting(p, &w, profile);
 }
 
 /* ---- VP8's descriptor ------------------------------------------------------------------------------------------- */
@@ -295,6 +320,7 @@ static bool write_packet(const struct rtp_sender *s, const struct rtp_segment *g
     h->marker = (p->flags & PACKET_MARKER) != 0;
     h->ext_len = write_extensions(s, g, p, block, sizeof(block), &h->ext_profile);
     h->ext = h->ext_len ? block : NULL;
+    out->numbered = h->ext_len && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC];
     int len = rtp_header_write(out->hdr, sizeof(out->hdr), h);
     if (len < 0)
         return false;
@@ -316,6 +342,27 @@ static uint64_t srtp_index(uint64_t number)
     return number - PACKET_SEQ_FIRST;
 }
 
+/* A copy of what was sent, or so late that nobody knows, would be another packet under the same index. */
+static bool was_sent(const struct rtp_sender *s, uint64_t number)
+{
+    if (!s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] || number > s->highest)
+        return false;
+    return s->highest - number >= RTP_SENT_NUMBERS || (s->sent[number % RTP_SENT_NUMBERS / 64] >> number % 64 & 1);
+}
+
+static void note_sent(struct rtp_sender *s, uint64_t number)
+{
+    uint64_t from = s->highest + 1;
+
+    if (!s->cfg.ext_id[RTP_EXT_TRANSPORT_CC])
+        return;
+    if (number >= from + RTP_SENT_NUMBERS)
+        from = number - RTP_SENT_NUMBERS + 1;
+    for (uint64_t n = from; n <= number; n++)
+        s->sent[n % RTP_SENT_NUMBERS / 64] &= ~(UINT64_C(1) << n % 64);
+    s->sent[number % RTP_SENT_NUMBERS / 64] |= UINT64_C(1) << number % 64;
+}
+
 bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out)
 {
     const struct rtp_segment *g = &s->now;
@@ -326,10 +373,13 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
         close_jump(s, p->seq);
     uint64_t number = p->seq + g->seq_offset;
     struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = (uint16_t)number, .pt = g->pt};
+    if (was_sent(s, number))
+        return false;
     follow_vp8(s, p, number > s->highest);
     if (!write_packet(s, g, p, &h, out))
         return false;
     out->index = srtp_index(number);
+    note_sent(s, number);
     if (number > s->highest) {
         s->highest = number;
         s->last_ts = rtp_segment_ts(g, p->ts_ticks);
@@ -374,6 +424,27 @@ static bool resend_allowed(struct rtp_sender *s, uint16_t seq, const struct pack
     return true;
 }
 
+static bool has_rtx(const struct rtp_sender *s, const struct rtp_segment *g)
+{
+    return s->cfg.rtx_ssrc != 0 && g->rtx_pt != 0;
+}
+
+/* RFC 4588 s4: the original's number, then its payload, under a number of the RTX stream. */
+static bool write_rtx(struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p, uint16_t seq,
+                      struct rtp_out *out)
+{
+    struct rtp_header h = {.ssrc = s->cfg.rtx_ssrc, .seq = (uint16_t)s->rtx_next, .pt = g->rtx_pt};
+
+    if (!write_packet(s, g, p, &h, out))
+        return false;
+    out->index = srtp_index(s->rtx_next++);
+    memmove(out->prefix + RTX_OSN_BYTES, out->prefix, out->prefix_len);
+    out->prefix_len += RTX_OSN_BYTES;
+    out->prefix[0] = (uint8_t)(seq >> 8);
+    out->prefix[1] = (uint8_t)seq;
+    return true;
+}
+
 bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *cache, uint64_t epoch, uint64_t now_us,
                        struct rtp_out *out)
 {
@@ -387,26 +458,33 @@ bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *c
         s->counters.resend_gone++;
         return false;
     }
-    if (!resend_allowed(s, seq, p, now_us)) {
+    bool rtx = has_rtx(s, g);
+    if ((!rtx && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC]) || !resend_allowed(s, seq, p, now_us)) {
         s->counters.resend_refused++;
         return false;
     }
-    bool rtx = s->cfg.rtx_ssrc != 0 && g->rtx_pt != 0;
     struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = seq, .pt = g->pt};
-    if (rtx)
-        h = (struct rtp_header){.ssrc = s->cfg.rtx_ssrc, .seq = (uint16_t)s->rtx_next, .pt = g->rtx_pt};
-    if (!write_packet(s, g, p, &h, out))
+    if (!(rtx ? write_rtx(s, g, p, seq, out) : write_packet(s, g, p, &h, out)))
         return false;
-    out->index = srtp_index(number);
-    if (rtx) {
-        out->index = srtp_index(s->rtx_next++);
-        memmove(out->prefix + RTX_OSN_BYTES, out->prefix, out->prefix_len);
-        out->prefix_len += RTX_OSN_BYTES;
-        out->prefix[0] = (uint8_t)(seq >> 8);
-        out->prefix[1] = (uint8_t)seq;
-    }
+    if (!rtx)
+        out->index = srtp_index(number);
     s->counters.resent++;
     s->counters.resent_octets += p->payload_len;
+    return true;
+}
+
+bool rtp_sender_repeat(struct rtp_sender *s, uint64_t n, const struct cache *cache, uint64_t epoch, struct rtp_out *out)
+{
+    const struct rtp_segment *g = &s->now;
+    uint64_t number = s->highest - n;
+
+    if (!s->sent_any || !s->running || g->epoch != epoch || !has_rtx(s, g) || number < g->first_seq + g->seq_offset ||
+        number > s->highest)
+        return false;
+    const struct packet *p = cache_find(cache, g->track, g->layer, number - g->seq_offset);
+    if (!p || !write_rtx(s, g, p, (uint16_t)number, out))
+        return false;
+    s->counters.repeated++;
     return true;
 }
 

@@ -11,6 +11,10 @@
  * receiver sees frames that come exactly as their timestamps say, has nothing to buffer for, and is at live.
  * The squeeze is a function of the timestamp alone: a retransmission is the same bytes.
  *
+ * Where transport-cc was agreed on, each packet has a transport-wide number in an extension, another one each time. So
+ * nothing may be sent twice under one SRTP index: a second copy from the cluster is not sent, and retransmissions go by RTX
+ * or not at all.
+ *
  * Pure: time and random starts are arguments; nothing is sent here. Hot: no allocation, no lock, no log.
  * Thread: the worker's. Ownership: embedded in its owner.
  * Source: RFC 3550 s5.1, s6.4; RFC 4588 s4 (RTX); RFC 3711 s3.3.1 (index); RFC 8285 (extensions). */
@@ -30,6 +34,7 @@ enum {
     RTP_OUT_HEADER_MAX = 12 + 4 + PACKET_EXT_MAX + 20, /* bytes: fixed header; the packet's extensions and ours */
     RTP_OUT_PREFIX_MAX = 8,          /* bytes: RTX's 2, VP8's 6 */
     RTP_OUT_MAX = 1484,              /* bytes of header and payload: 1,500 less the SRTP tag */
+    RTP_SENT_NUMBERS = 1024,         /* transport-cc: behind the highest, known to be sent or not */
     RTP_JUMP_MAX = 10000,            /* numbers; a hole in the cluster's beyond it is not passed on */
     RTP_RESEND_SLOTS = 64,           /* numbers remembered as resent a moment ago */
     RTP_RESEND_GAP_US = 5000,        /* the least time between two resends of one packet */
@@ -70,6 +75,7 @@ struct rtp_sender_counters {
     uint64_t resent, resent_octets;
     uint64_t resend_gone;         /* not in the cache (yet or any more) */
     uint64_t resend_refused;      /* over budget, or resent a moment ago */
+    uint64_t repeated;            /* packets sent again unasked, to probe */
 };
 
 struct rtp_sender {
@@ -82,6 +88,8 @@ struct rtp_sender {
     bool sent_vp8;                /* the next three are of the newest VP8 frame that was sent */
     uint16_t picture_id;
     uint8_t tl0picidx, keyidx;
+    uint16_t transport_seq;       /* the owner's: goes into the next packet, where transport-cc was agreed on */
+    uint64_t sent[RTP_SENT_NUMBERS / 64]; /* transport-cc: a bit for each number */
     uint32_t budget_bytes;
     struct {
         uint32_t at_ms;
@@ -104,6 +112,7 @@ struct rtp_out {
     uint64_t index;
     const uint8_t *payload;
     size_t hdr_len, prefix_len, payload_len; /* bytes */
+    bool numbered;       /* it has the sender's transport_seq, which the next packet must not have */
     uint8_t prefix[RTP_OUT_PREFIX_MAX]; /* RTX: the original number; a rewritten VP8 descriptor */
     uint8_t hdr[RTP_OUT_HEADER_MAX];
 };
@@ -148,6 +157,9 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
  * none to be had or allowed (counted). epoch: of the cache's packets. */
 bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *cache, uint64_t epoch, uint64_t now_us,
                        struct rtp_out *out);
+
+/* A recent packet once more by RTX, unasked: n counts back from the newest. False when there is no RTX or no such packet. */
+bool rtp_sender_repeat(struct rtp_sender *s, uint64_t n, const struct cache *cache, uint64_t epoch, struct rtp_out *out);
 
 /* The sender report for now, capture time as NTP time. False while there is nothing to report: nothing sent, or
  * still catching up (timestamps do not yet run like a clock). */

@@ -133,6 +133,8 @@ void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const str
         .playout_ms = t == &v->video ? playout_ms(v) : 0,
     };
 
+    if (t == &v->video)
+        viewer_rate_flush(v, now_us(v));
     rtp_sender_start(&t->sender, &start, now_us(v));
 }
 
@@ -150,10 +152,10 @@ void viewer_send(struct rtc_viewer *v, const struct rtp_out *out)
         .payload_len = out->payload_len,
     };
 
-    rtc_transport_send_rtp(v->transport, &rtp);
+    viewer_rate_on_sent(v, out, rtc_transport_send_rtp(v->transport, &rtp));
 }
 
-static void send_packet(struct rtc_viewer *v, struct viewer_track *t, const struct packet *p, uint64_t now)
+void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const struct packet *p, uint64_t now)
 {
     struct rtp_out out;
 
@@ -193,6 +195,7 @@ static uint64_t live_ts(const struct rtc_viewer *v, uint64_t newest, uint64_t no
 static void go_live(struct rtc_viewer *v)
 {
     v->state = RTC_VIEWER_LIVE;
+    viewer_rate_live(v);
     v->reports_sent = 0;
     timer_start(&v->report, REPORT_SOON_US);
 }
@@ -211,7 +214,7 @@ static bool pump(struct rtc_viewer *v, uint64_t now)
             timer_start(&v->pace, due - now);
             return false;
         }
-        send_packet(v, &v->video, p, now);
+        viewer_send_packet(v, &v->video, p, now);
     }
     return true;
 }
@@ -290,7 +293,7 @@ static void push_audio(struct rtc_viewer *v, const struct packet *p, uint64_t no
             return;
         viewer_start_sender(v, &v->audio, p, p->ts_ticks, 0, false);
     }
-    send_packet(v, &v->audio, p, now);
+    viewer_send_packet(v, &v->audio, p, now);
 }
 
 static void on_packets(struct consumer *c, const struct packet_batch *b)
@@ -305,10 +308,10 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
             viewer_layers_on_packet(v, p, now);
         if (is_of(&v->video, p)) {
             video = true;
-            if (live)
-                send_packet(v, &v->video, p, now);
-            else
+            if (!live)
                 note_line(v, p, now);
+            else if (!viewer_rate_holds(v, p, now))
+                viewer_send_packet(v, &v->video, p, now);
         } else if (playing && is_of(&v->audio, p)) {
             push_audio(v, p, now);
         }
@@ -330,6 +333,7 @@ static void pause_sending(struct rtc_viewer *v)
     timer_stop(&v->pace);
     timer_stop(&v->report);
     timer_stop(&v->layers.check);
+    viewer_rate_clear(v);
     v->state = RTC_VIEWER_IDLE;
     v->ready = false;
     v->has_line = false;
@@ -440,7 +444,8 @@ int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg)
     timer_init(&v->report, v->worker, viewer_on_report_due);
     viewer_layers_init(v);
     struct rtc_transport_cfg transport = {.ops = &transport_ops, .arg = v};
-    if (rtc_transport_create(&v->transport, cfg->endpoint, &transport) < 0) {
+    if (viewer_rate_init(v) < 0 || rtc_transport_create(&v->transport, cfg->endpoint, &transport) < 0) {
+        viewer_rate_fini(v);
         free(v);
         return -1;
     }
@@ -459,6 +464,7 @@ void rtc_viewer_destroy(struct rtc_viewer **v)
     timer_stop(&gone->pace);
     timer_stop(&gone->report);
     timer_stop(&gone->layers.check);
+    viewer_rate_fini(gone);
     rtc_transport_destroy(&gone->transport);
     free(gone);
 }
@@ -527,6 +533,11 @@ void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out)
         .lost_fraction = reported->lost_fraction,
         .layer = v->video.layer,
         .layers = v->layers.n,
+        .target_bps = gcc_target_bps(&v->rate.gcc),
+        .acked_bps = gcc_acked_bps(&v->rate.gcc),
+        .path = gcc_state_name(&v->rate.gcc),
+        .probes = v->rate.gcc.probe.clusters,
+        .paced_us = viewer_rate_waited_us(v),
         .layer_switches = v->layers.switches,
         .keyframes_asked = v->keyframes_asked,
         .bad_rtcp = v->bad_rtcp,

@@ -111,6 +111,9 @@ struct rtc_viewer_facts {
     uint8_t lost_fraction;       /* of 256, video's (or audio's), as last reported */
     uint8_t layers, layer;       /* of the video track; the one that is sent */
     uint64_t layer_switches;
+    uint64_t target_bps, acked_bps; /* what the path is believed to carry, and what arrives (0: not known) */
+    const char *path;            /* "normal", "overused", "underused", "remb"; "no feedback" */
+    uint64_t probes, paced_us;   /* clusters sent to find out more; the longest that video has waited */
     uint64_t keyframes_asked;    /* PLI and FIR received */
     uint64_t bad_rtcp;
 };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "io/timer.h"
+#include "webrtc/gcc.h"
 #include "webrtc/layer_choice.h"
 #include "webrtc/viewer.h"
 
@@ -33,6 +34,14 @@ struct viewer_layers {
     struct timer check;
 };
 
+/* How fast the viewer may be sent to: see viewer_rate.c. */
+struct viewer_rate {
+    struct gcc gcc;
+    struct viewer_paced *paced; /* NULL: transport-cc was not agreed on, nothing is held back */
+    uint64_t media_bps;         /* of what is sent, as measured */
+    uint64_t window_us, window_bytes;
+};
+
 struct rtc_viewer {
     const struct rtc_viewer_ops *ops;
     void *arg;
@@ -55,9 +64,12 @@ struct rtc_viewer {
     char cname[RTC_CNAME_BYTES + 1];
     struct viewer_track video, audio;
     struct viewer_layers layers;
+    struct viewer_rate rate;
 };
 
 void viewer_send(struct rtc_viewer *v, const struct rtp_out *out);
+/* Writes and sends a packet now. */
+void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const struct packet *p, uint64_t now_us);
 /* Begins the segment of the track's present layer; from_layer: in place of another layer of it. */
 void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const struct packet *first, uint64_t live_ts,
                          uint64_t run_us, bool from_layer);
@@ -77,6 +89,29 @@ void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint6
 uint8_t viewer_layers_needed(const struct rtc_viewer *v);
 /* What the viewer's network carries for video has changed; UINT64_MAX: it is not known. */
 void viewer_allow(struct rtc_viewer *v, uint64_t video_bps);
+
+/* ---- viewer_rate.c ---- */
+
+/* 0, or -1 when memory is short. */
+MUST_USE int viewer_rate_init(struct rtc_viewer *v);
+void viewer_rate_fini(struct rtc_viewer *v);
+/* Video of the present segment that waits goes out: another one begins. */
+void viewer_rate_flush(struct rtc_viewer *v, uint64_t now_us);
+/* Nothing of what waits is sent any more. */
+void viewer_rate_clear(struct rtc_viewer *v);
+/* Catching up is over: what it took is not held against what follows. */
+void viewer_rate_live(struct rtc_viewer *v);
+/* True: the live video packet waits for its turn. */
+bool viewer_rate_holds(struct rtc_viewer *v, const struct packet *p, uint64_t now_us);
+/* A datagram of so many bytes has left. */
+void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t bytes);
+/* A packet that the viewer asks for again, now or in its turn. */
+void viewer_rate_resend(struct rtc_viewer *v, struct viewer_track *t, uint16_t seq, uint64_t now_us);
+uint64_t viewer_rate_waited_us(const struct rtc_viewer *v);
+/* The three kinds of feedback; the first two return RTCP_OK or a negative rtcp_err. */
+int viewer_rate_on_twcc(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us);
+int viewer_rate_on_remb(struct rtc_viewer *v, const struct rtcp_packet *p);
+void viewer_rate_on_loss(struct rtc_viewer *v, uint8_t fraction, uint64_t now_us);
 
 /* ---- viewer_rtcp.c ---- */
 

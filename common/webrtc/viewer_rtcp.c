@@ -60,8 +60,11 @@ static int on_report(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t
 
     for (uint8_t i = 0; err == RTCP_OK && i < r.block_count; i++) {
         struct viewer_track *t = track_of_ssrc(v, r.blocks[i].ssrc);
-        if (t)
-            rtp_sender_on_report(&t->sender, &r.blocks[i], now_us);
+        if (!t)
+            continue;
+        rtp_sender_on_report(&t->sender, &r.blocks[i], now_us);
+        if (t == &v->video)
+            viewer_rate_on_loss(v, r.blocks[i].lost_fraction, now_us);
     }
     return err;
 }
@@ -71,14 +74,10 @@ static int on_nack(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t n
     struct rtcp_nack nack;
     int err = rtcp_nack_parse(&nack, p);
     struct viewer_track *t = err == RTCP_OK ? track_of_ssrc(v, nack.media_ssrc) : NULL;
-    struct router *r = v->consumer.router;
     uint16_t seq;
 
-    while (t && r && rtcp_nack_next(&nack, &seq)) {
-        struct rtp_out out;
-        if (rtp_sender_resend(&t->sender, seq, router_cache(r), router_epoch(r), now_us, &out))
-            viewer_send(v, &out);
-    }
+    while (t && v->consumer.router && rtcp_nack_next(&nack, &seq))
+        viewer_rate_resend(v, t, seq, now_us);
     return err;
 }
 
@@ -118,10 +117,15 @@ static int on_packet(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t
     switch (p->type) {
     case RTCP_RR:
     case RTCP_SR: return on_report(v, p, now_us);
-    case RTCP_RTPFB: return p->count == RTCP_RTPFB_NACK ? on_nack(v, p, now_us) : RTCP_OK;
+    case RTCP_RTPFB:
+        if (p->count == RTCP_RTPFB_TWCC)
+            return viewer_rate_on_twcc(v, p, now_us);
+        return p->count == RTCP_RTPFB_NACK ? on_nack(v, p, now_us) : RTCP_OK;
     case RTCP_PSFB:
         if (p->count == RTCP_PSFB_PLI)
             return on_pli(v, p);
+        if (p->count == RTCP_PSFB_AFB)
+            return viewer_rate_on_remb(v, p);
         return p->count == RTCP_PSFB_FIR ? on_fir(v, p) : RTCP_OK;
     default: return RTCP_OK;
     }
