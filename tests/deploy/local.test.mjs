@@ -103,7 +103,8 @@ test('Ctrl-C during up leaves nothing behind', async () => {
     const child = spawn('deploy/local', ['up', '--base-port', `${BASE_PORT}`, '--run-dir', runDir],
         { cwd: sourceDir, detached: true, stdio: 'ignore' });
     const ended = new Promise((resolve) => child.once('exit', resolve));
-    await until('the origin is started', 120_000, () => existsSync(`${runDir}/pid/origin`));
+    await until('the origin is started', 120_000, () => existsSync(`${runDir}/pid/origin`) || child.exitCode !== null);
+    assert.equal(child.exitCode, null, 'up still runs');
     process.kill(-child.pid, 'SIGINT'); // as a terminal does: to the whole foreground group
     assert.equal(await ended, 130);
     await nothingIsLeft();
