@@ -3,6 +3,7 @@
 #include "fake_transport.h"
 
 #include "io/worker.h"
+#include "wire/rtp_ext.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -132,6 +133,10 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
         int err = rtp_view_parse(&f->view, d, assemble(d, p));
         assert(err == RTP_OK);
         (void)err;
+        struct rtp_ext ext;
+        f->transport_seq = -1;
+        if (rtp_ext_find(&ext, f->view.ext_profile, f->view.ext, f->view.ext_len, FAKE_TRANSPORT_CC_ID) && ext.len == 2)
+            f->transport_seq = ext.data[0] << 8 | ext.data[1];
         f->at_us = worker_now_us(endpoint.w);
         f->index = p->index;
         memcpy(&f->mark, f->view.payload, p->payload_len >= sizeof(f->mark) ? sizeof(f->mark) : 0);

@@ -564,6 +564,106 @@ static void the_transports_end_is_told_and_leaves_the_router(void **state)
 
 /* ---- the hot path ------------------------------------------------------------------------------------------------------ */
 
+/* ---- transport-cc --------------------------------------------------------------------------------------------------- */
+
+static void numbered_viewer(struct fixture *f)
+{
+    struct rtc_viewer_media audio = AUDIO_MEDIA, video = VIDEO_MEDIA;
+    struct rtc_viewer_cfg cfg = {.endpoint = fake_endpoint(f->loop.w), .audio = &audio, .video = &video,
+                                 .ops = &viewer_ops, .arg = f};
+
+    audio.ext_id[RTP_EXT_TRANSPORT_CC] = video.ext_id[RTP_EXT_TRANSPORT_CC] = FAKE_TRANSPORT_CC_ID;
+    rtc_viewer_destroy(&f->v);
+    assert_int_equal(rtc_viewer_create(&f->v, &cfg), 0);
+    f->t = fake_transport();
+    live_viewer(f);
+}
+
+static void all_that_leaves_has_the_next_transport_wide_number(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buf[64];
+    struct writer w = writer_init(buf, sizeof(buf));
+
+    numbered_viewer(f);
+    push_audio(f);
+    turn(f);
+    uint16_t asked = f->t->sent[1].view.seq;
+    assert_int_equal(rtcp_nack_write(&w, 1, rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO), &asked, 1), 1);
+    feed(f, &w);
+    push_frame(f, false);
+    turn(f);
+    assert_int_equal(f->t->n_sent, 6 + 1 + 1 + 3);
+    assert_int_equal(f->t->sent[7].view.ssrc, rtc_viewer_rtx_ssrc(f->v, CODEC_KIND_VIDEO));
+    for (size_t i = 0; i < f->t->n_sent; i++) {
+        assert_true(f->t->sent[i].transport_seq >= 0);
+        assert_int_equal(f->t->sent[i].transport_seq, (uint16_t)(f->t->sent[0].transport_seq + (int)i));
+    }
+}
+
+static void audio_that_has_no_rtx_is_not_sent_again_with_another_number(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buf[64];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct rtc_viewer_facts facts;
+
+    numbered_viewer(f);
+    push_audio(f);
+    turn(f);
+    uint16_t asked = f->t->sent[6].view.seq;
+    assert_int_equal(f->t->sent[6].view.pt, 111);
+    assert_int_equal(rtcp_nack_write(&w, 1, rtc_viewer_ssrc(f->v, CODEC_KIND_AUDIO), &asked, 1), 1);
+    feed(f, &w);
+    assert_int_equal(f->t->n_sent, 7);
+    rtc_viewer_facts(f->v, &facts);
+    assert_int_equal(facts.sent[1].resend_refused, 1);
+}
+
+static void feedback_tells_what_arrives(void **state)
+{
+    struct fixture *f = *state;
+    struct rtc_viewer_facts facts;
+    struct rtcp_twcc_arrival arrivals[6];
+    uint8_t buf[128];
+    struct writer w = writer_init(buf, sizeof(buf));
+
+    numbered_viewer(f);
+    rtc_viewer_facts(f->v, &facts);
+    assert_string_equal(facts.path, "no feedback");
+    for (int i = 0; i < 6; i++)
+        arrivals[i] = (struct rtcp_twcc_arrival){.arrival_us = 64000000 + i * 60000,
+                                                 .seq = (uint16_t)(f->t->sent[0].transport_seq + i), .received = true};
+    assert_int_equal(rtcp_twcc_write(&w, 1, rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO), 0, arrivals, 6), 6);
+    feed(f, &w);
+    rtc_viewer_facts(f->v, &facts);
+    assert_string_equal(facts.path, "normal");
+    assert_true(facts.acked_bps > 0 && facts.target_bps >= facts.acked_bps);
+    assert_int_equal(facts.bad_rtcp, 0);
+}
+
+/* 16 KiB leave at once; more than that is spaced, in its order, none of it lost. */
+static void a_frame_that_is_larger_than_the_burst_is_spaced(void **state)
+{
+    struct fixture *f = *state;
+    struct rtc_viewer_facts facts;
+
+    numbered_viewer(f);
+    size_t before = f->t->n_sent;
+    for (int i = 0; i < 40; i++) /* 60 KB in one turn */
+        push_frame(f, false);
+    turn(f);
+    size_t at_once = f->t->n_sent - before;
+    assert_in_range(at_once, 16384 / 540, 16384 / 500 + 20);
+    for (int i = 0; i < 200; i++)
+        turn(f);
+    assert_int_equal(f->t->n_sent - before, 40 * PACKETS_A_FRAME);
+    for (size_t i = 0; i < f->t->n_sent; i++)
+        assert_int_equal(f->t->sent[i].mark, i);
+    rtc_viewer_facts(f->v, &facts);
+    assert_in_range(facts.paced_us, 1000, 100000);
+}
+
 static void ten_thousand_packets_allocate_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -605,6 +705,10 @@ int main(void)
         IN_FIXTURE(a_new_epoch_with_another_codec_plays_on_in_the_same_stream),
         IN_FIXTURE(a_stream_that_cannot_be_had_is_told),
         IN_FIXTURE(the_transports_end_is_told_and_leaves_the_router),
+        IN_FIXTURE(all_that_leaves_has_the_next_transport_wide_number),
+        IN_FIXTURE(audio_that_has_no_rtx_is_not_sent_again_with_another_number),
+        IN_FIXTURE(feedback_tells_what_arrives),
+        IN_FIXTURE(a_frame_that_is_larger_than_the_burst_is_spaced),
         IN_FIXTURE(ten_thousand_packets_allocate_nothing),
     };
 
