@@ -60,19 +60,35 @@ static bool has_common_codec(const struct sdp_offer *o)
     return audio.at >= 0 || video.at >= 0;
 }
 
+/* A POST with neither body nor type asks for our own offer. */
+static bool asks_for_offer(const struct http_exchange *x)
+{
+    size_t len;
+
+    http_body(x, &len);
+    return len == 0 && !http_header(x, "Content-Type");
+}
+
 static void on_admitted(struct http_exchange *x, void *arg)
 {
     struct whep *w = arg;
-    struct sdp_offer *offer = read_offer(w, x);
-    if (!offer)
+    const char *stream = http_path(x) + strlen(ENDPOINT);
+    bool counter = asks_for_offer(x);
+    struct sdp_offer *offer = counter ? whep_counter_create() : read_offer(w, x);
+
+    if (!offer && !counter)
         return;
-    if (!has_common_codec(offer)) {
+    if (offer && !counter && !has_common_codec(offer)) {
         free(offer);
-        w->counters.not_acceptable++;
-        rtc_http_refuse(x, 406, 0, "the offer has no codec that is carried here");
+        offer = whep_counter_create();
+        counter = true;
+    }
+    if (offer) {
+        whep_session_open(w, x, stream, offer, counter);
         return;
     }
-    whep_session_open(w, x, http_path(x) + strlen(ENDPOINT), offer);
+    w->counters.overloaded++;
+    rtc_http_refuse(x, 503, OVERLOAD_RETRY_S, "out of memory");
 }
 
 static void on_post(struct http_exchange *x, void *arg)
@@ -80,7 +96,7 @@ static void on_post(struct http_exchange *x, void *arg)
     struct whep *w = arg;
     const char *stream = http_path(x) + strlen(ENDPOINT);
 
-    if (!rtc_http_has_type(x, RTC_TYPE_SDP)) {
+    if (!asks_for_offer(x) && !rtc_http_has_type(x, RTC_TYPE_SDP)) {
         refuse_request(w, x, 415, "the body must be " RTC_TYPE_SDP);
         return;
     }
@@ -105,10 +121,12 @@ static void on_get(struct http_exchange *x, void *arg)
 static void patch(struct whep *w, struct whep_session *s, struct http_exchange *x)
 {
     struct addr from = *http_peer(x);
-    int status = rtc_resource_patch(&s->resource, rtc_viewer_transport(s->viewer), x); /* x has ended */
+    bool answer = s->state == WHEP_OFFERING && rtc_http_has_type(x, RTC_TYPE_SDP);
+    int status = answer ? whep_counter_on_answer(s, x)
+                        : rtc_resource_patch(&s->resource, rtc_viewer_transport(s->viewer), x); /* x has ended */
 
     if (status)
-        count_bad(w, &from, status, "a PATCH that is no fragment");
+        count_bad(w, &from, status, answer ? "an answer that does not go with our offer" : "a PATCH that is no fragment");
 }
 
 /* Splits <worker>-<token>[/layer|/events]; sub is what follows the token. */

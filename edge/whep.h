@@ -2,8 +2,10 @@
  * whep.h - the WHEP server of one worker: offers in, answers out, sessions until they end.
  *
  *   POST   /whep/<app>/<name>                  offer -> 201 with answer, Location, ETag
+ *   POST   /whep/<app>/<name>                  without an offer, or with none of our codecs -> 406 with our own, Location
  *   GET    /whep/<app>/<name>                  204; HEAD 200
  *   PATCH  /whep/session/<worker>-<token>      trickle 204, ICE restart 200
+ *   PATCH  /whep/session/<worker>-<token>      the answer to our offer 204
  *   DELETE /whep/session/<worker>-<token>      200
  *   POST   /whep/session/<worker>-<token>/events  201: server-sent events (whep_events.h)
  *

@@ -15,6 +15,7 @@ enum { WHEP_ANSWER_CAP = 24 * 1024 /* bytes */ };
 
 enum whep_state {
     WHEP_JOINING, /* the POST waits for the tracks */
+    WHEP_OFFERING, /* the counter-offer is out; the timer ends it */
     WHEP_PLAYING, /* answered; the stream lives */
     WHEP_GRACE,   /* answered; the stream has ended */
     WHEP_OVER,    /* the timer destroys it: not from within the router's callback */
@@ -32,7 +33,8 @@ struct whep_session {
     struct rtc_resource resource;
     enum whep_state state;
     struct http_exchange *x;   /* WHEP_JOINING: the POST */
-    struct sdp_offer *offer;   /* WHEP_JOINING */
+    struct sdp_offer *offer;   /* WHEP_JOINING, WHEP_OFFERING */
+    bool counter;              /* the offer is whep_counter_create's: the player is to answer ours */
     struct rtc_viewer *viewer;
     struct timer timer;        /* the join's deadline, the grace time, or the end */
     uint64_t started_unix_us;
@@ -67,10 +69,22 @@ void whep_layer_link(const struct whep_session *s, struct http_exchange *x);
 /* GET or POST on <session>/layer. */
 void whep_layer_on_request(struct whep_session *s, struct http_exchange *x);
 
+/* ---- whep_counter.c ----------------------------------------------------------------------------- */
+
+/* The offer of a player that can receive all that we can send; NULL: out of memory. */
+MUST_USE struct sdp_offer *whep_counter_create(void);
+/* Makes an offer of the answer to it. */
+void whep_counter_turn(char *text);
+/* PATCH with the player's answer: replies; 0, or the status of an error that is the player's fault. */
+int whep_counter_on_answer(struct whep_session *s, struct http_exchange *x);
+
 /* ---- whep_session.c ----------------------------------------------------------------------------- */
 
-/* A session for this POST, attached to the stream: it answers x, at once or later. Takes over the offer. */
-void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer);
+/* A session for this POST, attached to the stream: it answers x, at once or later. Takes over the offer. counter: it is
+ * whep_counter_create's, and x is answered with our own. */
+void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer, bool counter);
+/* WHEP_OFFERING: plays to who has sent this answer (which is borrowed). 0, or -1 when memory is short. */
+MUST_USE int whep_session_start(struct whep_session *s, const struct sdp_offer *answer);
 /* At once; not from within a callback of the router. */
 void whep_session_destroy(struct whep_session *s);
 struct whep_session *whep_session_find(const struct whep *w, const char *token);

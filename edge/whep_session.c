@@ -2,6 +2,7 @@
  * whep_session.c - one WHEP session: joining, playing, the grace time, the end; see whep_priv.h.
  *
  *   JOINING -> tracks that go with the offer  -> 201 -> PLAYING <-> GRACE (the stream ended, and came back)
+ *           -> our own offer (whep_counter.c) -> 406 -> OFFERING -> the player's answer -> PLAYING
  *           -> anything else                  -> an error -> OVER */
 #include "edge/whep_events.h"
 #include "edge/whep_priv.h"
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { OFFERED_US = 15000000 /* for the player to answer */ };
 
 /* ---- the end ------------------------------------------------------------------------------------ */
 
@@ -62,16 +65,45 @@ static void fail_join(struct whep_session *s, int status, bool retry, const char
 
 /* ---- the answer --------------------------------------------------------------------------------- */
 
-static int start_transport(struct whep_session *s)
+static int start_transport(struct whep_session *s, const struct sdp_offer *theirs)
 {
     struct rtc_remote remote = {
-        .ufrag = s->offer->ice_ufrag,
-        .pwd = s->offer->ice_pwd,
-        .fingerprint = s->offer->fingerprint,
-        .role = sdp_answer_role(s->offer),
+        .ufrag = theirs->ice_ufrag,
+        .pwd = theirs->ice_pwd,
+        .fingerprint = theirs->fingerprint,
+        .role = sdp_answer_role(theirs),
     };
 
     return rtc_transport_start(rtc_viewer_transport(s->viewer), &remote);
+}
+
+static void begin_playing(struct whep_session *s)
+{
+    s->w->counters.joins++;
+    s->w->viewers++;
+    s->state = WHEP_PLAYING;
+    timer_stop(&s->timer);
+    free(s->offer);
+    s->offer = NULL;
+}
+
+static void counter_offer(struct whep_session *s, char *text, size_t len)
+{
+    whep_counter_turn(text);
+    rtc_resource_offered(&s->resource, s->x, "/whep/session/", s->w->cfg.link, text, len);
+    s->x = NULL;
+    s->w->counters.not_acceptable++;
+    s->state = WHEP_OFFERING;
+    timer_start(&s->timer, OFFERED_US);
+}
+
+int whep_session_start(struct whep_session *s, const struct sdp_offer *answer)
+{
+    if (start_transport(s, answer) < 0)
+        return -1;
+    rtc_resource_set_remote(&s->resource, answer->ice_ufrag);
+    begin_playing(s);
+    return 0;
 }
 
 static void answer(struct whep_session *s)
@@ -79,21 +111,18 @@ static void answer(struct whep_session *s)
     char *text = malloc(WHEP_ANSWER_CAP);
     int len = text ? whep_answer_write(text, WHEP_ANSWER_CAP, s, rtc_viewer_tracks(s->viewer)) : SDP_ERR_ROOM;
 
-    if (len < 0 || start_transport(s) < 0) {
+    if (len < 0 || (!s->counter && start_transport(s, s->offer) < 0)) {
         s->w->counters.overloaded++;
         fail_join(s, 503, true, "out of memory");
+    } else if (s->counter) {
+        counter_offer(s, text, (size_t)len);
     } else {
         whep_layer_link(s, s->x);
         if (s->w->cfg.events)
             whep_events_add_link(s->x, s->resource.id);
         rtc_resource_created(&s->resource, s->x, "/whep/session/", s->w->cfg.link, text, (size_t)len);
         s->x = NULL;
-        s->w->counters.joins++;
-        s->w->viewers++;
-        s->state = WHEP_PLAYING;
-        timer_stop(&s->timer);
-        free(s->offer);
-        s->offer = NULL;
+        begin_playing(s);
     }
     free(text);
 }
@@ -135,6 +164,8 @@ static void on_end(void *arg, enum stream_end why)
 
     if (s->state == WHEP_JOINING) {
         refuse_join(s, why);
+    } else if (s->state == WHEP_OFFERING) {
+        destroy_soon(s);
     } else if (s->state == WHEP_PLAYING) {
         s->state = WHEP_GRACE;
         timer_start(&s->timer, s->w->cfg.grace_us);
@@ -166,6 +197,8 @@ static void on_timer(struct timer *t, uint64_t now_us)
     if (s->state == WHEP_JOINING) {
         s->w->counters.timeouts++;
         rtc_http_refuse(s->x, 504, rtc_http_retry_s(), "the stream did not come in time");
+    } else if (s->state == WHEP_OFFERING) {
+        s->w->counters.never_connected++;
     } else if (s->state == WHEP_GRACE) {
         s->w->counters.ended++;
     }
@@ -198,7 +231,7 @@ static int create_viewer(struct whep_session *s)
     return rtc_viewer_create(&s->viewer, &cfg);
 }
 
-void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer)
+void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer, bool counter)
 {
     struct router *router = relay_router(w->cfg.relay, stream);
     struct whep_session *s = router ? calloc(1, sizeof(*s)) : NULL;
@@ -206,6 +239,7 @@ void whep_session_open(struct whep *w, struct http_exchange *x, const char *stre
     if (s) {
         s->w = w;
         s->offer = offer;
+        s->counter = counter;
     }
     if (!s || create_viewer(s) < 0) {
         free(s);
@@ -231,7 +265,7 @@ struct whep_session *whep_session_find(const struct whep *w, const char *token)
     struct hash_item *item = hash_find(&w->sessions, token, strlen(token));
     struct whep_session *s = item ? container_of(item, struct whep_session, item) : NULL;
 
-    return s && (s->state == WHEP_PLAYING || s->state == WHEP_GRACE) ? s : NULL;
+    return s && s->state != WHEP_JOINING && s->state != WHEP_OVER ? s : NULL;
 }
 
 /* ---- what it is --------------------------------------------------------------------------------- */

@@ -26,6 +26,11 @@ void rtc_resource_init(struct rtc_resource *r, unsigned worker_index, const stru
     random_token(r->id + r->token_at, RTC_TOKEN_BYTES);
 }
 
+void rtc_resource_set_remote(struct rtc_resource *r, const char *ufrag)
+{
+    r->remote_ufrag = ufrag_code(ufrag);
+}
+
 const char *rtc_resource_shown(const struct rtc_resource *r, char out[RTC_ID_CAP])
 {
     snprintf(out, RTC_ID_CAP, "%.*s", (int)(r->token_at + RTC_TOKEN_SHOWN), r->id);
@@ -73,8 +78,8 @@ void rtc_resource_answer(struct rtc_resource *r, struct rtc_transport *t, struct
     memcpy(r->mid, a->offer->media[first].mid, sizeof(r->mid));
 }
 
-void rtc_resource_created(const struct rtc_resource *r, struct http_exchange *x, const char *prefix,
-                          const char *link, const char *answer, size_t len)
+static void reply_session(const struct rtc_resource *r, struct http_exchange *x, int status, const char *prefix,
+                          const char *link, const char *sdp, size_t len)
 {
     char location[32 + RTC_ID_CAP], etag[RTC_ID_CAP];
 
@@ -84,7 +89,19 @@ void rtc_resource_created(const struct rtc_resource *r, struct http_exchange *x,
     http_reply_header(x, "ETag", etag);
     if (link)
         http_reply_header(x, "Link", link);
-    http_reply(x, 201, RTC_TYPE_SDP, answer, len);
+    http_reply(x, status, RTC_TYPE_SDP, sdp, len);
+}
+
+void rtc_resource_created(const struct rtc_resource *r, struct http_exchange *x, const char *prefix,
+                          const char *link, const char *answer, size_t len)
+{
+    reply_session(r, x, 201, prefix, link, answer, len);
+}
+
+void rtc_resource_offered(const struct rtc_resource *r, struct http_exchange *x, const char *prefix, const char *link,
+                          const char *offer, size_t len)
+{
+    reply_session(r, x, 406, prefix, link, offer, len);
 }
 
 /* ---- PATCH ------------------------------------------------------------------------------------- */

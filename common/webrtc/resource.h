@@ -44,6 +44,8 @@ static inline const char *rtc_resource_token(const struct rtc_resource *r)
 }
 /* What may be shown of the id: "3-Rk29_aX0". Returns out. */
 const char *rtc_resource_shown(const struct rtc_resource *r, char out[RTC_ID_CAP]);
+/* The client's ufrag where it comes later than rtc_resource_init: by its answer to an offer of ours. */
+void rtc_resource_set_remote(struct rtc_resource *r, const char *ufrag);
 /* Splits "<worker>-<token>"; returns the token, or NULL when it is not of that form. */
 const char *rtc_resource_split(const char *id, unsigned *worker_index);
 
@@ -53,6 +55,9 @@ void rtc_resource_answer(struct rtc_resource *r, struct rtc_transport *t, struct
 /* 201 with Location, ETag and the answer. prefix: "/whip/session/". link: the ICE servers' (ice_link.h); NULL: none. */
 void rtc_resource_created(const struct rtc_resource *r, struct http_exchange *x, const char *prefix,
                           const char *link, const char *answer, size_t len);
+/* The same with an offer in place of an answer: 406, the counter-offer of WHEP. */
+void rtc_resource_offered(const struct rtc_resource *r, struct http_exchange *x, const char *prefix, const char *link,
+                          const char *offer, size_t len);
 /* PATCH: 204, 200 with new credentials, or the error. Returns 0, or the status of an error that is the
  * client's fault by what it sent (400, 415): count and log it. */
 int rtc_resource_patch(struct rtc_resource *r, struct rtc_transport *t, struct http_exchange *x);

@@ -300,9 +300,82 @@ static void what_we_cannot_do_is_422_and_nothing_in_common_406(void **state)
     assert_int_equal(whep_viewers(f->whep), 0);
 }
 
-static void an_offer_with_only_foreign_codecs_is_406_without_asking_for_the_stream(void **state)
+/* The player's answer to our offer: the same text, seen from its side. */
+static char *answer_to(const char *offer, const char *codec)
+{
+    static const struct {
+        const char *from, *to;
+    } turns[] = {{"a=sendonly", "a=recvonly"}, {"a=setup:actpass", "a=setup:passive"}};
+    char *text = strdup(offer);
+
+    assert_non_null(text);
+    for (size_t i = 0; i < LEN(turns); i++)
+        for (char *at = text; (at = strstr(at, turns[i].from)); at++)
+            memcpy(at, turns[i].to, strlen(turns[i].to));
+    for (char *at = text; (at = strstr(at, codec)); at++)
+        memcpy(at, "XX", 2);
+    return text;
+}
+
+static void a_player_without_an_offer_answers_ours(void **state)
+{
+    static const struct {
+        const char *name, *type, *without; /* without: the codec that the answer does not take */
+        int status;
+    } rows[] = {
+        {"another type", "text/plain", "none", 415},
+        {"the stream's video is not taken", "application/sdp", "VP8/", 422},
+        {"the stream's audio is not taken", "application/sdp", "opus/", 422},
+        {"another video is not taken", "application/sdp", "H264/", 204},
+        {"answered already", "application/sdp", "none", 415},
+    };
+    struct fixture *f = *state;
+    struct http_exchange *x = calloc(1, sizeof(*x)), *patched = calloc(1, sizeof(*patched));
+
+    assert_true(x && patched);
+    publish(f, CODEC_VP8, CODEC_OPUS);
+    assert_int_equal(request(HTTP_M_POST, "/whep/live/test", NULL, NULL, NULL, x), 406);
+    assert_string_equal(x->content_type, "application/sdp");
+    assert_true(x->etag[0] == '"');
+    assert_non_null(strstr(x->reply, "a=setup:actpass"));
+    assert_null(strstr(x->reply, "a=setup:passive"));
+    assert_false(fake_transport()->started);
+    assert_int_equal(whep_viewers(f->whep), 0);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        char *answer = answer_to(x->reply, rows[i].without);
+        print_message("  %s\n", rows[i].name);
+        assert_int_equal(request(HTTP_M_PATCH, x->location, rows[i].type, NULL, answer, patched), rows[i].status);
+        assert_int_equal(fake_transport()->started, i >= 3);
+        assert_int_equal(whep_viewers(f->whep), i >= 3);
+        free(answer);
+    }
+    assert_int_equal(whep_counters(f->whep)->joins, 1);
+    free(patched);
+    free(x);
+}
+
+static void an_offer_of_ours_ends_with_its_stream(void **state)
 {
     struct fixture *f = *state;
+    struct http_exchange *x = calloc(1, sizeof(*x));
+    char location[128];
+
+    assert_non_null(x);
+    publish(f, CODEC_VP8, CODEC_OPUS);
+    assert_int_equal(request(HTTP_M_POST, "/whep/live/test", NULL, NULL, NULL, x), 406);
+    memcpy(location, x->location, sizeof(location));
+    router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
+    test_loop_run_for(&f->loop, 5000);
+    assert_null(fake_transport());
+    assert_int_equal(request(HTTP_M_PATCH, location, "application/sdp", NULL, "v=0\r\n", x), 404);
+    free(x);
+}
+
+static void an_offer_with_only_foreign_codecs_gets_ours_in_return(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, CODEC_VP8, CODEC_OPUS);
 
     replace(f, "opus/48000/2", "kazu/48000/2");
     for (const char *const *c = (const char *const[]){"VP8/", "VP9/", "AV1/", NULL}; *c; c++)
@@ -310,7 +383,9 @@ static void an_offer_with_only_foreign_codecs_is_406_without_asking_for_the_stre
     replace(f, "H264/", "H2XX/");
     struct http_exchange *x = post(f);
     assert_int_equal(x->status, 406);
-    assert_null(router_find(f->routers, "live/test"));
+    assert_string_equal(x->content_type, "application/sdp");
+    assert_int_equal(strncmp(x->location, "/whep/session/3-", 16), 0);
+    assert_non_null(strstr(x->reply, "VP8/90000"));
     free(x);
 }
 
@@ -593,7 +668,9 @@ int main(void)
         IN_FIXTURE(an_offer_is_answered_with_all_that_a_later_epoch_may_need),
         IN_FIXTURE(bad_requests_are_refused_with_the_reason),
         IN_FIXTURE(what_we_cannot_do_is_422_and_nothing_in_common_406),
-        IN_FIXTURE(an_offer_with_only_foreign_codecs_is_406_without_asking_for_the_stream),
+        IN_FIXTURE(an_offer_with_only_foreign_codecs_gets_ours_in_return),
+        IN_FIXTURE(a_player_without_an_offer_answers_ours),
+        IN_FIXTURE(an_offer_of_ours_ends_with_its_stream),
         IN_FIXTURE(a_post_waits_for_the_stream_to_be_fetched),
         IN_FIXTURE(why_there_is_no_stream_decides_the_status),
         IN_FIXTURE(a_stream_that_does_not_come_in_time_is_504),
