@@ -20,7 +20,7 @@ export class Session extends EventTarget {
     opened = 0; // sessions so far
 
     #wanted = null; // AbortController of the time from start() to stop()
-    #resource = null; // {url, etag} of the HTTP session
+    #resource = null; // {url, etag, links} of the HTTP session
     #losses = 0; // since media last came
 
     constructor({ endpoint, token = '' }) {
@@ -54,6 +54,17 @@ export class Session extends EventTarget {
         this.#wanted = null;
         this.#close();
         this.#enter('idle');
+    }
+
+    // The URL that the session's answer gave for a relation (RFC 8288); null: none.
+    link(relation) {
+        for (const [, target, rest] of this.#resource?.links.matchAll(/<([^>]*)>([^<]*)/g) ?? [])
+            if (rest.includes(`rel="${relation}"`)) return new URL(target, this.#resource.url).href;
+        return null;
+    }
+
+    authorization() {
+        return this.token ? { Authorization: `Bearer ${this.token}` } : {};
     }
 
     // ---- the life of sessions ----
@@ -90,13 +101,14 @@ export class Session extends EventTarget {
         // The nodes are ICE-lite and find us by our own checks, so candidates need not be waited for.
         const response = await request(this.endpoint, {
             method: 'POST',
-            headers: { 'Content-Type': 'application/sdp', ...this.#authorization() },
+            headers: { 'Content-Type': 'application/sdp', ...this.authorization() },
             body: pc.localDescription.sdp,
             signal: AbortSignal.any ? AbortSignal.any([signal, AbortSignal.timeout(15_000)]) : signal,
         });
         const location = response.headers.get('Location');
         if (!location) throw new Problem({ title: 'the answer names no session (Location)' });
-        this.#resource = { url: new URL(location, response.url).href, etag: response.headers.get('ETag') };
+        this.#resource = { url: new URL(location, response.url).href, etag: response.headers.get('ETag'),
+            links: response.headers.get('Link') ?? '' };
         this.opened++;
         await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
         return this.#connected(pc, signal);
@@ -146,11 +158,7 @@ export class Session extends EventTarget {
         this.#resource = null;
         if (!resource) return;
         // keepalive: the request outlives the page. What it is answered changes nothing for us.
-        fetch(resource.url, { method: 'DELETE', keepalive: true, headers: this.#authorization() }).catch(() => {});
-    }
-
-    #authorization() {
-        return this.token ? { Authorization: `Bearer ${this.token}` } : {};
+        fetch(resource.url, { method: 'DELETE', keepalive: true, headers: this.authorization() }).catch(() => {});
     }
 
     #enter(state, problem = null) {

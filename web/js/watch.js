@@ -147,6 +147,27 @@ function toggleStats() {
     $('#overlay').hidden = !shown;
 }
 
+// ---- quality: the sizes of a simulcast stream ----
+
+function sizeName({ width, height, encodingId }) {
+    return height ? `${Math.min(width, height)}p` : encodingId;
+}
+
+async function showQuality() {
+    const menu = $('#quality');
+    if (flv || player.state !== 'live') return;
+    const { layers, chosen } = await player.layers().catch(() => ({ layers: [] }));
+    menu.hidden = layers.length < 2;
+    menu.replaceChildren(el('option', { value: '' }, 'Quality: auto'),
+        ...[...layers].reverse().map((l) => el('option', { value: l.encodingId }, `Quality: ${sizeName(l)}`)));
+    menu.value = chosen ?? '';
+}
+
+async function chooseQuality() {
+    await player.chooseLayer($('#quality').value).catch(() => {});
+    showQuality();
+}
+
 function play() {
     player = flv
         ? new FlvPlayer({ url: `${base}/${stream}.flv`, video })
@@ -154,6 +175,7 @@ function play() {
     globalThis.millrace = { player }; // for the console
     player.addEventListener('state', showState);
     player.addEventListener('media', showState);
+    player.addEventListener('media', showQuality);
     player.start();
 }
 
@@ -169,6 +191,7 @@ function showControls() {
     $('#unmute').addEventListener('click', () => setMuted(false));
     $('#sound').addEventListener('click', () => setMuted(!video.muted));
     $('#stats').addEventListener('click', toggleStats);
+    $('#quality').addEventListener('change', chooseQuality);
     $('#full').addEventListener('click', () => $('#screen').requestFullscreen?.());
     $('#toggle').addEventListener('click', () => {
         if (['idle', 'failed'].includes(player.state)) player.start();

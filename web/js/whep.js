@@ -4,8 +4,10 @@
 //
 // Besides the session's own states it tells when nothing comes on a live session: 'media' events, after
 // which .media is 'none' (nothing came yet), 'playing' or 'silent' (the publisher is away, or the network is).
+import { getJson } from './api.js';
 import { Session } from './session.js';
 
+const LAYER = 'urn:ietf:params:whep:ext:core:layer';
 const LOOK_MS = 500;
 const SILENT_MS = 2_000;
 
@@ -45,6 +47,30 @@ export class WhepPlayer extends Session {
     // Streams come and nodes recover; only what is wrong with our own request stays wrong.
     retries(problem) {
         return ![400, 401, 403, 406, 415, 422].includes(problem.status);
+    }
+
+    // The sizes that the stream comes in, from the smallest up: {layers: [{encodingId, width, height, bitrate}], active,
+    // chosen}. None when there is one only, or the server cannot tell.
+    async layers() {
+        return this.#layerRequest({});
+    }
+
+    // Choose one of them; '' leaves it to the server again. Holds for this session.
+    async chooseLayer(encodingId) {
+        const mediaId = this.pc?.getTransceivers().find((t) => t.receiver.track.kind === 'video')?.mid;
+        return this.#layerRequest({
+            method: 'POST',
+            headers: { 'Content-Type': 'application/json' },
+            body: JSON.stringify({ mediaId, encodingId: encodingId || null }),
+        });
+    }
+
+    async #layerRequest({ headers, ...options }) {
+        const url = this.link(LAYER);
+        const none = { layers: [], chosen: null };
+        if (!url) return none;
+        const known = await getJson(url, { ...options, headers: { ...headers, ...this.authorization() } });
+        return Object.values(known)[0] ?? none;
     }
 
     #onState() {
