@@ -13,7 +13,7 @@
 enum {
     CHECK_US = 200000,
     WINDOW_US = 1000000,         /* over which rates are measured */
-    SILENT_US = 700000,          /* a few frames of the slowest camera */
+    SILENT_US = 1000000,         /* a few frames of the slowest camera */
     KEYFRAME_AGAIN_US = 1000000,
 };
 
@@ -76,6 +76,11 @@ static void aim(struct rtc_viewer *v, uint8_t layer, uint64_t now_us)
     if (layer != l->target)
         l->asked_us = 0;
     l->target = layer;
+    if (v->state == RTC_VIEWER_CATCHING_UP && layer != v->video.layer && l->options[v->video.layer].silent) {
+        timer_stop(&v->pace); /* with nothing: it begins anew */
+        v->state = RTC_VIEWER_WAITING;
+        sending = false;
+    }
     if (!sending)
         v->video.layer = layer; /* nothing to change from */
     viewer_want(v);
