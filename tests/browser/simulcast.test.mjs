@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// simulcast.test.mjs - a camera in three sizes through origin, backbone and edge: each viewer sees the one it chose, and
+// the edge pulls those only that someone sees.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { close, launch, open, picturesGrow, received, watch } from '../lib/browser.mjs';
+import { Cluster } from '../lib/cluster.mjs';
+import { until } from '../lib/process.mjs';
+
+const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: { relay: { linger_ms: 1000 } } });
+const SIZES = { q: 240, h: 480, f: 960 }; // widths; of a smaller picture Chromium sends only two
+
+// A WHIP publisher of our own: the page of the nodes sends one size. In a page of the origin, that has its rights.
+async function publishThree(browser, stream, codec) {
+    const page = await open(browser, `${cluster.url('origin')}/`, { permissions: ['camera', 'microphone'] });
+    await page.evaluate(async ([endpoint, name]) => {
+        const media = await navigator.mediaDevices.getUserMedia({ video: { width: 960, height: 540, frameRate: 10 }, audio: true });
+        const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+        // Little of everything, so that the largest is not given up on a busy machine.
+        const sendEncodings = [['q', 4, 50_000], ['h', 2, 100_000], ['f', 1, 300_000]]
+            .map(([rid, scaleResolutionDownBy, maxBitrate]) => ({ rid, scaleResolutionDownBy, maxBitrate }));
+        const video = pc.addTransceiver(media.getVideoTracks()[0], { direction: 'sendonly', streams: [media], sendEncodings });
+        const codecs = RTCRtpSender.getCapabilities('video').codecs;
+        const wanted = codecs.filter((c) => c.mimeType === `video/${name}`);
+        video.setCodecPreferences([...wanted, ...codecs.filter((c) => c.mimeType === 'video/rtx')]);
+        pc.addTransceiver(media.getAudioTracks()[0], { direction: 'sendonly', streams: [media] });
+        await pc.setLocalDescription();
+        const answer = await fetch(endpoint, { method: 'POST', headers: { 'Content-Type': 'application/sdp' },
+            body: pc.localDescription.sdp });
+        if (answer.status !== 201) throw new Error(await answer.text());
+        await pc.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+        globalThis.publishing = { pc, video };
+    }, [`${cluster.url('origin')}/whip/${stream}`, codec]);
+    await cluster.isLive('origin', stream);
+    return page;
+}
+
+// Turns one of the publisher's sizes off, or on again, as a browser does under load.
+function turn(page, rid, active) {
+    return page.evaluate(async ([name, on]) => {
+        const { sender } = globalThis.publishing.video;
+        const parameters = sender.getParameters();
+        parameters.encodings.find((e) => e.rid === name).active = on;
+        await sender.setParameters(parameters);
+    }, [rid, active]);
+}
+
+const choose = (page, rid) => page.evaluate((name) => globalThis.millrace.player.chooseLayer(name), rid);
+
+function seesWidth(page, width, timeout_ms = 20_000) {
+    return until(`a picture ${width} wide`, timeout_ms, async () => {
+        const { video } = await received(page);
+        if (video?.frameWidth !== width) throw new Error(`it is ${video?.frameWidth}: ${JSON.stringify(await cluster.sessions('edge', 'whep'))}`);
+        return true;
+    });
+}
+
+async function wanted(node, stream) {
+    const { tracks } = await cluster.stream(node, stream);
+    const encodings = tracks.find((t) => t.kind === 'video').encodings;
+    return encodings.filter((e) => e.wanted).map((e) => e.rid).join();
+}
+
+const wants = (node, stream, rids) => until(`${node} wants ${rids}`, 20_000, async () => {
+    const now = await wanted(node, stream);
+    if (now !== rids) throw new Error(`it wants ${now}`);
+    return true;
+});
+
+await cluster.use(test, async (t) => {
+    const browser = await launch(cluster);
+
+    for (const codec of ['VP8', 'H264']) {
+        await t.test(`a viewer sees the size that it chose, by ${codec}`, async () => {
+            const stream = `live/three-${codec}`;
+            const publisher = await publishThree(browser, stream, codec);
+            const large = await watch(browser, cluster, stream);
+            await seesWidth(large, SIZES.f);
+            const known = (await cluster.stream('origin', stream)).tracks.find((track) => track.kind === 'video').encodings;
+            assert.deepEqual(known.map((e) => [e.rid, e.width]), Object.entries(SIZES), 'numbered by size');
+            await wants('edge', stream, 'f');
+
+            const small = await watch(browser, cluster, stream);
+            await picturesGrow(small);
+            const layers = await choose(small, 'q');
+            assert.equal(layers.chosen, 'q');
+            assert.deepEqual(layers.layers.map((l) => l.encodingId), ['q', 'h', 'f']);
+            await seesWidth(small, SIZES.q);
+            await wants('edge', stream, 'q,f');
+            assert.equal((await received(small)).opened, 1, 'in the same session');
+            await picturesGrow(small);
+            await picturesGrow(large);
+            assert.equal((await received(large)).video.frameWidth, SIZES.f, 'the other viewer is not touched');
+
+            await close(large);
+            await wants('edge', stream, 'q');
+            await choose(small, '');
+            await seesWidth(small, SIZES.f);
+            await wants('edge', stream, 'f');
+            const { video } = await picturesGrow(small);
+            assert.equal(video.packetsLost, 0, 'numbers run on over every change');
+            await close(small);
+            await close(publisher);
+        });
+    }
+
+    await t.test('a size that the publisher stops is replaced, and comes back', async () => {
+        const publisher = await publishThree(browser, 'live/stops', 'VP8');
+        const viewer = await watch(browser, cluster, 'live/stops');
+        await seesWidth(viewer, SIZES.f);
+        await turn(publisher, 'f', false);
+        await seesWidth(viewer, SIZES.h);
+        await picturesGrow(viewer);
+        await turn(publisher, 'f', true);
+        await seesWidth(viewer, SIZES.f);
+        const seen = await picturesGrow(viewer);
+        assert.equal(seen.opened, 1, 'all in one session');
+        assert.equal((await cluster.stream('edge', 'live/stops')).epochs, 1, 'and one epoch');
+        await close(viewer);
+        await close(publisher);
+    });
+});
