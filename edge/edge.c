@@ -138,6 +138,11 @@ static void add_whep_session(void *arg, const struct whep_facts *f)
     facts_number(o, "rtt_us", f->viewer.rtt_us);
     facts_number(o, "lost_permille", f->viewer.lost_fraction * 1000u / 256);
     facts_number(o, "catch_up_us", f->viewer.catch_up_us);
+    facts_text(o, "path", f->viewer.path);
+    facts_number(o, "target_bps", f->viewer.target_bps);
+    facts_number(o, "acked_bps", f->viewer.acked_bps);
+    facts_number(o, "probes", f->viewer.probes);
+    facts_number(o, "paced_us", f->viewer.paced_us);
     if (f->viewer.layers > 1) {
         facts_number(o, "layer", f->viewer.layer);
         facts_number(o, "layer_switches", f->viewer.layer_switches);

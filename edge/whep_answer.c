@@ -60,10 +60,31 @@ static void agree_on_section(const struct sdp_offer *o, enum sdp_kind kind, stru
         s->at = -1;
 }
 
+/* Whether the section can tell of transport-wide numbers. With them no packet is sent twice as it was, so what may be asked
+ * for again (video) must have RTX. */
+static bool can_number(const struct sdp_offer *o, const struct whep_section *s, bool rtx)
+{
+    if (s->at < 0)
+        return false;
+    const struct sdp_media *m = &o->media[s->at];
+    uint8_t id = sdp_extmap_id(m, RTP_EXT_TRANSPORT_CC);
+    for (size_t i = 0; i < s->media.n_payloads; i++) {
+        const struct sdp_codec *c = sdp_codec_of_pt(m, s->media.payloads[i].pt);
+        if (!c || !(c->feedback & SDP_FB_TRANSPORT_CC) || (rtx && c->rtx_pt == 0))
+            return false;
+    }
+    return id >= 1 && id <= 14; /* the one-byte form must be able to carry it */
+}
+
 void whep_agree(const struct sdp_offer *o, struct whep_section *audio, struct whep_section *video)
 {
     agree_on_section(o, SDP_AUDIO, audio);
     agree_on_section(o, SDP_VIDEO, video);
+    if (!can_number(o, video, true))
+        return;
+    video->media.ext_id[RTP_EXT_TRANSPORT_CC] = sdp_extmap_id(&o->media[video->at], RTP_EXT_TRANSPORT_CC);
+    if (can_number(o, audio, false))
+        audio->media.ext_id[RTP_EXT_TRANSPORT_CC] = sdp_extmap_id(&o->media[audio->at], RTP_EXT_TRANSPORT_CC);
 }
 
 /* The payload that the stream's track is sent with, or -1. */
@@ -96,6 +117,14 @@ static void answer_section(struct sdp_answer *a, const struct whep_section *s, i
     m->feedback = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR;
     for (size_t i = 0; i < LEN(extensions); i++)
         m->extensions |= UINT32_C(1) << extensions[i];
+    if (s->media.ext_id[RTP_EXT_TRANSPORT_CC]) {
+        m->feedback |= SDP_FB_TRANSPORT_CC;
+        m->extensions |= UINT32_C(1) << RTP_EXT_TRANSPORT_CC;
+        if (kind == CODEC_KIND_AUDIO)
+            m->feedback &= (uint8_t)~SDP_FB_NACK; /* it has no RTX */
+    } else if (kind == CODEC_KIND_VIDEO) {
+        m->feedback |= SDP_FB_REMB;
+    }
     m->ssrc = rtc_viewer_ssrc(session->viewer, kind);
     m->rtx_ssrc = rtc_viewer_rtx_ssrc(session->viewer, kind);
     m->msid_stream = "millrace";

@@ -212,14 +212,17 @@ static void an_offer_is_answered_with_all_that_a_later_epoch_may_need(void **sta
         has[video->codecs[i].codec] = true;
         assert_true(video->codecs[i].rtx_pt != 0);
         assert_true(video->codecs[i].codec != CODEC_H264 || video->codecs[i].h264_packetization == 1);
-        assert_int_equal(video->codecs[i].feedback, SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR);
+        assert_int_equal(video->codecs[i].feedback,
+                         SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC);
     }
     assert_true(has[CODEC_VP8] && has[CODEC_VP9] && has[CODEC_AV1] && has[CODEC_H264]);
     assert_int_equal(video->n_ssrcs, 1);
     assert_true(video->ssrcs[0].ssrc != 0 && video->ssrcs[0].rtx_ssrc != 0);
     assert_true(audio->ssrcs[0].ssrc != video->ssrcs[0].ssrc);
     assert_string_equal(audio->cname, video->cname);
-    assert_int_equal(sdp_extmap_id(video, RTP_EXT_TRANSPORT_CC), 0); /* what we do not do is not agreed to */
+    assert_true(sdp_extmap_id(video, RTP_EXT_TRANSPORT_CC) != 0); /* all of it has RTX */
+    assert_int_equal(audio->codecs[0].feedback, SDP_FB_TRANSPORT_CC);
+    assert_int_equal(sdp_extmap_id(video, RTP_EXT_ABS_SEND_TIME), 0); /* what we do not do is not agreed to */
     assert_int_equal(sdp_extmap_id(video, RTP_EXT_VIDEO_ORIENTATION), 13);
 
     assert_int_equal(whep_counters(f->whep)->joins, 1);
