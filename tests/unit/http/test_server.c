@@ -50,8 +50,10 @@ static void forget(struct http_exchange *x, void *arg)
     (void)arg;
 }
 
-static const struct http_cors whip_cors = {"POST, OPTIONS", "Authorization, Content-Type",
-                                           "Location, ETag, Link", "application/sdp"};
+static const struct http_cors whip_cors = {.methods = "POST, OPTIONS",
+                                           .headers = "Authorization, Content-Type",
+                                           .expose = "Location, ETag, Link",
+                                           .accept_post = "application/sdp"};
 
 static char exact_text[] = "exact", rest_text[] = "rest", suffix_text[] = "suffix", longer_text[] = "longer";
 
