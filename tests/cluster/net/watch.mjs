@@ -14,6 +14,8 @@ export class Watch {
     gaps = 0;
     freeze_ms = 0;
     last_ts = 0;
+    lateness = [];
+    earliest_ms = Infinity;
     #bytes = Buffer.alloc(0);
     #skip = HEADER;
 
@@ -63,6 +65,9 @@ export class Watch {
             if (step > this.gap_ms || step < 0) this.gaps++;
             this.freeze_ms = Math.max(this.freeze_ms, Math.round(now - this.came));
         }
+        // How much later than the earliest of them, measured against their timestamps, pictures come.
+        this.earliest_ms = Math.min(this.earliest_ms, now - ts);
+        this.lateness.push(now - ts - this.earliest_ms);
         this.last_ts = ts;
         this.came = now;
     }
