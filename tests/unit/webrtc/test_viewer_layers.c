@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * test_viewer_layers.c - a viewer of a simulcast track between a real router and a transport that only keeps what it is
+ * given; see webrtc/viewer_layers.c. */
+#include "fake_transport.h"
+
+#include "router/router.h"
+#include "unit/io/loop.h"
+#include "webrtc/viewer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HZ = 90000, LOW = 0, MID = 1, TOP = 2, LAYERS = 3, FRAME_TICKS = 3000 };
+
+static const struct rtc_viewer_media VIDEO_MEDIA = {.n_payloads = 1, .payloads = {{CODEC_H264, 0x42001f, 102, 103, 1}}};
+
+struct fixture {
+    struct test_loop loop;
+    struct router_set *routers;
+    struct router *r;
+    struct producer producer;
+    struct pool *pool;
+    struct rtc_viewer *v;
+    struct rtc_transport *t;
+    uint64_t epoch, frames[LAYERS];
+    unsigned keyframes_wanted[LAYERS];
+};
+
+static struct fixture *F; /* for the producer's callbacks, which have no argument */
+
+static void on_want(struct producer *p, uint64_t want)
+{
+    (void)p, (void)want;
+}
+
+static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
+{
+    (void)p;
+    assert_int_equal(track, 0);
+    assert_in_range(layer, 0, LAYERS - 1);
+    F->keyframes_wanted[layer]++;
+}
+
+static void ignore_router(void *arg, struct router *r)
+{
+    (void)arg, (void)r;
+}
+
+static void on_tracks(void *arg, bool playable)
+{
+    (void)arg;
+    assert_true(playable);
+}
+
+static void on_end(void *arg, enum stream_end why)
+{
+    (void)arg, (void)why;
+}
+
+static const struct producer_ops producer_ops = {on_want, on_keyframe};
+static const struct rtc_viewer_ops viewer_ops = {.on_tracks = on_tracks, .on_end = on_end};
+
+static void publish(struct fixture *f)
+{
+    static const char *const rids[LAYERS] = {"q", "h", "f"};
+    struct track_set set = {.epoch = ++f->epoch, .n = 1};
+
+    set.v[0] = (struct track){.codec = CODEC_H264, .clock_hz = HZ, .n_layers = LAYERS, .profile = 0x42001f};
+    for (unsigned i = 0; i < LAYERS; i++) {
+        strcpy(set.v[0].layers[i].rid, rids[i]);
+        set.v[0].layers[i].width = (uint16_t)(320 << i);
+        set.v[0].layers[i].height = (uint16_t)(180 << i);
+        f->frames[i] = 0;
+    }
+    f->producer = (struct producer){.ops = &producer_ops, .kind = "test"};
+    router_publish(f->r, &f->producer, &set);
+    router_ready(&f->producer);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = F = calloc(1, sizeof(*f));
+    struct router_set_cfg cfg = {.cache = {.cap_bytes = 1 << 22, .cap_packets = 4096, .cap_us = 10000000}, .linger_us = 10000000,
+                                 .on_demand = ignore_router, .on_idle = ignore_router};
+
+    assert_non_null(f);
+    test_loop_init(&f->loop);
+    assert_int_equal(router_set_create(&f->routers, f->loop.w, &cfg), 0);
+    assert_int_equal(packet_pool_create(&f->pool, 2000), 0);
+    f->r = router_open(f->routers, "live/test");
+    assert_non_null(f->r);
+    struct rtc_viewer_cfg viewer = {.endpoint = fake_endpoint(f->loop.w), .video = &VIDEO_MEDIA, .ops = &viewer_ops, .arg = f};
+    assert_int_equal(rtc_viewer_create(&f->v, &viewer), 0);
+    f->t = fake_transport();
+    publish(f);
+    rtc_viewer_play(f->v, f->r);
+    fake_connect(f->t);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    rtc_viewer_destroy(&f->v);
+    router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
+    router_set_destroy(&f->routers);
+    test_loop_fini(&f->loop);
+    pool_destroy(&f->pool);
+    free(f);
+    return 0;
+}
+
+/* The next moment of the camera in every layer, one packet each; keys: bits of layers. Their marks are layer * 1000 + moment. */
+static void moment(struct fixture *f, unsigned keys)
+{
+    for (unsigned i = 0; i < LAYERS; i++) {
+        struct packet *p = packet_create(f->pool);
+        uint64_t n = f->frames[i]++, mark = i * 1000 + n;
+
+        assert_non_null(p);
+        p->layer = (uint8_t)i;
+        p->seq = PACKET_SEQ_FIRST + i * 20000 + n;
+        p->ts_ticks = (f->epoch << 33) + i * 123456 + n * FRAME_TICKS;
+        p->capture_us = f->epoch * 1000000000 + n * 33333;
+        p->flags = PACKET_FRAME_START | PACKET_FRAME_END | PACKET_MARKER | (keys >> i & 1 ? PACKET_KEYFRAME : 0);
+        p->payload_len = 100;
+        memset(p->bytes, 0, p->payload_len);
+        memcpy(p->bytes, &mark, sizeof(mark));
+        router_push(f->r, p);
+    }
+    test_loop_run_for(&f->loop, 1000);
+}
+
+static uint64_t last_mark(const struct fixture *f)
+{
+    return f->t->sent[f->t->n_sent - 1].mark;
+}
+
+static void the_best_layer_is_wanted_and_sent_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(router_want(f->r), want_bit(0, TOP));
+    assert_int_equal(f->keyframes_wanted[TOP], 1);
+    moment(f, 7);
+    moment(f, 0);
+    assert_int_equal(f->t->n_sent, 2);
+    assert_int_equal(last_mark(f), TOP * 1000 + 1);
+}
+
+static void the_old_layer_is_sent_until_a_keyframe_of_the_new_one_comes(void **state)
+{
+    struct fixture *f = *state;
+
+    moment(f, 7);
+    moment(f, 0);
+    assert_true(rtc_viewer_choose_layer(f->v, "q"));
+    test_loop_run_for(&f->loop, 1000);
+    assert_int_equal(router_want(f->r), want_bit(0, TOP) | want_bit(0, LOW));
+    assert_int_equal(f->keyframes_wanted[LOW], 1);
+    moment(f, 0);
+    assert_int_equal(last_mark(f), TOP * 1000 + 2);
+    moment(f, 1 << LOW);
+    assert_int_equal(last_mark(f), LOW * 1000 + 3);
+    moment(f, 0);
+    moment(f, 1 << TOP); /* no reason to go back */
+    assert_int_equal(last_mark(f), LOW * 1000 + 5);
+    for (size_t i = 1; i < f->t->n_sent; i++) {
+        const struct rtp_view *a = &f->t->sent[i - 1].view, *b = &f->t->sent[i].view;
+        assert_int_equal(b->seq, (uint16_t)(a->seq + 1));
+        assert_int_equal(b->ssrc, a->ssrc);
+        if (i > 2) /* what comes before catches up */
+            assert_in_range(b->ts_ticks - a->ts_ticks, HZ / 1000, FRAME_TICKS);
+    }
+    assert_int_equal(rtc_viewer_layer(f->v), LOW);
+    assert_string_equal(rtc_viewer_layer_choice(f->v), "q");
+}
+
+static void a_choice_holds_for_later_epochs_too(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(rtc_viewer_choose_layer(f->v, "h"));
+    router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
+    publish(f);
+    assert_int_equal(rtc_viewer_layer(f->v), MID);
+    moment(f, 7);
+    assert_int_equal(last_mark(f), MID * 1000);
+}
+
+static void a_layer_that_is_not_there_cannot_be_chosen(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_false(rtc_viewer_choose_layer(f->v, "x"));
+    assert_string_equal(rtc_viewer_layer_choice(f->v), "");
+    assert_true(rtc_viewer_choose_layer(f->v, ""));
+    assert_int_equal(rtc_viewer_layer(f->v), TOP);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    static const struct CMUnitTest tests[] = {
+        TEST(the_best_layer_is_wanted_and_sent_alone),
+        TEST(the_old_layer_is_sent_until_a_keyframe_of_the_new_one_comes),
+        TEST(a_choice_holds_for_later_epochs_too),
+        TEST(a_layer_that_is_not_there_cannot_be_chosen),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
