@@ -39,6 +39,24 @@ static void reply_json(struct http_exchange *x, json_t *body)
     free(text);
 }
 
+/* ---- /api/v1 ------------------------------------------------------------------------------------------------ */
+
+/* For people who follow the address that deploy/local prints. */
+static void get_index(struct http_exchange *x, void *arg)
+{
+    static const char *const places[] = {"/api/v1/node",     "/api/v1/nodes",         "/api/v1/streams",
+                                         "/api/v1/sessions", "/api/v1/streams/events", "/metrics",
+                                         "/healthz",         "/readyz"};
+    json_t *list = json_array();
+
+    (void)arg;
+    for (size_t i = 0; i < LEN(places); i++)
+        json_array_append_new(list, json_string(places[i]));
+    json_t *body = json_pack("{s:o}", "see", list);
+    reply_json(x, body);
+    json_decref(body);
+}
+
 /* ---- /healthz, /readyz --------------------------------------------------------------------------------------- */
 
 static void get_healthz(struct http_exchange *x, void *arg)
@@ -453,6 +471,7 @@ void api_open(struct node_worker *w, struct http_static *pages)
     http_route(w->http, HTTP_M_GET, "/healthz", get_healthz, w);
     http_route(w->http, HTTP_M_GET, "/readyz", get_readyz, w);
     http_route(w->http, HTTP_M_GET, "/metrics", get_metrics, w);
+    http_route(w->http, HTTP_M_GET, "/api/v1", get_index, w);
     http_route(w->http, HTTP_M_GET, "/api/v1/node", get_node, w);
     http_route(w->http, HTTP_M_GET, "/api/v1/nodes", get_nodes, w);
     http_route(w->http, HTTP_M_GET, "/api/v1/streams", get_streams, w);
