@@ -6,6 +6,7 @@
 
 enum {
     RING_MIN = 256,
+    EVICT_GROUP_BYTES = 1 << 20, /* at most so much of an idle stream at once */
     LAYER_SPAN_MAX = 1 << 16, /* seqs between the oldest and newest of a layer; a longer jump starts it anew */
 };
 
@@ -26,6 +27,7 @@ struct cache {
     size_t cap;           /* a power of two */
     uint64_t begin, end;  /* arrival positions */
     size_t bytes;
+    struct list idle_link; /* in the group while idle */
     struct layer_index *layers[TRACKS_MAX][LAYERS_MAX];
 };
 
@@ -36,6 +38,7 @@ int cache_create(struct cache **out, const struct cache_cfg *cfg)
         return -1;
     c->cfg = *cfg;
     c->cap = RING_MIN;
+    list_init(&c->idle_link);
     c->ring = calloc(c->cap, sizeof(*c->ring));
     if (!c->ring) {
         free(c);
@@ -165,14 +168,67 @@ static void evict_oldest(struct cache *c)
     packet_unref(&p);
 }
 
-static bool over_budget(const struct cache *c, uint64_t newest_capture_us)
+static const struct packet *oldest(const struct cache *c)
 {
-    const struct packet *oldest = c->ring[c->begin & (c->cap - 1)];
+    return c->ring[c->begin & (c->cap - 1)];
+}
+
+static bool over_own_bounds(const struct cache *c, uint64_t newest_capture_us)
+{
+    return c->bytes > c->cfg.cap_bytes || c->end - c->begin > c->cfg.cap_packets ||
+           newest_capture_us > oldest(c)->capture_us + c->cfg.cap_us;
+}
+
+/* ---- The node's budget ------------------------------------------------------------------------------- */
+
+static bool over_budget(const struct cache *c)
+{
     const struct cache_budget *b = c->cfg.budget;
 
-    return c->bytes > c->cfg.cap_bytes || c->end - c->begin > c->cfg.cap_packets ||
-           newest_capture_us > oldest->capture_us + c->cfg.cap_us ||
-           (b && atomic_load_explicit(&b->used_bytes, memory_order_relaxed) > b->cap_bytes);
+    return b && atomic_load_explicit(&b->used_bytes, memory_order_relaxed) > b->cap_bytes;
+}
+
+void cache_set_idle(struct cache *c, bool idle)
+{
+    list_remove(&c->idle_link);
+    if (idle && c->cfg.group)
+        list_push_back(&c->cfg.group->idle, &c->idle_link);
+}
+
+/* The idle cache that reaches back the farthest; NULL: none has anything. */
+static struct cache *oldest_idle(const struct cache_group *g)
+{
+    struct cache *found = NULL;
+
+    for (const struct list *l = g->idle.next; l != &g->idle; l = l->next) {
+        struct cache *c = container_of(l, struct cache, idle_link);
+        if (c->begin != c->end && (!found || oldest(c)->capture_us < oldest(found)->capture_us))
+            found = c;
+    }
+    return found;
+}
+
+/* The oldest group of pictures as a whole: without its keyframe the rest of it starts nobody. */
+static void evict_group(struct cache *c)
+{
+    size_t gone = 0;
+
+    do {
+        gone += packet_cost_bytes(oldest(c));
+        evict_oldest(c);
+    } while (c->begin != c->end && gone < EVICT_GROUP_BYTES &&
+             (oldest(c)->flags & (PACKET_KEYFRAME | PACKET_FRAME_START)) != (PACKET_KEYFRAME | PACKET_FRAME_START));
+}
+
+/* Looking for the oldest takes a walk, but each frees a group of pictures: many pushes' worth. */
+static void relieve_budget(struct cache *c)
+{
+    struct cache *idle;
+
+    while (c->cfg.group && over_budget(c) && (idle = oldest_idle(c->cfg.group)) && (idle != c || c->end - c->begin > 1))
+        evict_group(idle);
+    while (over_budget(c) && c->end - c->begin > 1)
+        evict_oldest(c);
 }
 
 static bool arrival_grow(struct cache *c)
@@ -217,8 +273,9 @@ bool cache_push(struct cache *c, struct packet *p)
     c->bytes += cost;
     if (c->cfg.budget)
         atomic_fetch_add_explicit(&c->cfg.budget->used_bytes, cost, memory_order_relaxed);
-    while (c->end - c->begin > 1 && over_budget(c, p->capture_us))
+    while (c->end - c->begin > 1 && over_own_bounds(c, p->capture_us))
         evict_oldest(c);
+    relieve_budget(c);
     return true;
 }
 
@@ -237,6 +294,7 @@ void cache_destroy(struct cache **cache)
     if (!c)
         return;
     cache_clear(c);
+    list_remove(&c->idle_link);
     free(c->ring);
     free(c);
     *cache = NULL;

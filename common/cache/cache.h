@@ -4,11 +4,13 @@
  * Two indexes over the same packets: by arrival (a viewer that joins is given everything since the
  * newest keyframe, audio and video interleaved as it came) and by identity (track, layer, seq),
  * which answers a NACK or a child that goes on where its old parent stopped.
- * Bounded by bytes, time and packets a stream and by a budget a node; the oldest go first.
+ * Bounded by bytes, time and packets a stream and by a budget a node; the oldest go first. When the node's budget is used
+ * up, the oldest groups of pictures of streams that nobody watches go before anything of the stream that needs room.
  * Thread: the worker's; the node's budget is atomic. Ownership: holds a reference a packet. */
 #pragma once
 
 #include "base/compiler.h"
+#include "base/list.h"
 #include "media/packet.h"
 
 #include <stdatomic.h>
@@ -20,10 +22,16 @@ struct cache_budget {
     size_t cap_bytes;
 };
 
+/* The caches of one worker that are idle now. */
+struct cache_group {
+    struct list idle;
+};
+
 struct cache_cfg {
     size_t cap_bytes, cap_packets;
     uint64_t cap_us;             /* span between the oldest and newest packet's capture */
     struct cache_budget *budget; /* NULL: none (a copy whose packets are counted elsewhere) */
+    struct cache_group *group;   /* NULL: this cache gives room only itself */
 };
 
 struct cache;
@@ -32,6 +40,9 @@ MUST_USE int cache_create(struct cache **out, const struct cache_cfg *cfg);
 void cache_destroy(struct cache **c);
 /* Forgets all packets (a new epoch). */
 void cache_clear(struct cache *c);
+
+/* Nobody watches the stream, or somebody does. A new cache is not idle. */
+void cache_set_idle(struct cache *c, bool idle);
 
 /* Adds p (takes a reference of its own). Returns false when its (track, layer, seq) is here already
  * or is older than all that is kept: the caller drops it as a duplicate or too late. */

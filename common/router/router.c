@@ -50,6 +50,7 @@ struct router_set {
     struct router_set_cfg cfg;
     struct worker *worker;
     struct hash by_name;
+    struct cache_group caches;
 };
 
 /* ---- Walking the consumers -------------------------------------------------------------------------- */
@@ -187,6 +188,17 @@ void router_push(struct router *r, struct packet *p)
 
 /* ---- Consumers -------------------------------------------------------------------------------------------- */
 
+/* Who only keeps the stream here does not watch it. */
+static bool is_watched(const struct router *r)
+{
+    for (const struct list *l = r->consumers.next; l != &r->consumers; l = l->next) {
+        const char *kind = container_of(l, const struct consumer, link)->kind;
+        if (!kind || strcmp(kind, "prefetch") != 0)
+            return true;
+    }
+    return false;
+}
+
 void router_attach(struct router *r, struct consumer *c, uint64_t want)
 {
     if (r->n_turn && !r->walks)
@@ -196,6 +208,7 @@ void router_attach(struct router *r, struct consumer *c, uint64_t want)
     c->joined = r->walks ? r->fanouts : 0;
     list_push_back(&r->consumers, &c->link);
     r->n_consumers++;
+    cache_set_idle(r->cache, !is_watched(r));
     if (r->primary)
         c->ops->on_tracks(c, &r->tracks);
     if (r->ready && c->router == r && c->ops->on_ready)
@@ -218,6 +231,7 @@ void router_detach(struct consumer *c)
             w->next = c->link.next;
     list_remove(&c->link);
     r->n_consumers--;
+    cache_set_idle(r->cache, !is_watched(r));
     c->router = NULL;
     router_expire(r);
 }
@@ -482,6 +496,7 @@ struct router *router_open(struct router_set *s, const char *name)
     list_init(&r->producers);
     list_init(&r->consumers);
     list_init(&r->fanout.link);
+    cache_set_idle(r->cache, true);
     r->fanout.run = on_turn_end;
     r->fanout.stage = TURN_FANOUT;
     timer_init(&r->linger, s->worker, on_linger);
@@ -497,6 +512,8 @@ int router_set_create(struct router_set **out, struct worker *w, const struct ro
         return -1;
     s->cfg = *cfg;
     s->worker = w;
+    list_init(&s->caches.idle);
+    s->cfg.cache.group = &s->caches;
     if (hash_init(&s->by_name) != 0) {
         free(s);
         return -1;

@@ -238,6 +238,43 @@ static void a_jump_beyond_any_reordering_starts_the_layer_anew(void **state)
     close_all(&f);
 }
 
+/* Two streams, one watched: it may fill the node, and the idle one gives whole groups of pictures, the oldest first. */
+static void under_pressure_idle_streams_give_their_oldest_groups_first(void **state)
+{
+    struct fixture f;
+    struct cache *idle;
+    struct cache_group group;
+    struct cache_cfg cfg = {.cap_bytes = SIZE_MAX, .cap_packets = 1 << 20, .cap_us = UINT64_MAX / 2, .group = &group};
+    uint64_t first, end;
+
+    (void)state;
+    list_init(&group.idle);
+    open_with(&f, cfg);
+    cfg.budget = &f.budget;
+    assert_int_equal(cache_create(&idle, &cfg), 0);
+    cache_set_idle(idle, true);
+    struct cache *watched = f.cache;
+    f.cache = idle;
+    for (uint64_t i = 0; i < 40; i++)
+        assert_true(push(&f, 0, FIRST + i, i % 10 ? 0 : PACKET_KEYFRAME | PACKET_FRAME_START));
+    size_t one = cache_bytes(idle) / 40;
+    f.budget.cap_bytes = 60 * one;
+    f.cache = watched;
+    for (uint64_t i = 0; i < 25; i++)
+        assert_true(push(&f, 0, FIRST + i, 0));
+    assert_true(cache_range(idle, 0, 0, &first, &end));
+    assert_int_equal(first, FIRST + 10);
+    assert_int_equal(cache_bytes(watched), 25 * one);
+    for (uint64_t i = 25; i < 70; i++)
+        assert_true(push(&f, 0, FIRST + i, 0));
+    assert_int_equal(cache_bytes(idle), 0);
+    assert_int_equal(cache_bytes(watched), 60 * one); /* then its own oldest */
+    assert_true(cache_range(watched, 0, 0, &first, &end));
+    assert_int_equal(first, FIRST + 10);
+    cache_destroy(&idle);
+    close_all(&f);
+}
+
 static void clearing_gives_every_packet_back(void **state)
 {
     struct fixture f;
@@ -269,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_keyframe_whose_start_was_lost_serves_when_it_has_come),
         cmocka_unit_test(an_evicted_keyframe_is_no_start),
         cmocka_unit_test(a_jump_beyond_any_reordering_starts_the_layer_anew),
+        cmocka_unit_test(under_pressure_idle_streams_give_their_oldest_groups_first),
         cmocka_unit_test(clearing_gives_every_packet_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
