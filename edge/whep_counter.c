@@ -74,7 +74,7 @@ void whep_counter_turn(char *text)
         memcpy(p, to, sizeof(to) - 1);
 }
 
-/* ---- The player's answer ---------------------------------------------------------------------------------------- */
+/* ---- The player's answer ------------------------------------------------------------------------ */
 
 static const struct sdp_media *section(const struct sdp_offer *o, enum sdp_kind kind)
 {

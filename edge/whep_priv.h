@@ -82,7 +82,8 @@ int whep_counter_on_answer(struct whep_session *s, struct http_exchange *x);
 
 /* A session for this POST, attached to the stream: it answers x, at once or later. Takes over the offer. counter: it is
  * whep_counter_create's, and x is answered with our own. */
-void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer, bool counter);
+void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer,
+                       bool counter);
 /* WHEP_OFFERING: plays to who has sent this answer (which is borrowed). 0, or -1 when memory is short. */
 MUST_USE int whep_session_start(struct whep_session *s, const struct sdp_offer *answer);
 /* At once; not from within a callback of the router. */

@@ -231,7 +231,8 @@ static int create_viewer(struct whep_session *s)
     return rtc_viewer_create(&s->viewer, &cfg);
 }
 
-void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer, bool counter)
+void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer,
+                       bool counter)
 {
     struct router *router = relay_router(w->cfg.relay, stream);
     struct whep_session *s = router ? calloc(1, sizeof(*s)) : NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The certificates of HTTPS and of pipes. SIGHUP has the files read again: what connects from then on meets the new ones, what
- * is connected stays. One file that is not good leaves all as they are.
+ * The certificates of HTTPS and of pipes. SIGHUP has the files read again: what connects from then on meets the
+ * new ones, what is connected stays. One file that is not good leaves all as they are.
  */
 #include "node/node_priv.h"
 
@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int open_one(struct tls_ctx **out, const struct config *c, enum tls_use use, const char *section, char *error)
+static int open_one(struct tls_ctx **out, const struct config *c, enum tls_use use, const char *section,
+                    char *error)
 {
     bool pipe = use != TLS_SERVER;
     struct tls_cfg cfg = {.use = use,
@@ -25,7 +26,8 @@ static int open_one(struct tls_ctx **out, const struct config *c, enum tls_use u
     if (!cfg.certificate[0] && !cfg.key[0] && (!pipe || !cfg.ca[0]))
         return 0;
     if (!cfg.certificate[0] || !cfg.key[0] || (pipe && !cfg.ca[0])) {
-        snprintf(error, CONFIG_ERROR_CAP, "%s: certificate, key%s must be given together", section, pipe ? " and ca" : "");
+        snprintf(error, CONFIG_ERROR_CAP, "%s: certificate, key%s must be given together", section,
+                 pipe ? " and ca" : "");
         return -1;
     }
     if (tls_ctx_create(out, &cfg, why) == 0)
@@ -51,7 +53,7 @@ void certificates_fini(struct certificates *c)
     tls_ctx_unref(&c->pipe_client);
 }
 
-/* ---- Again ------------------------------------------------------------------------------------------------------- */
+/* ---- Again -------------------------------------------------------------------------------------- */
 
 /* The new ones on their way to a worker. */
 struct renewal {

@@ -2,14 +2,14 @@
  *
  * GET /api/v1/streams/events?prefix=<app>/: who publishes, in the whole cluster, as server-sent events.
  *
- *   event: published    {"name", "epoch", "node"}   one for each stream that is live already, then each that comes (or comes again)
+ *   event: published    {"name", "epoch", "node"}   each stream that is live already; then who comes, or comes again
  *   event: ready        {"truncated"}               what was live at the beginning has been told
  *   event: unpublished  {"name"}
  *
- * A client that was cut off opens the stream again and is told everything anew; comments keep proxies from cutting it off.
- * The directory's news are the main thread's: it holds the list of watches and posts what concerns one to the worker whose
- * connection it is. A watch is its worker's: when the client goes, it is sent through the main thread, which takes it off the list, and freed
- * when it is back, behind all that was still posted to it.
+ * A client that was cut off opens the stream again and is told everything anew; comments keep proxies from
+ * cutting it off. The directory's news are the main thread's: it holds the list of watches and posts what concerns
+ * one to the worker whose connection it is. A watch is its worker's: when the client goes, it is sent through the
+ * main thread, which takes it off the list, and freed when it is back, behind all that was still posted to it.
  * Source: HTML standard, s9.2 (server-sent events). */
 #include "node/node_priv.h"
 
@@ -43,7 +43,7 @@ struct news {
     char text[];
 };
 
-/* ---- The worker's side ------------------------------------------------------------------------------------------ */
+/* ---- The worker's side -------------------------------------------------------------------------- */
 
 static void run_free(struct mail *m, struct worker *w)
 {
@@ -107,7 +107,7 @@ static void run_news(struct mail *m, struct worker *w)
     free(news);
 }
 
-/* ---- The main thread's side -------------------------------------------------------------------------------------- */
+/* ---- The main thread's side --------------------------------------------------------------------- */
 
 /* Takes over data. Out of memory: this watch misses the event, and the client the stream until it asks again. */
 static void tell(struct watch *watch, const char *event, json_t *data)
@@ -181,7 +181,7 @@ static void on_stream(void *arg, const char *name, const struct stream_record *r
     }
 }
 
-/* ---- The route ----------------------------------------------------------------------------------------------------- */
+/* ---- The route ---------------------------------------------------------------------------------- */
 
 static void refuse(struct http_exchange *x, const char *why)
 {

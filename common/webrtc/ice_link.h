@@ -14,6 +14,6 @@
 
 enum { RTC_ICE_LINK_CAP = 1024 /* bytes of one server's value */ };
 
-/* One value of a Link field from "URI" (stun:, stuns:) or "URI user password" (turn:, turns:). Returns its bytes, or -1 when the
- * text is not of that form or dst has no room; dst is then the empty string. */
+/* One value of a Link field from "URI" (stun:, stuns:) or "URI user password" (turn:, turns:). Returns its bytes,
+ * or -1 when the text is not of that form or dst has no room; dst is then the empty string. */
 MUST_USE int rtc_ice_link_write(char *dst, size_t cap, const char *server);
