@@ -288,11 +288,11 @@ void gcc_poll(struct gcc *g, uint64_t wanted_bps, uint64_t now_us)
 
 uint64_t gcc_target_bps(const struct gcc *g)
 {
-    uint64_t bps = g->delay_bps < g->loss_bps ? g->delay_bps : g->loss_bps;
+    uint64_t other_bps = g->delay_bps;
 
-    if (g->feedback_us == 0 && g->remb_bps && g->remb_bps < g->loss_bps)
-        bps = g->remb_bps;
-    return bounded(g, bps);
+    if (g->feedback_us == 0)
+        other_bps = g->remb_bps ? g->remb_bps : UINT64_MAX;
+    return bounded(g, other_bps < g->loss_bps ? other_bps : g->loss_bps);
 }
 
 const char *gcc_state_name(const struct gcc *g)

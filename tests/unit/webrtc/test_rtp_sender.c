@@ -490,6 +490,38 @@ static void without_rtx_the_very_same_packet_goes_out_again(void **state)
     }
 }
 
+/* A transport-wide number makes each sending another packet: none may share its SRTP index with one before. */
+static void with_transport_cc_no_index_is_used_twice(void **state)
+{
+    struct fixture *f = *state;
+    struct rtp_sender_cfg cfg = CFG;
+    struct sent d;
+
+    cfg.ext_id[RTP_EXT_TRANSPORT_CC] = 5;
+    cfg.rtx_ssrc = 0;
+    rtp_sender_init(&f->s, &cfg);
+    start(f, 0, 1, 1000000);
+    f->s.transport_seq = 0xabcd;
+    send_and_cache(f, 0, 1000000, &d);
+    struct rtp_ext e;
+    assert_true(rtp_ext_find(&e, d.view.ext_profile, d.view.ext, d.view.ext_len, 5));
+    assert_int_equal(e.len, 2);
+    assert_memory_equal(e.data, "\xab\xcd", 2);
+    f->s.transport_seq++;
+    assert_false(write_n(f, 0, 1000000, &d));            /* a copy */
+    assert_false(resend(f, d.view.seq, 1, 2000000, &d)); /* no RTX */
+    assert_int_equal(f->s.counters.resend_refused, 1);
+    assert_true(write_n(f, 3, 1000000, &d));
+    assert_true(write_n(f, 1, 1000000, &d)); /* late ... */
+    assert_false(write_n(f, 1, 1000000, &d)); /* ... but once */
+    assert_true(write_n(f, 2 + RTP_SENT_NUMBERS, 1000000, &d));
+    assert_false(write_n(f, 2, 1000000, &d)); /* so late that nobody knows */
+    assert_true(write_n(f, 4, 1000000, &d));
+    assert_true(write_n(f, 9000, 1000000, &d));
+    assert_true(write_n(f, 8999, 1000000, &d));
+    assert_false(write_n(f, 9000, 1000000, &d));
+}
+
 static void what_cannot_be_sent_again_is_counted_by_its_cause(void **state)
 {
     struct fixture *f = *state;
@@ -630,6 +662,7 @@ int main(void)
         IN_FIXTURE(the_largest_packet_with_the_longest_extensions_still_fits),
         IN_FIXTURE(rtx_has_its_own_numbers_and_the_original_in_front),
         IN_FIXTURE(without_rtx_the_very_same_packet_goes_out_again),
+        IN_FIXTURE(with_transport_cc_no_index_is_used_twice),
         IN_FIXTURE(what_cannot_be_sent_again_is_counted_by_its_cause),
         IN_FIXTURE(the_segment_before_can_be_asked_for_within_an_epoch),
         IN_FIXTURE(a_report_pairs_capture_time_and_timestamp),

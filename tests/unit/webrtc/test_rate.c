@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * test_rate.c - what sending is steered with, part by part: numbers sent, pacer, fallbacks of the estimator; all of it together is
+ * in tests/sim/gcc. */
+#include "base/writer.h"
+#include "webrtc/gcc.h"
+#include "webrtc/pacer.h"
+#include "webrtc/twcc_send.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* ---- twcc_send.h ------------------------------------------------------------------------------------------- */
+
+/* What the sender makes of a feedback about n packets from seq on; those whose bit in lost is set are said to be missing. */
+static size_t feed(struct twcc_send *t, uint16_t seq, size_t n, unsigned lost, int64_t arrival_us, struct twcc_result *out)
+{
+    struct rtcp_twcc_arrival a[16];
+    uint8_t buf[256];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct rtcp_packet p;
+    struct rtcp_twcc f;
+    size_t results = 0;
+
+    for (size_t i = 0; i < n; i++)
+        a[i] = (struct rtcp_twcc_arrival){.arrival_us = arrival_us + (int64_t)i * 1000, .seq = (uint16_t)(seq + i),
+                                          .received = !(lost >> i & 1)};
+    assert_int_equal(rtcp_twcc_write(&w, 1, 2, 0, a, n), n);
+    struct rtcp_walk walk = rtcp_walk_init(buf, writer_len(&w));
+    assert_int_equal(rtcp_walk_next(&walk, &p), 1);
+    assert_int_equal(rtcp_twcc_parse(&f, &p), RTCP_OK);
+    while (twcc_send_next(t, &f, 5000000, &out[results]))
+        results++;
+    return results;
+}
+
+static void feedback_finds_what_was_sent_over_the_wrap(void **state)
+{
+    struct twcc_send *t = malloc(sizeof(*t));
+    struct twcc_result r[16];
+
+    (void)state;
+    assert_non_null(t);
+    twcc_send_init(t, 65534);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(twcc_send_push(t, 100 + i, (uint8_t)i, 1000000 + i * 10000), (uint16_t)(65534 + i));
+    assert_int_equal(feed(t, 65534, 6, 2, 64000000, r), 4); /* two more than were sent */
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(r[i].bytes, 100 + i);
+        assert_int_equal(r[i].probe, i);
+        assert_int_equal(r[i].sent_us, 1000000 + i * 10000);
+        assert_int_equal(r[i].received, i != 1);
+        assert_false(r[i].was_lost);
+        if (i != 1)
+            assert_int_equal(r[i].arrival_us, 64000000 + i * 1000);
+    }
+    assert_int_equal(feed(t, 65534, 4, 0, 64000000, r), 1); /* the same again: only the one that was missing is news */
+    assert_int_equal(r[0].bytes, 101);
+    assert_true(r[0].received && r[0].was_lost);
+    assert_int_equal(feed(t, 65534, 4, 0, 64000000, r), 0);
+    free(t);
+}
+
+static void what_was_sent_too_long_ago_is_passed_over(void **state)
+{
+    struct twcc_send *t = malloc(sizeof(*t));
+    struct twcc_result r[16];
+
+    (void)state;
+    assert_non_null(t);
+    twcc_send_init(t, 0);
+    for (unsigned i = 0; i < TWCC_SEND_SLOTS + 2; i++)
+        twcc_send_push(t, 100, 0, 1000000);
+    assert_int_equal(feed(t, 0, 4, 0, 64000000, r), 2);
+    free(t);
+}
+
+/* ---- pacer.h ------------------------------------------------------------------------------------------------- */
+
+static void push(struct pacer *p, struct pool *pool, uint64_t now_us)
+{
+    struct packet *packet = packet_create(pool);
+
+    assert_non_null(packet);
+    packet->payload_len = 1000;
+    assert_true(pacer_push(p, packet, now_us));
+    packet_unref(&packet);
+}
+
+static unsigned pop_all(struct pacer *p, uint64_t now_us)
+{
+    struct packet *packet;
+    unsigned n = 0;
+
+    for (; (packet = pacer_pop(p, false, now_us)); n++) {
+        pacer_on_sent(p, packet->payload_len);
+        packet_unref(&packet);
+    }
+    return n;
+}
+
+static void a_burst_leaves_at_once_and_the_rest_at_the_pace(void **state)
+{
+    struct pacer *p = malloc(sizeof(*p));
+    struct pool *pool;
+    uint64_t now_us = 1000000;
+
+    (void)state;
+    assert_non_null(p);
+    assert_int_equal(packet_pool_create(&pool, 256), 0);
+    pacer_init(p, 800000, now_us); /* 2.5 times: 250 bytes a millisecond */
+    assert_true(pacer_may_send(p, now_us));
+    assert_true(pacer_due_us(p) == UINT64_MAX);
+    for (int i = 0; i < 60; i++)
+        push(p, pool, now_us);
+    assert_false(pacer_may_send(p, now_us)); /* not before those that wait */
+    assert_int_equal(pop_all(p, now_us), 17); /* the last one of 16 KiB just fits */
+    assert_in_range(pacer_due_us(p), now_us + 2000, now_us + 6000);
+    assert_int_equal(pop_all(p, now_us + 1000), 0);
+    assert_int_equal(pop_all(p, now_us + 100000), 17); /* the burst again, not 25 KB */
+    assert_int_equal(pop_all(p, now_us + 600000), 26); /* waited half a second: out, whatever the pace */
+    assert_true(pacer_due_us(p) == UINT64_MAX);
+    push(p, pool, now_us + 600000);
+    pacer_clear(p);
+    pool_destroy(&pool);
+    free(p);
+}
+
+static void retransmissions_have_a_budget_of_their_own(void **state)
+{
+    struct pacer *p = malloc(sizeof(*p));
+    struct pool *pool;
+    struct pacer_resend r;
+    unsigned n = 0;
+
+    (void)state;
+    assert_non_null(p);
+    assert_int_equal(packet_pool_create(&pool, 16), 0);
+    pacer_init(p, 800000, 1000000);
+    for (uint16_t i = 0; i < PACER_RESENDS; i++)
+        assert_true(pacer_push_resend(p, i, i & 1));
+    assert_false(pacer_push_resend(p, 1, 0));
+    push(p, pool, 1000000);
+    for (; pacer_pop_resend(p, &r, 1000000); n++) {
+        assert_int_equal(r.seq, n);
+        assert_int_equal(r.track, n & 1);
+        pacer_refresh(p);
+        pacer_on_resent(p, 1000);
+    }
+    assert_int_equal(n, 33); /* 32 KiB, while video waits */
+    assert_int_equal(pop_all(p, 1000000), 1);
+    assert_true(pacer_pop_resend(p, &r, 1000000)); /* nothing else wants to leave */
+    pacer_clear(p);
+    pool_destroy(&pool);
+    free(p);
+}
+
+/* ---- gcc.h ------------------------------------------------------------------------------------------------------ */
+
+static void without_feedback_remb_and_reported_losses_count(void **state)
+{
+    struct gcc g;
+
+    (void)state;
+    gcc_init(&g, &(struct gcc_cfg){.start_bps = 10000000, .min_bps = 100000, .max_bps = 20000000});
+    assert_string_equal(gcc_state_name(&g), "no feedback");
+    assert_int_equal(gcc_target_bps(&g), 10000000);
+    assert_int_equal(gcc_acked_bps(&g), 0);
+    gcc_on_loss_report(&g, 128, 1000000); /* half: a fourth less */
+    assert_int_equal(gcc_target_bps(&g), 7500000);
+    gcc_on_loss_report(&g, 13, 2000000); /* 5 %: as it is */
+    assert_int_equal(gcc_target_bps(&g), 7500000);
+    gcc_on_loss_report(&g, 0, 3000000); /* 8 % a second up */
+    assert_in_range(gcc_target_bps(&g), 8100000, 8102000);
+    gcc_on_remb(&g, 600000);
+    assert_int_equal(gcc_target_bps(&g), 600000);
+    assert_string_equal(gcc_state_name(&g), "remb");
+    gcc_on_remb(&g, 0);
+    assert_int_equal(gcc_target_bps(&g), 100000);
+    for (uint64_t i = 4; i < 60; i++)
+        gcc_on_loss_report(&g, 0, i * 1000000);
+    gcc_on_remb(&g, UINT64_MAX);
+    assert_int_equal(gcc_target_bps(&g), 20000000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(feedback_finds_what_was_sent_over_the_wrap),
+        cmocka_unit_test(what_was_sent_too_long_ago_is_passed_over),
+        cmocka_unit_test(a_burst_leaves_at_once_and_the_rest_at_the_pace),
+        cmocka_unit_test(retransmissions_have_a_budget_of_their_own),
+        cmocka_unit_test(without_feedback_remb_and_reported_losses_count),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
