@@ -85,6 +85,7 @@ await cluster.use(test, async (t) => {
             await picturesGrow(small);
             const layers = await choose(small, 'q');
             assert.equal(layers.chosen, 'q');
+            await assert.rejects(choose(small, 'x'), /no such layer/);
             assert.deepEqual(layers.layers.map((l) => l.encodingId), ['q', 'h', 'f']);
             await seesWidth(small, SIZES.q);
             await wants('edge', stream, 'q,f');
