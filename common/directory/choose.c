@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-enum { NEAR_MAX = 256 /* nodes considered; of more, the first ones */ };
-
 static uint32_t share_permille(uint64_t used, uint64_t capacity)
 {
     uint64_t s = capacity ? used * 1000 / capacity : 0;
@@ -27,33 +25,41 @@ static bool usable(const struct node_record *n, enum node_role role)
     return n->role == role && !n->draining && node_load_permille(n) < 1000 && n->http[0];
 }
 
-/* Keeps of near[0..n) those of the region; when there is none, all. */
-static size_t keep_region(const struct node_record *nodes, int *near, size_t n, const char *region)
-{
-    size_t kept = 0;
+/* Which of the usable nodes are near: those of the client's region; else those about as close as the closest; else all. */
+struct nearness {
+    const struct choose_query *q;
+    bool by_region, by_distance;
+    double closest_km;
+};
 
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(nodes[near[i]].region, region) == 0)
-            near[kept++] = near[i];
-    return kept ? kept : n;
+/* Nodes that do not know where they are count as far away. */
+static double distance_km(const struct place *p, const struct node_record *n)
+{
+    return n->has_coordinates ? place_distance_km(p->latitude, p->longitude, n->latitude, n->longitude) : 1e8;
 }
 
-/* Keeps those about as close as the closest. Nodes that do not know where they are count as far away. */
-static size_t keep_close(const struct node_record *nodes, int *near, size_t n, const struct place *p)
+static bool is_near(const struct nearness *near, const struct node_record *n)
 {
-    double km[NEAR_MAX], closest = 1e9;
-    size_t kept = 0;
+    if (!usable(n, near->q->role))
+        return false;
+    if (near->by_region)
+        return strcmp(n->region, near->q->place->region) == 0;
+    return !near->by_distance || distance_km(near->q->place, n) <= near->closest_km + CHOOSE_NEAR_KM;
+}
 
+static void nearness_init(struct nearness *near, const struct node_record *nodes, size_t n, const struct choose_query *q)
+{
+    const struct place *p = q->place;
+
+    *near = (struct nearness){.q = q, .by_distance = p && !p->region[0] && p->has_coordinates, .closest_km = 1e9};
     for (size_t i = 0; i < n; i++) {
-        const struct node_record *r = &nodes[near[i]];
-        km[i] = r->has_coordinates ? place_distance_km(p->latitude, p->longitude, r->latitude, r->longitude) : 1e8;
-        if (km[i] < closest)
-            closest = km[i];
+        if (!p || !usable(&nodes[i], q->role))
+            continue;
+        if (p->region[0] && strcmp(nodes[i].region, p->region) == 0)
+            near->by_region = true;
+        if (near->by_distance && distance_km(p, &nodes[i]) < near->closest_km)
+            near->closest_km = distance_km(p, &nodes[i]);
     }
-    for (size_t i = 0; i < n; i++)
-        if (km[i] <= closest + CHOOSE_NEAR_KM)
-            near[kept++] = near[i];
-    return kept;
 }
 
 static bool prefers(const struct choose_query *q, const struct node_record *a, const struct node_record *b)
@@ -65,41 +71,33 @@ static bool prefers(const struct choose_query *q, const struct node_record *a, c
     return has_a != has_b ? has_a : load_a <= load_b;
 }
 
-static size_t find_near(const struct node_record *nodes, size_t n, const struct choose_query *q, int near[NEAR_MAX])
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < n && count < NEAR_MAX; i++)
-        if (usable(&nodes[i], q->role))
-            near[count++] = (int)i;
-    if (count && q->place && q->place->region[0])
-        return keep_region(nodes, near, count, q->place->region);
-    if (count && q->place && q->place->has_coordinates)
-        return keep_close(nodes, near, count, q->place);
-    return count;
-}
-
 bool choose_keeps(const struct node_record *nodes, size_t n, const struct choose_query *q, size_t at)
 {
-    int near[NEAR_MAX];
-    size_t count = find_near(nodes, n, q, near);
+    struct nearness near;
 
-    for (size_t i = 0; i < count; i++)
-        if ((size_t)near[i] == at)
-            return true;
-    return false;
+    nearness_init(&near, nodes, n, q);
+    return is_near(&near, &nodes[at]);
 }
 
 int choose_node(const struct node_record *nodes, size_t n, const struct choose_query *q)
 {
-    int near[NEAR_MAX];
-    size_t count = find_near(nodes, n, q, near);
+    struct nearness near;
+    size_t count = 0, seen = 0;
+    int first = -1, second = -1;
 
+    nearness_init(&near, nodes, n, q);
+    for (size_t i = 0; i < n; i++)
+        count += is_near(&near, &nodes[i]);
     if (count == 0)
         return -1;
-    if (count == 1)
-        return near[0];
-    size_t a = (q->random & 0xffff) % count, b = (q->random >> 16) % (count - 1);
+    size_t a = (q->random & 0xffff) % count, b = count > 1 ? (q->random >> 16) % (count - 1) : 0;
     b += b >= a; /* another one */
-    return prefers(q, &nodes[near[a]], &nodes[near[b]]) ? near[a] : near[b];
+    for (size_t i = 0; i < n; i++) {
+        if (!is_near(&near, &nodes[i]))
+            continue;
+        first = seen == a ? (int)i : first;
+        second = seen == b ? (int)i : second;
+        seen++;
+    }
+    return second < 0 || prefers(q, &nodes[first], &nodes[second]) ? first : second;
 }

@@ -2,6 +2,7 @@
 #include "directory/directory.h"
 
 #include "base/log.h"
+#include "base/random.h"
 #include "directory/directory_priv.h"
 #include "directory/record.h"
 
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { LOOK_US = 200000 /* a hundred nodes that start at once are asked for once, and not by all at the same time */ };
 
 const char *node_role_name(enum node_role role)
 {
@@ -291,6 +294,15 @@ static void on_beat(struct timer *t, uint64_t now_us)
     streams_sweep(d);
 }
 
+static void on_look(struct timer *t, uint64_t now_us)
+{
+    struct directory *d = container_of(t, struct directory, look);
+
+    (void)now_us;
+    if (d->state == DIRECTORY_UP)
+        ask_nodes(d);
+}
+
 static void on_soon(struct timer *t, uint64_t now_us)
 {
     (void)now_us;
@@ -314,8 +326,8 @@ static void on_message(void *arg, const char *text, size_t len)
         break;
     case EVENT_NODE:
     case EVENT_NODE_GONE:
-        if (d->state == DIRECTORY_UP && strcmp(e.node, d->self.id) != 0)
-            ask_nodes(d);
+        if (strcmp(e.node, d->self.id) != 0 && !timer_running(&d->look))
+            timer_start(&d->look, LOOK_US / 2 + random_u32() % LOOK_US);
         break;
     }
 }
@@ -338,6 +350,7 @@ static void directory_destroy(struct directory *d)
     redis_conn_close(&d->events);
     timer_stop(&d->beat);
     timer_stop(&d->soon);
+    timer_stop(&d->look);
     list_for_each(l, &d->pending) {
         list_remove(l);
         free(container_of(l, struct request, link));
@@ -434,6 +447,7 @@ int directory_open(struct directory **out, struct worker *w, const struct direct
     list_init(&d->answered);
     timer_init(&d->beat, w, on_beat);
     timer_init(&d->soon, w, on_soon);
+    timer_init(&d->look, w, on_look);
     if (hash_init(&d->streams) != 0 || hash_init(&d->claims) != 0 || hash_init(&d->present) != 0 || !node_push(d, &cfg->self) ||
         open_connections(d) != 0) {
         directory_destroy(d);

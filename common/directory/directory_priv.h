@@ -29,6 +29,7 @@ struct directory {
     enum directory_state state;
     struct node_record self;
     struct timer beat; /* a third of the lease */
+    struct timer look; /* nodes came or went: one question for many events */
     struct timer soon; /* self changed: written at once; answers that were known when asked */
 
     struct node_record *nodes; /* self first */

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * scale.c - the directory and the parent choice with many nodes and streams, against a real redis-server.
+ *
+ *   scale [--nodes N] [--streams N]
+ *
+ * Starts a redis-server of its own, writes the records of N nodes and the claims of N streams with the very scripts that nodes use,
+ * and opens one real directory that has to learn them all. Prints one figure a line, and fails when one makes no sense. */
+#include "cluster/directory/redis.h"
+#include "directory/choose.h"
+#include "directory/directory.h"
+#include "directory/record.h"
+#include "directory/scripts.h"
+#include "relay/parents.h"
+#include "unit/io/loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <cmocka.h>
+#include <hiredis/hiredis.h>
+
+enum {
+    REGIONS = 10,
+    LEASE_MS = 10000,
+    PIPELINE = 500,
+    CHOICES = 100000,
+    FINDS = 20000,
+};
+
+static size_t n_nodes = 1000, n_streams = 100000;
+
+struct scene {
+    struct test_redis redis;
+    redisContext *c;
+    struct node_record *nodes;
+};
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double cpu_s(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_utime.tv_sec + (double)u.ru_utime.tv_usec / 1e6 + (double)u.ru_stime.tv_sec +
+           (double)u.ru_stime.tv_usec / 1e6;
+}
+
+static void figure(const char *what, double value, const char *unit)
+{
+    printf("%-58s %14.1f %s\n", what, value, unit);
+    fflush(stdout);
+}
+
+/* 2% origins, 5% backbones, the rest edges; spread over the regions. */
+static void make_node(struct node_record *n, size_t i)
+{
+    size_t in_fifty = i % 50;
+
+    *n = (struct node_record){.role = in_fifty == 0 ? NODE_ORIGIN : in_fifty <= 3 ? NODE_BACKBONE : NODE_EDGE,
+                              .started_us = 1, .load_permille = (uint32_t)(i * 7 % 600)};
+    snprintf(n->id, sizeof(n->id), "%s-%zu", node_role_name(n->role), i);
+    snprintf(n->region, sizeof(n->region), "r%zu", i / 50 % REGIONS);
+    snprintf(n->http, sizeof(n->http), "http://10.%zu.%zu.%zu:8080", i >> 16 & 255, i >> 8 & 255, i & 255);
+    if (n->role != NODE_EDGE)
+        snprintf(n->pipe, sizeof(n->pipe), "10.%zu.%zu.%zu:9000", i >> 16 & 255, i >> 8 & 255, i & 255);
+}
+
+static const char *stream_name(size_t i, char out[32])
+{
+    snprintf(out, 32, "live/stream-%zu", i);
+    return out;
+}
+
+/* The origin that has stream i. */
+static const char *owner_of(size_t i)
+{
+    static char id[32];
+
+    snprintf(id, sizeof(id), "origin-%zu", i % (n_nodes / 50) * 50);
+    return id;
+}
+
+/* ---- Redis, as all those nodes use it ---- */
+
+static void take_replies(redisContext *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        redisReply *r;
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        assert_true(r->type != REDIS_REPLY_ERROR);
+        freeReplyObject(r);
+    }
+}
+
+static void write_nodes(struct scene *s)
+{
+    uint8_t record[RECORD_BYTES_MAX];
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < n_nodes; i++) {
+        size_t len = record_write(record, sizeof(record), &s->nodes[i]);
+        bytes += len;
+        redisAppendCommand(s->c, "SET t:node:%s %b", s->nodes[i].id, record, len);
+        redisAppendCommand(s->c, "SADD t:nodes %s", s->nodes[i].id);
+        take_replies(s->c, 2);
+    }
+    figure("a node's record", (double)bytes / (double)n_nodes, "bytes");
+}
+
+static void each_stream(struct scene *s, const char *what, void (*append)(redisContext *c, size_t i))
+{
+    double began = now_s();
+
+    for (size_t i = 0; i < n_streams; i++) {
+        append(s->c, i);
+        if ((i + 1) % PIPELINE == 0 || i + 1 == n_streams)
+            take_replies(s->c, i % PIPELINE + 1);
+    }
+    figure(what, (double)n_streams / (now_s() - began), "a second");
+}
+
+static void append_claim(redisContext *c, size_t i)
+{
+    char name[32];
+
+    stream_name(i, name);
+    redisAppendCommand(c, "EVAL %s 3 t:stream:%s t:epoch:%s t:streams %s 1700000000000 3600000 0 t:events %s 86400000",
+                       script_claim, name, name, owner_of(i), name);
+}
+
+static void append_renewal(redisContext *c, size_t i)
+{
+    char name[32];
+
+    stream_name(i, name);
+    redisAppendCommand(c, "EVAL %s 3 t:stream:%s t:epoch:%s t:streams %s 1700000000000 3600000 t:events %s 86400000",
+                       script_renew, name, name, owner_of(i), name);
+}
+
+static void append_find(redisContext *c, size_t i)
+{
+    char name[32];
+
+    redisAppendCommand(c, "HMGET t:stream:%s owner epoch", stream_name(i, name));
+}
+
+static double used_memory(struct scene *s)
+{
+    redisReply *r = redisCommand(s->c, "INFO memory");
+    const char *at = strstr(r->str, "used_memory:");
+    double bytes = at ? strtod(at + strlen("used_memory:"), NULL) : 0;
+
+    freeReplyObject(r);
+    return bytes;
+}
+
+static void redis_carries_all_claims_and_their_renewals(void **state)
+{
+    struct scene *s = *state;
+    double before;
+
+    write_nodes(s);
+    before = used_memory(s);
+    each_stream(s, "claims", append_claim);
+    figure("a stream in Redis", (used_memory(s) - before) / (double)n_streams, "bytes");
+    double began = now_s();
+    each_stream(s, "renewals", append_renewal);
+    double rate = (double)n_streams / (now_s() - began);
+    figure("renewals needed at a lease of 10 s", (double)n_streams * 3000 / LEASE_MS, "a second");
+    figure("of what this Redis does", 100 * (double)n_streams * 3000 / LEASE_MS / rate, "%");
+    each_stream(s, "look-ups of a stream", append_find);
+    redisReply *r = redisCommand(s->c, "SCARD t:streams");
+    assert_int_equal(r->integer, n_streams);
+    freeReplyObject(r);
+}
+
+static void redis_tells_a_node_of_all_nodes(void **state)
+{
+    struct scene *s = *state;
+    const char **argv = calloc(n_nodes + 1, sizeof(*argv));
+    char(*keys)[NODE_ID_MAX + 16] = calloc(n_nodes, sizeof(*keys));
+    enum { TIMES = 50 };
+
+    assert_non_null(argv);
+    assert_non_null(keys);
+    argv[0] = "MGET";
+    for (size_t i = 0; i < n_nodes; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "t:node:%s", s->nodes[i].id);
+        argv[i + 1] = keys[i];
+    }
+    double began = now_s();
+    for (int i = 0; i < TIMES; i++) {
+        redisReply *r = redisCommandArgv(s->c, (int)n_nodes + 1, argv, NULL);
+        assert_int_equal(r->elements, n_nodes);
+        freeReplyObject(r);
+    }
+    double each_s = (now_s() - began) / TIMES;
+    figure("reading the records of all nodes", each_s * 1e3, "ms");
+    figure("all nodes do so each third of a lease: Redis is busy for", 100 * each_s * (double)n_nodes * 3000 / LEASE_MS, "% of a core");
+    free(keys);
+    free(argv);
+}
+
+/* ---- One real directory ---- */
+
+struct party {
+    struct directory *d;
+    size_t streams, answers, found;
+    bool closed;
+};
+
+static void on_stream(void *arg, const char *name, const struct stream_record *record)
+{
+    (void)name;
+    ((struct party *)arg)->streams += record != NULL;
+}
+
+static void on_nodes(void *arg)
+{
+    (void)arg;
+}
+
+static void on_claim_lost(void *arg, const char *name, uint64_t epoch, const char *owner)
+{
+    (void)arg;
+    (void)name;
+    (void)epoch;
+    (void)owner;
+}
+
+static void on_found(void *arg, const struct stream_record *record, bool known)
+{
+    struct party *p = arg;
+
+    p->answers++;
+    p->found += record && known;
+}
+
+static void on_closed(void *arg)
+{
+    ((struct party *)arg)->closed = true;
+}
+
+static double rss(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    unsigned long size = 0, resident = 0;
+
+    if (f) {
+        if (fscanf(f, "%lu %lu", &size, &resident) != 2)
+            resident = 0;
+        fclose(f);
+    }
+    return (double)resident * 4096;
+}
+
+static void find_all(struct test_loop *loop, struct party *p, const char *what, const char *format)
+{
+    char name[48];
+    double began = now_s();
+
+    p->answers = p->found = 0;
+    for (size_t i = 0; i < FINDS; i++) {
+        snprintf(name, sizeof(name), format, i % n_streams);
+        directory_find(p->d, name, on_found, p);
+    }
+    for (int i = 0; i < 1000 && p->answers < FINDS; i++)
+        test_loop_run_for(loop, 10000);
+    assert_int_equal(p->answers, FINDS);
+    figure(what, FINDS / (now_s() - began), "a second");
+}
+
+static void a_directory_learns_all_and_answers_from_memory(void **state)
+{
+    static const struct directory_ops ops = {on_stream, on_nodes, on_claim_lost};
+    struct scene *s = *state;
+    struct test_loop loop;
+    struct party p = {0};
+    const struct node_record *v;
+    char address[32];
+    const char *error;
+    double before = rss(), began = now_s(), busy = cpu_s();
+
+    snprintf(address, sizeof(address), "127.0.0.1:%u", s->redis.port);
+    test_loop_init(&loop);
+    struct directory_cfg cfg = {.address = address, .password = "", .prefix = "t:", .lease_us = 60000000,
+                                .self = {.id = "observer", .role = NODE_EDGE, .region = "r0", .started_us = 1}, .ops = &ops, .arg = &p};
+    assert_int_equal(directory_open(&p.d, loop.w, &cfg, &error), 0);
+    for (int i = 0; i < 6000 && (p.streams < n_streams || directory_nodes(p.d, &v) < n_nodes + 1); i++)
+        test_loop_run_for(&loop, 10000);
+    assert_int_equal(p.streams, n_streams);
+    assert_int_equal(directory_nodes(p.d, &v), n_nodes + 1);
+    figure("a new node knows all nodes and streams after", now_s() - began, "s");
+    figure("its CPU for it", cpu_s() - busy, "s");
+    figure("its memory for it", (rss() - before) / 1e6, "MB");
+    find_all(&loop, &p, "streams found from memory", "live/stream-%zu");
+    assert_int_equal(p.found, FINDS);
+    find_all(&loop, &p, "unknown streams asked of Redis", "live/nobody-%zu");
+    assert_int_equal(p.found, 0);
+    directory_close(p.d, 500000, on_closed, &p);
+    for (int i = 0; i < 300 && !p.closed; i++)
+        test_loop_run_for(&loop, 10000);
+    assert_true(p.closed);
+    worker_destroy(&loop.w);
+}
+
+/* ---- The choices ---- */
+
+static void parents_are_chosen_quickly_and_spread(void **state)
+{
+    struct scene *s = *state;
+    size_t *load = calloc(n_nodes, sizeof(*load)), most = 0, sum = 0, used = 0, edges = 0;
+    struct parent_list out;
+    char name[32];
+
+    assert_non_null(load);
+    for (size_t i = 0; i < n_nodes; i++)
+        edges += s->nodes[i].role == NODE_EDGE;
+    double began = now_s();
+    size_t edge = 0;
+    for (size_t i = 0; i < CHOICES; i++) {
+        do
+            edge = (edge + 1) % n_nodes;
+        while (s->nodes[edge].role != NODE_EDGE);
+        parents_choose(&out, &s->nodes[edge], s->nodes, n_nodes, stream_name(i % n_streams, name), owner_of(i % n_streams));
+        assert_true(out.n > 0);
+        load[strtoul(strrchr(out.v[0].id, '-') + 1, NULL, 10)]++;
+    }
+    figure("choosing parents", (now_s() - began) * 1e6 / CHOICES, "us");
+    for (size_t i = 0; i < n_nodes; i++) {
+        if (s->nodes[i].role != NODE_BACKBONE)
+            continue;
+        used++;
+        sum += load[i];
+        most = load[i] > most ? load[i] : most;
+    }
+    figure("the busiest backbone, of the mean", 100.0 * (double)most * (double)used / (double)sum, "%");
+    assert_true(most * used < sum * 2);
+    free(load);
+}
+
+static void viewers_are_spread_over_the_near_edges(void **state)
+{
+    struct scene *s = *state;
+    size_t *load = calloc(n_nodes, sizeof(*load)), most = 0, used = 0;
+    uint32_t random = 12345;
+
+    assert_non_null(load);
+    double began = now_s();
+    for (size_t i = 0; i < CHOICES; i++) {
+        struct place place = {0};
+        snprintf(place.region, sizeof(place.region), "r%zu", i % REGIONS);
+        random = random * 1664525 + 1013904223;
+        struct choose_query q = {.role = NODE_EDGE, .place = &place, .random = random ^ random >> 13};
+        int at = choose_node(s->nodes, n_nodes, &q);
+        assert_true(at >= 0);
+        assert_string_equal(s->nodes[at].region, place.region);
+        load[at]++;
+    }
+    figure("choosing an edge for a viewer", (now_s() - began) * 1e6 / CHOICES, "us");
+    for (size_t i = 0; i < n_nodes; i++) {
+        used += load[i] > 0;
+        most = load[i] > most ? load[i] : most;
+    }
+    figure("edges that get viewers", (double)used, "");
+    figure("the busiest edge, of the mean (loads are 0 to 60%)", 100.0 * (double)most * (double)used / CHOICES, "%");
+    free(load);
+}
+
+static int set_up(void **state)
+{
+    static struct scene s;
+
+    test_redis_start(&s.redis);
+    s.c = redisConnect("127.0.0.1", s.redis.port);
+    assert_non_null(s.c);
+    assert_int_equal(s.c->err, 0);
+    s.nodes = calloc(n_nodes, sizeof(*s.nodes));
+    assert_non_null(s.nodes);
+    for (size_t i = 0; i < n_nodes; i++)
+        make_node(&s.nodes[i], i);
+    *state = &s;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scene *s = *state;
+
+    redisFree(s->c);
+    free(s->nodes);
+    test_redis_kill(&s->redis);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(redis_carries_all_claims_and_their_renewals),
+        cmocka_unit_test(redis_tells_a_node_of_all_nodes),
+        cmocka_unit_test(a_directory_learns_all_and_answers_from_memory),
+        cmocka_unit_test(parents_are_chosen_quickly_and_spread),
+        cmocka_unit_test(viewers_are_spread_over_the_near_edges),
+    };
+
+    for (int i = 1; i + 1 < argc; i += 2) {
+        size_t value = strtoul(argv[i + 1], NULL, 10);
+        if (strcmp(argv[i], "--nodes") == 0)
+            n_nodes = value - value % 500; /* every region has its share */
+        else if (strcmp(argv[i], "--streams") == 0)
+            n_streams = value;
+    }
+    if (n_nodes < 500 || n_streams < 1) {
+        fprintf(stderr, "usage: scale [--nodes N] [--streams N]   at least 500 nodes, in steps of 500\n");
+        return 1;
+    }
+    printf("%zu nodes in %d regions, %zu streams\n", n_nodes, REGIONS, n_streams);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
