@@ -38,6 +38,7 @@ enum {
     DRAIN_MESSAGES = 32,
     DRAIN_BYTES = 65536,
     SOCKET_BYTES = 16 << 20,
+    UNDER_WAY_BYTES = 2 << 20,
 };
 
 struct viewer {
@@ -57,6 +58,7 @@ struct call {
 };
 
 static atomic_bool done;
+static _Atomic uint64_t drained_bytes;
 
 static void die(const char *what)
 {
@@ -100,8 +102,11 @@ static void *drain(void *arg)
             iov[i] = (struct iovec){bytes[i], DRAIN_BYTES};
             headers[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
         }
-        if (recvmmsg(fd, headers, DRAIN_MESSAGES, MSG_WAITFORONE, NULL) < 0 && errno != EAGAIN && errno != EINTR)
+        int n = recvmmsg(fd, headers, DRAIN_MESSAGES, MSG_WAITFORONE, NULL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
             die("recvmmsg");
+        for (int i = 0; i < n; i++)
+            drained_bytes += headers[i].msg_len;
     }
     return NULL;
 }
@@ -123,6 +128,16 @@ static int open_sink(uint16_t *port)
 }
 
 /* ---- Sending ------------------------------------------------------------------------------------------------- */
+
+/* What is under way stays below what the sink can hold: a datagram that is dropped would cost less than one that is
+ * delivered. */
+static void wait_for_sink(uint64_t sent_bytes)
+{
+    for (int i = 0; i < 100 && sent_bytes > drained_bytes + UNDER_WAY_BYTES; i++)
+        usleep(200);
+    if (sent_bytes > drained_bytes + UNDER_WAY_BYTES)
+        drained_bytes = sent_bytes; /* it was lost after all */
+}
 
 static void flush(int fd, struct call *c)
 {
@@ -172,12 +187,16 @@ static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, siz
 
     if (!c || !payload || !(c->arena = malloc((size_t)CALL_MESSAGES * FRAME_PACKETS * DATAGRAM_BYTES)))
         die("memory");
+    usleep(100000);
+    drained_bytes = 0;
     for (; wall_ns() < until_ns; index += FRAME_PACKETS)
         for (size_t i = 0; i < n; i++) {
             push_frame(c, e, &viewers[i], index, payload);
             packets += FRAME_PACKETS;
-            if (c->n == CALL_MESSAGES)
-                flush(fd, c);
+            if (c->n < CALL_MESSAGES)
+                continue;
+            flush(fd, c);
+            wait_for_sink(packets * DATAGRAM_BYTES);
         }
     flush(fd, c);
     double us = (double)(cpu_ns() - from_ns) / 1e3 / (double)packets;
