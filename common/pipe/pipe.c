@@ -39,6 +39,8 @@ void pipe_counters_add(struct pipe_counters *sum, const struct pipe_counters *c)
     sum->gone += c->gone;
     sum->lost += c->lost;
     sum->recovered += c->recovered;
+    sum->repair_us += c->repair_us;
+    sum->slow_repairs += c->slow_repairs;
     sum->given_up += c->given_up;
     sum->late += c->late;
     sum->duplicates += c->duplicates;

@@ -78,6 +78,8 @@ struct pipe_counters {
     uint64_t gone;            /* parent: was asked for and had not got */
     uint64_t lost;            /* seen missing after the reorder window (parent: as the child reports) */
     uint64_t recovered;       /* child: of lost, those that came after all */
+    uint64_t repair_us;       /* child: of recovered, from the moment they were missed on, in sum */
+    uint64_t slow_repairs;    /* child: of recovered, those that took more than two round trips */
     uint64_t given_up;        /* of lost, those whose deadline passed (parent: as the child reports) */
     uint64_t late;            /* child: came after they were given up; delivered all the same */
     uint64_t duplicates;      /* child: dropped, had them */

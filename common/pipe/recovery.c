@@ -138,8 +138,12 @@ static void learn_reordering(struct recovery *r, const struct recovery_gap *g, u
 static enum recovery_arrival push_missing(struct recovery *r, size_t i, uint64_t seq, uint64_t now_us)
 {
     learn_reordering(r, &r->gaps[i], now_us);
-    if (r->gaps[i].tries)
+    if (r->gaps[i].tries) {
+        uint64_t repair_us = now_us - r->gaps[i].found_us;
         r->counters->recovered++;
+        r->counters->repair_us += repair_us;
+        r->counters->slow_repairs += r->rtt_us && repair_us > 2 * r->rtt_us;
+    }
     take_from_gap(r, i, seq);
     return RECOVERY_RECOVERED;
 }

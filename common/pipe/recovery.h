@@ -36,7 +36,7 @@ struct recovery_gap {
 struct recovery {
     uint64_t give_up_us;
     uint64_t reorder_us, rtt_us;
-    struct pipe_counters *counters; /* lost, recovered, given_up, late, requested */
+    struct pipe_counters *counters; /* lost, recovered, repairs, given_up, late, requested */
     bool running; /* the start is known: gaps are real */
     bool based;   /* something was received or the start is known: begin and end hold */
     uint64_t begin, end; /* received or missing: [begin, end) */
