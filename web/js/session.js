@@ -18,10 +18,12 @@ export class Session extends EventTarget {
     retryAt_ms = 0; // performance.now() of the next try, while waiting
     pc = null;
     opened = 0; // sessions so far
+    moving = false; // a second session is being opened that will take the place of the present one
 
     #wanted = null; // AbortController of the time from start() to stop()
     #resource = null; // {url, etag, links} of the HTTP session
     #losses = 0; // since media last came
+    #onMoved = () => {};
 
     constructor({ endpoint, token = '' }) {
         super();
@@ -36,6 +38,7 @@ export class Session extends EventTarget {
     mungeOffer(sdp) {
         return sdp;
     }
+    async takeOver() {} // when the session that it moves to can carry media: resolves once it is in use
     retries() { // (problem): whether to try again after it
         return true;
     }
@@ -76,7 +79,7 @@ export class Session extends EventTarget {
                 const { lost } = await this.#open(signal);
                 this.#losses = 0;
                 this.#enter('live');
-                await lost;
+                await this.#outlive(lost);
             } catch (error) {
                 if (signal.aborted) return;
                 this.#close();
@@ -88,6 +91,42 @@ export class Session extends EventTarget {
                 }
                 await this.#pause(signal, problem);
             }
+        }
+    }
+
+    // Rejects when the session is lost that media comes by: the first one, or the one that it moved to.
+    async #outlive(lost) {
+        for (;;) {
+            const moved = new Promise((resolve) => (this.#onMoved = resolve));
+            ({ lost } = await Promise.race([lost, moved]));
+        }
+    }
+
+    // Goes over to another endpoint. The present session plays on until the new one has taken over, and for good when that fails.
+    async move(endpoint) {
+        if (this.state !== 'live' || this.moving) return;
+        const signal = this.#wanted.signal;
+        const old = { pc: this.pc, resource: this.#resource, endpoint: this.endpoint };
+        this.moving = true;
+        this.endpoint = endpoint;
+        this.#resource = null;
+        try {
+            const { lost } = await this.#open(signal);
+            await this.takeOver();
+            this.#onMoved({ lost });
+            this.#drop(old);
+        } catch (error) {
+            if (signal.aborted) {
+                this.#drop(old);
+                return;
+            }
+            console.warn(`could not move to ${endpoint}: ${error.message}`);
+            this.#close();
+            this.pc = old.pc;
+            this.#resource = old.resource;
+            this.endpoint = old.endpoint;
+        } finally {
+            this.moving = false;
         }
     }
 
@@ -152,10 +191,14 @@ export class Session extends EventTarget {
     }
 
     #close() {
-        this.pc?.close();
+        const present = { pc: this.pc, resource: this.#resource };
         this.pc = null;
-        const resource = this.#resource;
         this.#resource = null;
+        this.#drop(present);
+    }
+
+    #drop({ pc, resource }) {
+        pc?.close();
         if (!resource) return;
         // keepalive: the request outlives the page. What it is answered changes nothing for us.
         fetch(resource.url, { method: 'DELETE', keepalive: true, headers: this.authorization() }).catch(() => {});

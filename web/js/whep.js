@@ -4,12 +4,14 @@
 //
 // Besides the session's own states it tells when nothing comes on a live session: 'media' events, after
 // which .media is 'none' (nothing came yet), 'playing' or 'silent' (the publisher is away, or the network is).
-import { getJson } from './api.js';
+import { getJson, nodeUrl, request } from './api.js';
 import { Session } from './session.js';
 
 const LAYER = 'urn:ietf:params:whep:ext:core:layer';
 const LOOK_MS = 500;
 const SILENT_MS = 2_000;
+const FIRST_PICTURE_MS = 8_000;
+const EVENTS = 'urn:ietf:params:whep:ext:core:server-sent-events';
 
 export class WhepPlayer extends Session {
     media = 'none';
@@ -21,6 +23,7 @@ export class WhepPlayer extends Session {
     #bytes = 0;
     #moved_ms = 0;
     #began_ms = 0;
+    #events = null; // EventSource
 
     constructor({ endpoint, token, video }) {
         super({ endpoint, token });
@@ -33,10 +36,48 @@ export class WhepPlayer extends Session {
         pc.addTransceiver('video', { direction: 'recvonly' });
         pc.addTransceiver('audio', { direction: 'recvonly' });
         pc.addEventListener('track', ({ track }) => this.#stream.addTrack(track));
+        if (this.moving) return; // takeOver() shows it
         this.#video.srcObject = this.#stream;
         this.#video.requestVideoFrameCallback?.(() => {
             this.join_ms = performance.now() - this.#began_ms;
         });
+    }
+
+    // The new session's first picture is waited for out of sight, so that the present one stays until then.
+    async takeOver() {
+        const hidden = document.createElement('video');
+        hidden.muted = true;
+        hidden.srcObject = this.#stream;
+        await Promise.all([hidden.play(), new Promise((resolve, reject) => {
+            setTimeout(() => reject(new Error('no picture came')), FIRST_PICTURE_MS);
+            if (hidden.requestVideoFrameCallback) hidden.requestVideoFrameCallback(resolve);
+            else hidden.addEventListener('timeupdate', resolve, { once: true });
+        })]);
+        this.#video.srcObject = this.#stream;
+        hidden.srcObject = null;
+        this.#listen();
+    }
+
+    // What the edge has to say while it plays (draft-ietf-wish-whep, server-sent events): where to go when it drains.
+    async #listen() {
+        this.#events?.close();
+        this.#events = null;
+        const offered = this.link(EVENTS);
+        if (!offered) return;
+        try {
+            const response = await request(offered, { method: 'POST', body: '["reconnect"]',
+                headers: { 'Content-Type': 'application/json', ...this.authorization() } });
+            if (this.state !== 'live') return;
+            const events = new EventSource(new URL(response.headers.get('Location'), offered));
+            this.#events = events;
+            events.addEventListener('reconnect', ({ data }) => this.move(this.#reachable(JSON.parse(data).url)));
+        } catch (error) {
+            console.warn(`no events of this session: ${error.message}`); // it plays without
+        }
+    }
+
+    #reachable(url) {
+        return nodeUrl(url) + new URL(url).pathname;
     }
 
     // Without stereo=1 a browser makes one channel of an Opus track's two.
@@ -75,11 +116,14 @@ export class WhepPlayer extends Session {
 
     #onState() {
         clearInterval(this.#looks);
+        this.#events?.close();
+        this.#events = null;
         if (this.state === 'connecting') {
             this.#began_ms = performance.now();
             this.join_ms = 0;
         }
         if (this.state === 'live') {
+            this.#listen();
             this.#bytes = 0;
             this.#moved_ms = performance.now();
             this.#looks = setInterval(() => this.#look(), LOOK_MS);

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// drain.test.mjs - an edge drains: its viewers' pages go over to another edge, and the picture hardly stops.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { launch, pageState, picturesGrow, watch } from '../lib/browser.mjs';
+import { Cluster } from '../lib/cluster.mjs';
+import { http } from '../lib/http.mjs';
+import { publishLive } from '../lib/media.mjs';
+import { sleep, until } from '../lib/process.mjs';
+
+const GAP_MS = 1000; // the longest time without a new picture that a viewer may see
+
+const cluster = await Cluster.up({
+    origin: {}, backbone: {}, edge: { node: { drain_ms: 6000 } }, 'edge-eu-2': { node: { region: 'eu' } },
+});
+
+// Notes the longest time between two pictures that are shown, from now on.
+function noteFreezes(page) {
+    return page.evaluate(() => {
+        const video = document.querySelector('#video');
+        globalThis.longest_ms = 0;
+        let last_ms = performance.now();
+        const look = () => {
+            const now_ms = performance.now();
+            globalThis.longest_ms = Math.max(globalThis.longest_ms, now_ms - last_ms);
+            last_ms = now_ms;
+            video.requestVideoFrameCallback(look);
+        };
+        video.requestVideoFrameCallback(look);
+    });
+}
+
+await cluster.use(test, async (t) => {
+    publishLive(cluster, cluster.rtmp('live/test'));
+    await cluster.isLive('origin', 'live/test');
+    const browser = await launch(cluster);
+
+    await t.test('the page moves to the other edge while it plays', async () => {
+        const page = await watch(browser, cluster, 'live/test');
+        await pageState(page, 'live');
+        await picturesGrow(page);
+        await noteFreezes(page);
+        assert.equal((await http(`${cluster.url('edge')}/api/v1/drain`, { method: 'POST' })).status, 200);
+        await until('it is at the other edge', 15_000, () => page.evaluate((port) =>
+            new URL(globalThis.millrace.player.endpoint).port === port && !globalThis.millrace.player.moving, `${cluster.port('edge-eu-2', 'http')}`));
+        await picturesGrow(page);
+        await sleep(1000);
+        const longest_ms = await page.evaluate(() => globalThis.longest_ms);
+        console.log(`# the longest time without a new picture: ${Math.round(longest_ms)} ms`);
+        assert.ok(longest_ms < GAP_MS, `${longest_ms} ms without a picture`);
+        await pageState(page, 'live');
+        await until('the draining edge has nobody', 5_000, async () => (await cluster.sessions('edge', 'whep')).length === 0);
+        assert.equal((await cluster.sessions('edge-eu-2', 'whep')).length, 1);
+    });
+
+    await t.test('SIGTERM: the edge ends as soon as its viewers have gone', async () => {
+        await http(`${cluster.url('edge')}/api/v1/drain`, { method: 'DELETE' });
+        const page = await watch(browser, cluster, 'live/test');
+        await pageState(page, 'live');
+        await picturesGrow(page);
+        await sleep(1500); // the node counts its viewers once a second
+        const began = Date.now();
+        cluster.nodes.get('edge').child.kill('SIGTERM');
+        assert.equal((await cluster.nodes.get('edge').ended).status, 0);
+        console.log(`# ended ${Date.now() - began} ms after SIGTERM`);
+        assert.ok(Date.now() - began < 6000, 'before its deadline');
+        await picturesGrow(page);
+    });
+});
