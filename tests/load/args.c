@@ -27,7 +27,7 @@ static const char help[] =
     "    --streams N                  {n} in the URL goes round 0 .. N-1 (1)\n"
     "  --publish-rtmp URL, --publish-whip URL   publishers\n"
     "    --file PATH                  H.264 with AAC (RTMP) or Opus (WHIP), played round and round\n"
-    "    --synthetic 720p30@2.5M      a moving picture with sound; every frame says when it was sent, so that\n"
+    "    --synthetic 720p30@2.5M      a moving picture with sound; frames say when they were sent, so that\n"
     "                                 viewers on the same host measure delay (frames of files do too)\n"
     "    --count N                    {n} in the URL is 0 .. N-1 (1)\n"
     "  --scenario FILE                groups from a YAML file, see tests/load/plan.h\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * frames.h - what a viewer sees of the picture: whole frames, breaks, freezes, and how old they are.
  *
- * The stamp is how delay is measured: a publisher of millrace-load puts the time of sending into every frame as an H.264
+ * The stamp is how delay is measured: a publisher of millrace-load puts the time of sending into every seventh frame as an H.264
  * SEI (user data unregistered), which relays carry along; a viewer on the same host (or one of the same time) finds it.
  *
  * Pure; one thread at a time. Source: H.264 s7.3.2.3.1, annex D.1.7; freezes as in the W3C's webrtc-stats (freezeCount):

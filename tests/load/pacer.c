@@ -8,7 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LATE_US = 5000, LENGTH_BYTES = 4, AUD_NAL_TYPE = 9 };
+enum {
+    LATE_US = 5000,
+    LENGTH_BYTES = 4,
+    AUD_NAL_TYPE = 9,
+    /* Every so many frames have a stamp: a NAL unit more is a packet more, which many encoders do not send. Odd and prime,
+     * so that frames of all places in a group of pictures have one at some time. */
+    STAMP_EVERY = 7,
+};
 
 /* An access unit delimiter must stay the first NAL unit (H.264 s7.4.1.2.3); the stamp comes before all others. */
 static size_t place_of_stamp(const struct media_frame *f)
@@ -39,7 +46,7 @@ static void send_one(struct pacer *p, const struct media_frame *frame)
 {
     struct media_frame f = *frame;
 
-    if (f.video)
+    if (f.video && p->n_video++ % STAMP_EVERY == 0)
         stamp(p, &f);
     p->tally->publish_frames++;
     p->tally->publish_bytes += f.len;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pacer.h - a source's frames at their times, round and round, each with the stamp of its sending.
+ * pacer.h - a source's frames at their times, round and round, some with the stamp of their sending.
  *
  * Thread: the worker's. Ownership: embedded in a publisher. */
 #pragma once
@@ -13,12 +13,13 @@
 struct pacer {
     const struct media_source *media;
     struct tally *tally;
-    /* Time to send it. round_us is added to its times. Video: data begins with the stamp. */
+    /* Time to send it. round_us is added to its times. Video: the data may begin with a stamp. */
     void (*on_frame)(void *arg, const struct media_frame *f, uint64_t round_us);
     void *arg;
     struct timer timer;
     uint64_t start_us, round_us;
     size_t next;
+    unsigned n_video;
     uint8_t *stamped; /* room for the largest frame and its stamp */
 };
 
