@@ -136,6 +136,16 @@ static bool same_place(const struct node_record *a, const struct node_record *b)
            strcmp(a->region, b->region) == 0 && strcmp(a->pipe, b->pipe) == 0 && strcmp(a->http, b->http) == 0;
 }
 
+/* Those of before that are not in the list: kept while nodes are still coming back to a Redis that came back. */
+static void keep_returning(struct directory *d, const struct node_record *before, size_t n)
+{
+    if (worker_now_us(d->worker) >= d->returning_until_us)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (!directory_node(d, before[i].id))
+            node_push(d, &before[i]);
+}
+
 /* The whole list anew, from MGET of all ids. */
 static void on_nodes_reply(void *arg, const redisReply *r)
 {
@@ -159,6 +169,7 @@ static void on_nodes_reply(void *arg, const redisReply *r)
         else if (strcmp(n.id, d->self.id) != 0)
             node_push(d, &n);
     }
+    keep_returning(d, before, n_before);
     news = d->n_nodes != n_before;
     for (size_t i = 0; i < n_before && !news; i++) {
         const struct node_record *now = directory_node(d, before[i].id);
@@ -257,7 +268,8 @@ static void on_up(void *arg)
     if (!redis_conn_up(d->commands) || !redis_conn_up(d->events))
         return; /* both are needed: no event may be missed between the scan and the subscription */
     log_info("directory", "redis at %s is there", d->address);
-    d->counters.connects++;
+    if (d->counters.connects++)
+        d->returning_until_us = worker_now_us(d->worker) + d->cfg.lease_us;
     d->state = DIRECTORY_UP;
     write_self(d);
     announce_self(d, "node");

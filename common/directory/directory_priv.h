@@ -34,6 +34,7 @@ struct directory {
 
     struct node_record *nodes; /* self first */
     size_t n_nodes, cap_nodes;
+    uint64_t returning_until_us; /* Redis came back, perhaps empty: who is not there yet may still come */
 
     struct hash streams; /* struct stream_entry */
     struct hash claims;  /* struct claim */

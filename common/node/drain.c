@@ -47,6 +47,11 @@ const char *admission_refusal(struct node_worker *w)
     return NULL;
 }
 
+const char *node_refusal(struct node_worker *w)
+{
+    return admission_refusal(w);
+}
+
 void admission_count(struct node_worker *w)
 {
     atomic_fetch_add(&container_of(w, struct seat, w)->facts.admitted, 1);
@@ -86,6 +91,7 @@ static void run_drain(struct mail *m, struct worker *worker)
     atomic_store(&s->drain_posted, false);
     if (s->closed)
         return;
+    seat_count(s); /* whether there is anyone to wait for */
     if (s->w.pipe_server && n->role->pulls)
         pipe_server_drain(s->w.pipe_server, on);
     if (n->role->drain)
@@ -147,10 +153,11 @@ void drain_init(struct node *n)
     timer_init(&n->drain, n->main, on_look);
 }
 
-/* Publishers cannot be sent elsewhere, so an origin ends at once. */
+/* Publishers cannot be sent elsewhere, so an origin ends at once; who has no client ends with the first look, by when
+ * every worker has counted anew. */
 bool drain_to_end(struct node *n)
 {
-    if (n->drain_until_us || !n->config.node.drain_ms || n->self.role == NODE_ORIGIN || clients(n) == 0 || !has_stand_in(n))
+    if (n->drain_until_us || !n->config.node.drain_ms || n->self.role == NODE_ORIGIN || !has_stand_in(n))
         return false;
     set_draining(n, true);
     n->drain_until_us = worker_now_us(n->main) + n->config.node.drain_ms * 1000;

@@ -70,7 +70,9 @@ bool node_forward(const struct node_worker *w, struct http_exchange *x, unsigned
 
 /* Whether this node takes the client; when not, x is answered: 503 with Retry-After. Called on w's thread. */
 bool node_admit(struct node_worker *w, struct http_exchange *x);
-/* The same for a WHEP POST of a stream, in a moment: go(x, arg) when it is let in; else x is answered, where route.redirect is on with 307 to
+/* Why one more client is not taken, for protocols other than HTTP; NULL: it is. */
+const char *node_refusal(struct node_worker *w);
+/* As node_admit for a WHEP POST of a stream, in a moment: go(x, arg) when it is let in; else x is answered, where route.redirect is on with 307 to
  * an edge that is nearer to the client, or that takes it while this one does not. */
 void node_admit_viewer(struct node_worker *w, struct http_exchange *x, const char *stream,
                        void (*go)(struct http_exchange *x, void *arg), void *arg);

@@ -88,6 +88,8 @@ struct node {
 
 /* ---- node_worker.c ---- */
 MUST_USE int seat_open(struct node *n, unsigned index, char error[CONFIG_ERROR_CAP]);
+/* On the worker's thread: brings its facts up to date, as happens once a second. */
+void seat_count(struct seat *s);
 /* On the worker's thread. */
 void seat_close(struct seat *s);
 /* After all workers have ended and relay_clear was called on each. */

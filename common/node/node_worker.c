@@ -202,15 +202,11 @@ static uint64_t sent_bytes(const struct node_worker *w)
     return sum;
 }
 
-/* Once a second: what the main thread tells the directory about this worker. */
-
-static void on_beat(struct timer *t, uint64_t now_us)
+void seat_count(struct seat *s)
 {
-    struct seat *s = container_of(t, struct seat, beat);
     struct role_facts facts = {0};
     unsigned streams = 0;
 
-    (void)now_us;
     s->w.node->role->facts(&s->w, &facts);
     router_set_each(relay_routers(s->w.relay), count_router, &streams);
     atomic_store(&s->facts.publishers, facts.publishers);
@@ -219,6 +215,12 @@ static void on_beat(struct timer *t, uint64_t now_us)
     atomic_store(&s->facts.children, s->w.pipe_server ? (unsigned)pipe_server_counters(s->w.pipe_server).subscriptions : 0);
     atomic_store(&s->facts.streams, streams);
     atomic_store(&s->facts.sent_bytes, facts.sent_bytes + sent_bytes(&s->w));
+}
+
+static void on_beat(struct timer *t, uint64_t now_us)
+{
+    (void)now_us;
+    seat_count(container_of(t, struct seat, beat));
     timer_start(t, BEAT_US);
 }
 

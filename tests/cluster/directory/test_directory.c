@@ -372,6 +372,8 @@ static void redis_killed_and_back_empty_has_everything_again_within_a_lease(void
     assert_non_null(directory_node(s.b.d, "a"));
     test_redis_start(&s.redis);
     assert_true(until(&s, both_up, 8000000));
+    assert_non_null(directory_node(s.a.d, "b")); /* whoever was first back has not forgotten the other */
+    assert_non_null(directory_node(s.b.d, "a"));
     test_loop_run_for(&s.loop, LEASE_MS * 1000);
     assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/x owner"), "a");
     assert_string_equal(test_redis_cli(&s.redis, "exists t:node:a t:node:b"), "2");
