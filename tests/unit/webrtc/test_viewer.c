@@ -654,7 +654,8 @@ static void a_frame_that_is_larger_than_the_burst_is_spaced(void **state)
         push_frame(f, false);
     turn(f);
     size_t at_once = f->t->n_sent - before;
-    assert_in_range(at_once, 16384 / 540, 16384 / 500 + 20);
+    /* The burst, and not all: on a machine that stalls within the turn the pacer's clock has moved on. */
+    assert_in_range(at_once, 16384 / 540, 40 * PACKETS_A_FRAME - 1);
     for (int i = 0; i < 200; i++)
         turn(f);
     assert_int_equal(f->t->n_sent - before, 40 * PACKETS_A_FRAME);
