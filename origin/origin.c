@@ -39,6 +39,16 @@ static bool forward(void *arg, struct http_exchange *x, unsigned index)
     return node_forward(arg, x, index, on_forwarded);
 }
 
+static bool admit(void *arg, struct http_exchange *x)
+{
+    return node_admit(arg, x);
+}
+
+static const char *refusal(void *arg)
+{
+    return node_refusal(arg);
+}
+
 /* ---- Opening and closing ------------------------------------------------------------------------------------------- */
 
 /* A stream of which this worker is home has been published: its derived tracks are made here, when wanted. */
@@ -59,11 +69,14 @@ static int open_servers(struct node_worker *w, struct origin *o, char *error)
                             .link = node_ice_link(w),
                             .audio_transcode = c->publish.audio_transcode,
                             .forward = forward,
+                            .admit = admit,
                             .arg = w};
     struct rtmp_cfg rtmp = {.listen = c->rtmp.listen,
                             .reuse_port = true,
                             .relay = w->relay,
-                            .audio_transcode = c->publish.audio_transcode};
+                            .audio_transcode = c->publish.audio_transcode,
+                            .refusal = refusal,
+                            .arg = w};
     char text[ADDR_TEXT_CAP];
 
     if (whip_open(&o->whip, &whip) != 0) {

@@ -44,6 +44,8 @@ int rtmp_open(struct rtmp **out, struct worker *w, const struct rtmp_cfg *cfg)
         .worker = w,
         .relay = cfg->relay,
         .audio_transcode = cfg->audio_transcode,
+        .refusal = cfg->refusal,
+        .arg = cfg->arg,
         .handshake_us = cfg->handshake_us ? cfg->handshake_us : HANDSHAKE_US_DEFAULT,
         .publish_us = cfg->publish_us ? cfg->publish_us : PUBLISH_US_DEFAULT,
         .idle_us = cfg->idle_us ? cfg->idle_us : IDLE_US_DEFAULT,

@@ -26,6 +26,9 @@ struct rtmp_cfg {
     bool reuse_port;        /* all workers listen on the same port */
     struct relay *relay;    /* outlives the server */
     bool audio_transcode;   /* announce a derived track beside the audio */
+    /* Why one more publisher is not taken now; NULL: it is. NULL function: all are. */
+    const char *(*refusal)(void *arg);
+    void *arg;
     size_t cap_connections; /* 0: 1024; more are refused at once */
     /* How long the handshake may take, from there to publish, and a publisher be silent; 0: 10, 30, 30 s. */
     uint64_t handshake_us, publish_us, idle_us;

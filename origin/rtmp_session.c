@@ -229,6 +229,11 @@ static void publish(struct rtmp_session *s, struct amf0_str key)
         bad_input(s, RTMP_BAD_COMMAND, "publish while publishing", 0);
         return;
     }
+    const char *why = s->host->refusal ? s->host->refusal(s->host->arg) : NULL;
+    if (why) {
+        refuse(s, &c->refused_overload, "NetStream.Publish.Failed", why);
+        return;
+    }
     if (!rtmp_stream_name(app, key, s->name, s->params)) {
         s->name[0] = s->params[0] = '\0';
         refuse(s, &c->refused_name, "NetStream.Publish.BadName", "The stream's name is too long.");

@@ -20,6 +20,8 @@ struct rtmp_host {
     size_t n_sessions;
     bool audio_transcode;
     uint64_t handshake_us, publish_us, idle_us;
+    const char *(*refusal)(void *arg);
+    void *arg;
 };
 
 struct rtmp_session;

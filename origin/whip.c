@@ -89,6 +89,10 @@ static void on_post(struct http_exchange *x, void *arg)
     struct whip *w = arg;
     const char *stream = http_path(x) + strlen(ENDPOINT);
 
+    if (w->cfg.admit && !w->cfg.admit(w->cfg.arg, x)) {
+        w->counters.overloaded++;
+        return;
+    }
     if (!stream_name_valid(stream) || !forward_home(w, x, stream))
         publish(w, x, stream);
 }

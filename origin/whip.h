@@ -39,6 +39,8 @@ struct whip_cfg {
     /* x is for another worker: give it to whip_on_request there (http/forward.h). NULL, or false: it is
      * answered here (POST) or with 404 (sessions). */
     bool (*forward)(void *arg, struct http_exchange *x, unsigned index);
+    /* Whether one more publisher is let in; false: x has been answered. NULL: all are. */
+    bool (*admit)(void *arg, struct http_exchange *x);
     void *arg;
 };
 

@@ -137,5 +137,17 @@ await cluster.use(test, async (t) => {
         console.log(`# ended ${took} ms after SIGTERM, deadline ${DRAIN_MS} ms`);
         assert.ok(took >= DRAIN_MS - 100 && took < DRAIN_MS + 3_000);
     });
+
+    await t.test('a draining origin takes no new publisher, and its present ones play on', async () => {
+        const before = (await cluster.stream('backbone', 'live/drain'))?.packets ?? 0;
+        assert.equal((await drain('origin')).status, 200);
+        assert.equal((await http(`${cluster.url('origin')}/whip/live/late`, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: offer })).status, 503);
+        const late = publishLive(cluster, cluster.rtmp('live/late'));
+        assert.notEqual((await late.ended).status, 0);
+        assert.match(late.output(), /draining/);
+        const origin = await cluster.stream('origin', 'live/drain');
+        assert.equal(origin.state, 'live');
+        assert.ok(origin.packets > before);
+    });
     await publisher.stop('SIGKILL');
 });
