@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * limit.c - the least that a packet to a viewer can cost on this machine: AES-128-GCM, then the kernel.
  *
- *   millrace-limit [--seconds S] [--viewers N] [--cm]
+ *   millrace-limit [--seconds S] [--viewers N] [--packets N] [--cm]
  *
  * Nine packets of 1,200 bytes (a frame of a 2.5 Mbit/s stream) for each viewer in turn, every viewer with keys and an address
  * of its own, are protected into an arena and sent by sendmmsg as GSO messages to a socket on loopback that another
  * thread drains. Prints the CPU time of the sending thread, user and system, in microseconds a packet: what a server's
- * own work is measured against. No loop, no timers, no bookkeeping are in it. */
+ * own work is measured against. --packets: of a message, 1 .. 9, for what short ones cost (sound is one a message). No loop, no timers, no bookkeeping are in it. */
 #include "secure/srtp_tx.h"
 
 #include <arpa/inet.h>
@@ -151,7 +151,8 @@ static void flush(int fd, struct call *c)
 }
 
 /* A frame of one viewer as one message. */
-static void push_frame(struct call *c, struct srtp_engine *e, struct viewer *v, uint64_t index, const uint8_t *payload)
+static void push_frame(struct call *c, struct srtp_engine *e, struct viewer *v, uint64_t index, const uint8_t *payload,
+                       size_t n)
 {
     uint8_t hdrs[FRAME_PACKETS][HDR_BYTES], *at = c->arena + c->n * FRAME_PACKETS * DATAGRAM_BYTES;
     struct srtp_tx_packet packets[FRAME_PACKETS];
@@ -160,7 +161,7 @@ static void push_frame(struct call *c, struct srtp_engine *e, struct viewer *v, 
     uint16_t segment = DATAGRAM_BYTES;
     struct cmsghdr cmsg = {.cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof(segment))};
 
-    for (size_t i = 0; i < FRAME_PACKETS; i++) {
+    for (size_t i = 0; i < n; i++) {
         memset(hdrs[i], 0, HDR_BYTES);
         hdrs[i][0] = 0x80;
         hdrs[i][2] = (uint8_t)((index + i) >> 8);
@@ -170,8 +171,8 @@ static void push_frame(struct call *c, struct srtp_engine *e, struct viewer *v, 
                                              .payload_len = (uint16_t)(DATAGRAM_BYTES - HDR_BYTES - tag),
                                              .dst = at + i * DATAGRAM_BYTES};
     }
-    srtp_tx_protect_batch(e, packets, FRAME_PACKETS);
-    c->iov[c->n] = (struct iovec){at, FRAME_PACKETS * DATAGRAM_BYTES};
+    srtp_tx_protect_batch(e, packets, n);
+    c->iov[c->n] = (struct iovec){at, n * DATAGRAM_BYTES};
     *h = (struct msghdr){.msg_name = &v->to, .msg_namelen = sizeof(v->to), .msg_iov = &c->iov[c->n], .msg_iovlen = 1,
                          .msg_control = c->control[c->n].bytes, .msg_controllen = sizeof(c->control[c->n].bytes)};
     memcpy(c->control[c->n].bytes, &cmsg, sizeof(cmsg));
@@ -179,7 +180,7 @@ static void push_frame(struct call *c, struct srtp_engine *e, struct viewer *v, 
     c->n++;
 }
 
-static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, size_t n, double seconds)
+static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, size_t n, size_t frame, double seconds)
 {
     struct call *c = calloc(1, sizeof(*c));
     uint8_t *payload = calloc(FRAME_PACKETS, DATAGRAM_BYTES);
@@ -189,10 +190,10 @@ static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, siz
         die("memory");
     usleep(100000);
     drained_bytes = 0;
-    for (; wall_ns() < until_ns; index += FRAME_PACKETS)
+    for (; wall_ns() < until_ns; index += frame)
         for (size_t i = 0; i < n; i++) {
-            push_frame(c, e, &viewers[i], index, payload);
-            packets += FRAME_PACKETS;
+            push_frame(c, e, &viewers[i], index, payload, frame);
+            packets += frame;
             if (c->n < CALL_MESSAGES)
                 continue;
             flush(fd, c);
@@ -210,7 +211,7 @@ int main(int argc, char **argv)
 {
     enum srtp_profile profile = SRTP_PROFILE_GCM_128;
     double seconds = 3;
-    size_t n = 500;
+    size_t n = 500, frame = FRAME_PACKETS;
     struct srtp_engine *engine;
     uint16_t port;
 
@@ -221,9 +222,13 @@ int main(int argc, char **argv)
             seconds = atof(argv[++i]);
         else if (strcmp(argv[i], "--viewers") == 0 && i + 1 < argc)
             n = strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--packets") == 0 && i + 1 < argc)
+            frame = strtoul(argv[++i], NULL, 10);
         else
-            return fprintf(stderr, "usage: millrace-limit [--seconds S] [--viewers N] [--cm]\n"), 1;
+            return fprintf(stderr, "usage: millrace-limit [--seconds S] [--viewers N] [--packets N] [--cm]\n"), 1;
     }
+    if (frame < 1 || frame > FRAME_PACKETS || n < 1)
+        return fprintf(stderr, "millrace-limit: 1 to 9 packets, 1 viewer at least\n"), 1;
     struct viewer *viewers = calloc(n ? n : 1, sizeof(*viewers));
     int sink = open_sink(&port), out = socket(AF_INET, SOCK_DGRAM, 0);
     if (!viewers || out < 0 || srtp_engine_create(&engine, SRTP_BACKEND_BEST))
@@ -240,8 +245,8 @@ int main(int argc, char **argv)
     pthread_t thread;
     if (pthread_create(&thread, NULL, drain, &sink))
         die("thread");
-    (void)measure(out, engine, viewers, n, 0.2); /* warm */
-    printf("%.3f\n", measure(out, engine, viewers, n, seconds));
+    (void)measure(out, engine, viewers, n, frame, 0.2); /* warm */
+    printf("%.3f\n", measure(out, engine, viewers, n, frame, seconds));
     done = true;
     pthread_join(thread, NULL);
     for (size_t i = 0; i < n; i++)
