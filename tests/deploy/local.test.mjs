@@ -3,7 +3,7 @@
 // local.test.mjs - deploy/local as a user runs it: up, urls, status, a picture at both edges, down.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -24,9 +24,11 @@ after(async () => {
 // Command lines of processes that name our run dir or, as redis does, our port.
 function processesOfOurs() {
     const lines = [];
+    const network = readlinkSync('/proc/self/ns/net');
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
         let line = '';
         try {
+            if (readlinkSync(`/proc/${pid}/ns/net`) !== network) continue; // another network's ports are not ours
             line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
         } catch {
             continue; // it ended meanwhile
