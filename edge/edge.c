@@ -176,7 +176,7 @@ static void edge_facts(struct node_worker *w, struct role_facts *out)
     struct flv_counters flv;
 
     flv_counters(e->flv, &flv);
-    out->viewers = (unsigned)(whep_viewers(e->whep) + flv.viewers);
+    out->viewers = (unsigned)(whep_sessions(e->whep) + flv.viewers); /* who joins takes a place already */
     out->sent_bytes = flv.bytes;
 }
 

@@ -260,3 +260,8 @@ size_t whep_viewers(const struct whep *w)
 {
     return w->viewers;
 }
+
+size_t whep_sessions(const struct whep *w)
+{
+    return w->sessions.count;
+}

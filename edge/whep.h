@@ -83,6 +83,8 @@ const struct whep_counters *whep_counters(const struct whep *w);
 void whep_totals(const struct whep *w, struct whep_totals *out);
 /* Sessions that have their answer. */
 size_t whep_viewers(const struct whep *w);
+/* All sessions, those that wait for their answer too. */
+size_t whep_sessions(const struct whep *w);
 
 /* What there is to say of a session; borrowed for the call. */
 struct whep_facts {
