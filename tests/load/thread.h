@@ -107,7 +107,7 @@ struct load_thread {
     unsigned next_ice;
     struct list viewers, dead;
     unsigned alive, playing; /* viewers only */
-    struct timer tick;
+    struct timer tick, nap;
     uint64_t start_us, last_tick_us, next_mail_us;
     bool ending;
     enum port_mode port_mode;
