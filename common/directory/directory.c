@@ -13,6 +13,8 @@
 
 enum { LOOK_US = 200000 /* a hundred nodes that start at once are asked for once, and not by all at the same time */ };
 
+enum { RETURN_US = 3000000 /* twice the longest pause between two attempts to connect (redis_conn.c) */ };
+
 const char *node_role_name(enum node_role role)
 {
     static const char *const names[] = {[NODE_ORIGIN] = "origin", [NODE_BACKBONE] = "backbone", [NODE_EDGE] = "edge"};
@@ -62,27 +64,10 @@ static void answer_all(struct directory *d)
         list_remove(&q->link);
         if (q->on_claimed)
             q->on_claimed(q->arg, q->result, q->record.epoch, q->record.owner);
-        else if (q->on_found)
+        else
             q->on_found(q->arg, q->has_record ? &q->record : NULL, q->known);
         free(q);
     }
-}
-
-static void forget(struct list *requests, const void *arg)
-{
-    list_for_each(l, requests) {
-        struct request *q = container_of(l, struct request, link);
-        if (q->arg == arg) {
-            q->on_claimed = NULL;
-            q->on_found = NULL;
-        }
-    }
-}
-
-void directory_forget(struct directory *d, const void *arg)
-{
-    forget(&d->pending, arg);
-    forget(&d->answered, arg);
 }
 
 /* Those that wait for Redis to be there, or not to be. */
@@ -269,7 +254,7 @@ static void on_up(void *arg)
         return; /* both are needed: no event may be missed between the scan and the subscription */
     log_info("directory", "redis at %s is there", d->address);
     if (d->counters.connects++)
-        d->returning_until_us = worker_now_us(d->worker) + d->cfg.lease_us;
+        d->returning_until_us = worker_now_us(d->worker) + d->cfg.lease_us + RETURN_US;
     d->state = DIRECTORY_UP;
     write_self(d);
     announce_self(d, "node");

@@ -96,6 +96,7 @@ void directory_release(struct directory *d, const char *name, uint64_t epoch);
  * record NULL: nobody publishes it, or (known false) Redis could not be asked and nothing is known. */
 void directory_find(struct directory *d, const char *name,
                     void (*on_found)(void *arg, const struct stream_record *record, bool known), void *arg);
+
 /* Says that this node has (present) or has no longer a stream. A hint for sending viewers where a stream is already: written
  * when it changes and every half PRESENCE_MS, forgotten by others after PRESENCE_MS. */
 void directory_set_present(struct directory *d, const char *name, bool present);
@@ -103,9 +104,6 @@ enum { PRESENCE_MS = 60000, PRESENCE_NODES_MAX = 64 };
 /* Which nodes have it: ids[0..n), borrowed for the call; none when Redis cannot be asked. */
 void directory_who_has(struct directory *d, const char *name,
                        void (*on_known)(void *arg, const char (*ids)[NODE_ID_MAX + 1], size_t n), void *arg);
-
-/* Calls of directory_claim and directory_find with this arg are forgotten: no callback any more. */
-void directory_forget(struct directory *d, const void *arg);
 
 /* The live nodes, self included; borrowed until the next turn. */
 size_t directory_nodes(const struct directory *d, const struct node_record **v);

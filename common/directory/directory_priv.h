@@ -55,7 +55,7 @@ struct request {
     struct directory *d;
     char name[STREAM_NAME_MAX + 1];
     void *arg;
-    /* One of the two; NULL both: forgotten. */
+    /* One of the two. */
     void (*on_claimed)(void *arg, enum claim_result result, uint64_t epoch, const char *owner);
     void (*on_found)(void *arg, const struct stream_record *record, bool known);
     bool is_claim, takeover, sent;

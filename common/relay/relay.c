@@ -296,11 +296,6 @@ void relay_resume(struct router *router, uint64_t epoch, const struct pipe_posit
     memcpy(s->resume->from, from, n * sizeof(*from));
 }
 
-struct router *relay_find(struct relay *r, const char *name)
-{
-    return router_find(r->routers, name);
-}
-
 struct worker *relay_worker(struct relay *r)
 {
     return r->worker;

@@ -18,8 +18,6 @@ struct router *relay_router(struct relay *r, const char *name);
 /* A child will take the stream from this router and goes on there at these packets. A node that has to fetch the stream first
  * asks its own parent from the same ones on, so that a change of parents is without loss behind a cold one too. */
 void relay_resume(struct router *router, uint64_t epoch, const struct pipe_position *from, size_t n);
-/* As relay_router but only when it exists. */
-struct router *relay_find(struct relay *r, const char *name);
 struct worker *relay_worker(struct relay *r);
 /* Packets of this worker. */
 struct pool *relay_pool(struct relay *r);

@@ -354,11 +354,6 @@ struct worker *router_worker(const struct router *r)
     return r->set->worker;
 }
 
-struct router_set *router_owner(const struct router *r)
-{
-    return r->set;
-}
-
 bool router_live(const struct router *r)
 {
     return r->primary != NULL;

@@ -103,7 +103,6 @@ void router_refuse(struct router *r, enum stream_end why);
 
 const char *router_name(const struct router *r); /* "app/name" */
 struct worker *router_worker(const struct router *r);
-struct router_set *router_owner(const struct router *r);
 bool router_live(const struct router *r);  /* has a producer: the tracks are known */
 bool router_is_ready(const struct router *r);
 /* The tracks of the current (or, when not live, last) epoch; NULL before the first. */
