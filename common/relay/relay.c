@@ -25,6 +25,7 @@ struct relay {
     void *published_arg;
     struct relay *const *peers; /* by index, this one too */
     struct relay_counters counters;
+    bool closed; /* the node ends: no new supply, even for a worker that is not told yet */
 };
 
 /* ---- Supply: one a router ------------------------------------------------------------------------------ */
@@ -159,8 +160,18 @@ static void prefetch_on_end(struct consumer *c, enum stream_end why)
 static const struct consumer_ops prefetch_ops = {
     .on_tracks = prefetch_on_tracks, .on_packets = prefetch_on_packets, .on_end = prefetch_on_end};
 
+static struct supply *supply_find(const struct relay *r, const char *name)
+{
+    struct router *router = router_find(r->routers, name);
+
+    return router ? router_user(router) : NULL;
+}
+
 struct supply *supply_open(struct relay *relay, const char *name)
 {
+    if (relay->closed)
+        return supply_find(relay, name);
+
     struct router *router = router_open(relay->routers, name);
     struct supply *s = router ? router_user(router) : NULL;
 
@@ -176,13 +187,6 @@ struct supply *supply_open(struct relay *relay, const char *name)
     timer_init(&s->later, relay->worker, on_later);
     router_set_user(router, s);
     return s;
-}
-
-static struct supply *supply_find(const struct relay *r, const char *name)
-{
-    struct router *router = router_find(r->routers, name);
-
-    return router ? router_user(router) : NULL;
 }
 
 /* Whether it matters here who could be asked for the stream. */
@@ -429,6 +433,7 @@ static void close_supply(void *arg, struct router *router)
 
 void relay_close(struct relay *r)
 {
+    r->closed = true;
     router_set_each(r->routers, close_supply, NULL);
 }
 
@@ -437,8 +442,10 @@ static void free_supply(void *arg, struct router *router)
     struct supply *s = router_user(router);
 
     (void)arg;
-    if (s)
-        free(s->resume);
+    if (!s)
+        return;
+    timer_stop(&s->later);
+    free(s->resume);
     free(s);
 }
 
