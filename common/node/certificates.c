@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int open_one(struct tls_ctx **out, const struct config *c, enum tls_use use, const char *section,
                     char *error)
@@ -36,11 +37,24 @@ static int open_one(struct tls_ctx **out, const struct config *c, enum tls_use u
     return -1;
 }
 
+/* Other nodes would refuse us: better to hear it from ourselves, and at once. */
+static int check_name(const struct certificates *certificates, const struct config *c, char *error)
+{
+    char subject[TLS_SUBJECT_CAP];
+
+    if (!certificates->pipe_server || strcmp(tls_ctx_subject(certificates->pipe_server, subject), c->node.id) == 0 ||
+        strcmp(subject, "*") == 0)
+        return 0;
+    snprintf(error, CONFIG_ERROR_CAP, "pipe: %s is the certificate of \"%s\", and this node is \"%s\" (node.id)",
+             c->pipe.certificate, subject, c->node.id);
+    return -1;
+}
+
 int certificates_open(struct certificates *out, const struct config *c, char error[CONFIG_ERROR_CAP])
 {
     if (open_one(&out->http, c, TLS_SERVER, "http", error) == 0 &&
         open_one(&out->pipe_server, c, TLS_MUTUAL_SERVER, "pipe", error) == 0 &&
-        open_one(&out->pipe_client, c, TLS_MUTUAL_CLIENT, "pipe", error) == 0)
+        open_one(&out->pipe_client, c, TLS_MUTUAL_CLIENT, "pipe", error) == 0 && check_name(out, c, error) == 0)
         return 0;
     certificates_fini(out);
     return -1;

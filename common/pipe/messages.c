@@ -42,6 +42,11 @@ int message_identity_parse(struct pipe_identity *out, const Pipe__Hello *m)
     return MESSAGE_OK;
 }
 
+bool message_identity_proven(const struct pipe_identity *who, const char *subject)
+{
+    return strcmp(subject, who->id) == 0 || strcmp(subject, "*") == 0;
+}
+
 void message_identity_fill(Pipe__Hello *m, const struct pipe_identity *who)
 {
     m->version = PIPE_VERSION;

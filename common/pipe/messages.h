@@ -21,6 +21,8 @@ enum message_err {
 bool node_id_valid(const char *id);
 
 MUST_USE int message_identity_parse(struct pipe_identity *out, const Pipe__Hello *m);
+/* Whether a certificate of this common name is who's. */
+bool message_identity_proven(const struct pipe_identity *who, const char *subject);
 void message_identity_fill(Pipe__Hello *m, const struct pipe_identity *who);
 
 /* depth is taken to be n. */

@@ -32,8 +32,8 @@ enum {
     PIPE_SILENCE_US = 1000000, /* media silent and pings unanswered for so long: the parent is lost */
 };
 
-/* Who a node is, as it says in Hello. The id is the common name of its certificate, or where a cluster
- * shares one certificate, at least under the same CA. */
+/* Who a node is, as it says in Hello. The id is the common name of its certificate; one of the name "*" is
+ * anybody's, for a cluster that shares one. */
 struct pipe_identity {
     char id[PIPE_NODE_ID_MAX + 1];
     char role[16];

@@ -404,6 +404,10 @@ static void on_hello(struct pipe_child *c, const Pipe__Hello *m)
         drop(c, "bad Hello");
         return;
     }
+    if (!message_identity_proven(&c->who, conn_peer_subject(c->conn))) {
+        drop(c, "its certificate is of another node");
+        return;
+    }
     c->known = true;
     send_hello(c);
     if (c->server->draining)

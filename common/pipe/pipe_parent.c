@@ -230,6 +230,11 @@ static void on_hello(struct pipe_parent *p, const Pipe__Hello *m)
         pipe_parent_fail(p, p->state == PARENT_UP ? PIPE_LOST_PROTOCOL : PIPE_LOST_CONNECT);
         return;
     }
+    if (!message_identity_proven(&who, conn_peer_subject(p->conn))) {
+        LOG_LIMITED("pipe", "parent %s has a certificate of another node", p->id);
+        pipe_parent_fail(p, PIPE_LOST_CONNECT);
+        return;
+    }
     p->state = PARENT_UP;
     send_ping(p);
     list_for_each(l, &p->subscriptions)

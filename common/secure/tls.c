@@ -14,7 +14,6 @@
 
 enum {
     READ_BYTES = 16384, /* one record's plaintext at most; RFC 8446 s5.1 */
-    SUBJECT_CAP = 128,
 };
 
 struct tls_ctx {
@@ -36,7 +35,7 @@ struct tls {
     uint8_t *waiting; /* plaintext that waits for the handshake */
     size_t waiting_len, waiting_cap;
     bool open, stopped, paused;
-    char subject[SUBJECT_CAP];
+    char subject[TLS_SUBJECT_CAP];
     char error[160];
 };
 
@@ -142,6 +141,18 @@ int tls_ctx_create(struct tls_ctx **out, const struct tls_cfg *cfg, char err[CER
     return 0;
 }
 
+static const char *copy_subject(X509 *x, char out[TLS_SUBJECT_CAP])
+{
+    if (!x || X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, out, TLS_SUBJECT_CAP) < 0)
+        out[0] = 0;
+    return out;
+}
+
+const char *tls_ctx_subject(const struct tls_ctx *ctx, char out[TLS_SUBJECT_CAP])
+{
+    return copy_subject(SSL_CTX_get0_certificate(ctx->ssl), out);
+}
+
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx)
 {
     atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
@@ -224,14 +235,6 @@ static int fail(struct tls *t)
     return TLS_FAILED;
 }
 
-static void take_subject(struct tls *t)
-{
-    X509 *peer = SSL_get0_peer_certificate(t->ssl);
-    if (!peer || X509_NAME_get_text_by_NID(X509_get_subject_name(peer), NID_commonName, t->subject,
-                                           sizeof(t->subject)) < 0)
-        t->subject[0] = 0;
-}
-
 /* Returns TLS_OK both when it is done (t->open) and when it waits for the peer. */
 static int handshake(struct tls *t)
 {
@@ -240,7 +243,7 @@ static int handshake(struct tls *t)
     if (ret != 1)
         return SSL_get_error(t->ssl, ret) == SSL_ERROR_WANT_READ ? TLS_OK : fail(t);
     t->open = true;
-    take_subject(t);
+    copy_subject(SSL_get0_peer_certificate(t->ssl), t->subject);
     uint8_t *bytes = t->waiting;
     size_t len = t->waiting_len;
     t->waiting = NULL;

@@ -30,6 +30,9 @@ struct tls_cfg {
 
 /* Returns 0, or -1 with the reason (which file, what is wrong) in err. */
 MUST_USE int tls_ctx_create(struct tls_ctx **out, const struct tls_cfg *cfg, char err[CERT_ERROR_CAP]);
+/* Common name of our own certificate into out; "" when it has none. */
+enum { TLS_SUBJECT_CAP = 128 };
+const char *tls_ctx_subject(const struct tls_ctx *ctx, char out[TLS_SUBJECT_CAP]);
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx);
 void tls_ctx_unref(struct tls_ctx **ctx);
 

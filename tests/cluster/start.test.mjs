@@ -64,6 +64,10 @@ await cluster.use(test, async (t) => {
         { http: { listen: '127.0.0.1:0', tls_certificate: '/nowhere/node.crt', tls_key: '/nowhere/node.key' } },
         () => refuses('origin', file, /\/nowhere\/node\.crt/)));
 
+    await t.test('the certificate of another node', () => withConfig(
+        { pipe: { certificate: cluster.certificate('edge', 'crt'), key: cluster.certificate('edge', 'key') } },
+        () => refuses('origin', file, /edge\.crt is the certificate of "edge", and this node is "origin"/)));
+
     await t.test('a certificate that is none', () => {
         const text = writeFile('text.crt', 'certainly not\n');
         return withConfig({ pipe: { listen: '127.0.0.1:0', ca: text, certificate: text, key: text } },

@@ -118,7 +118,7 @@ static void stream_source(void *arg, struct router *r, struct pipe_path *out)
     *out = ((struct pair *)arg)->source;
 }
 
-static struct tls_ctx *make_tls(const char *folder, enum tls_use use, const char *name)
+struct tls_ctx *pair_make_tls(const char *folder, enum tls_use use, const char *name)
 {
     char certificate[PKI_PATH_CAP], key[PKI_PATH_CAP], ca[PKI_PATH_CAP], err[CERT_ERROR_CAP];
     struct tls_ctx *ctx;
@@ -152,7 +152,7 @@ static void open_parent(struct pair *p)
     };
 
     assert_int_equal(srtp_engine_create(&p->parent_engine, SRTP_BACKEND_BEST), 0);
-    p->parent_tls = make_tls(p->folder, TLS_MUTUAL_SERVER, "parent");
+    p->parent_tls = pair_make_tls(p->folder, TLS_MUTUAL_SERVER, "parent");
     assert_int_equal(packet_pool_create(&p->parent_pool, PAIR_POOL), 0);
     assert_int_equal(router_set_create(&p->routers, p->loop.w, &routers), 0);
     p->router = router_open(p->routers, "live/test");
@@ -176,8 +176,8 @@ static void open_parent(struct pair *p)
 static void open_child(struct pair *p)
 {
     assert_int_equal(srtp_engine_create(&p->child_engine, SRTP_BACKEND_BEST), 0);
-    p->child_tls = make_tls(p->folder, TLS_MUTUAL_CLIENT, "child");
-    p->stranger_tls = make_tls(p->folder, TLS_MUTUAL_CLIENT, "stranger");
+    p->child_tls = pair_make_tls(p->folder, TLS_MUTUAL_CLIENT, "child");
+    p->stranger_tls = pair_make_tls(p->folder, TLS_MUTUAL_CLIENT, "stranger");
     assert_int_equal(packet_pool_create(&p->child_pool, PAIR_POOL), 0);
     struct pipe_client_cfg cfg = {
         .engine = p->child_engine,
@@ -198,6 +198,8 @@ int pair_setup(void **state)
     the_path = (struct pair_path){0};
     strcpy(p->folder, "/tmp/test_pipe_XXXXXX");
     pki_open(p->folder);
+    pki_make_cert(p->folder, "parent", "ca", "parent");
+    pki_make_cert(p->folder, "child", "ca", "child");
     test_loop_init(&p->loop);
     open_parent(p);
     open_child(p);

@@ -53,6 +53,9 @@ struct pair {
 int pair_setup(void **state);
 int pair_teardown(void **state);
 
+/* A context with the certificate folder/name. */
+struct tls_ctx *pair_make_tls(const char *folder, enum tls_use use, const char *name);
+
 /* Video "0" with two layers, audio "1" with one. */
 struct track_set pair_tracks(uint64_t epoch);
 /* Publishes and is ready at once. */

@@ -164,6 +164,50 @@ static void a_certificate_of_another_authority_is_refused(void **state)
     lost_for(p, &(struct pipe_subscribe_cfg){.want = want_all}, PIPE_LOST_CONNECT);
 }
 
+/* Shows certificates of these names from now on; NULL: as before. */
+static void show(struct pair *p, const char *child, const char *parent)
+{
+    struct tls_ctx *ctx;
+
+    if (child) {
+        pki_make_cert(p->folder, "child", "ca", child);
+        ctx = pair_make_tls(p->folder, TLS_MUTUAL_CLIENT, "child");
+        pipe_client_set_tls(p->client, ctx);
+        tls_ctx_unref(&ctx);
+    }
+    if (parent) {
+        pki_make_cert(p->folder, "parent", "ca", parent);
+        ctx = pair_make_tls(p->folder, TLS_MUTUAL_SERVER, "parent");
+        pipe_server_set_tls(p->server, ctx);
+        tls_ctx_unref(&ctx);
+    }
+}
+
+static void a_certificate_of_another_node_is_refused(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    show(p, "edge-2", NULL);
+    lost_for(p, &(struct pipe_subscribe_cfg){.want = want_all}, PIPE_LOST_CONNECT);
+    show(p, "child-2", NULL);
+    lost_for(p, &(struct pipe_subscribe_cfg){.want = want_all}, PIPE_LOST_CONNECT);
+    assert_int_equal(pipe_server_counters(p->server).bad_input, 2);
+    show(p, "child", "backbone-2");
+    lost_for(p, &(struct pipe_subscribe_cfg){.want = want_all}, PIPE_LOST_CONNECT);
+    show(p, NULL, "parent");
+    pair_join(p);
+}
+
+static void a_certificate_that_all_share_is_anybodys(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    show(p, "*", "*");
+    pair_join(p);
+}
+
 static void a_subscription_may_close_itself_in_its_callback(void **state)
 {
     struct pair *p = *state;
@@ -357,6 +401,8 @@ int main(void)
         PAIR_TEST(a_parent_that_cannot_be_reached_is_reported_lost),
         PAIR_TEST(a_parent_by_name_is_resolved),
         PAIR_TEST(a_certificate_of_another_authority_is_refused),
+        PAIR_TEST(a_certificate_of_another_node_is_refused),
+        PAIR_TEST(a_certificate_that_all_share_is_anybodys),
         PAIR_TEST(a_subscription_may_close_itself_in_its_callback),
         PAIR_TEST(round_trip_and_clock_are_measured),
         PAIR_TEST(forged_and_replayed_datagrams_change_nothing),
