@@ -104,10 +104,15 @@ static void set_due_wake(struct worker *w)
         uv_timer_stop(&w->due_wake);
         return;
     }
-    clock_expire(w->clock); /* the turn may have been long */
-    now_us = clock_now(w->clock);
+    now_us = clock_now(w->clock); /* read anew by judge_turn: the turn may have been long */
     (void)uv_timer_start(&w->due_wake, on_due_wake, next_us > now_us ? (next_us - now_us + 999) / 1000 : 0,
                          0);
+}
+
+static void judge_turn(struct worker *w)
+{
+    clock_expire(w->clock);
+    governor_on_turn(&w->governor, clock_now(w->clock), uv_metrics_idle_time(&w->loop) / 1000);
 }
 
 /* Sockets were read in the poll before this; what follows it is the wait. */
@@ -118,6 +123,7 @@ static void on_turn_end(uv_prepare_t *handle)
     run_mails(w);
     timer_heap_run(&w->timers, worker_now_us(w));
     run_hooks(w);
+    judge_turn(w);
     set_due_wake(w);
     w->turn++;
     clock_expire(w->clock);
@@ -145,6 +151,7 @@ static int open_handles(struct worker *w)
         (void)uv_loop_close(&w->loop);
         return err;
     }
+    (void)uv_loop_configure(&w->loop, UV_METRICS_IDLE_TIME);
     (void)uv_prepare_init(&w->loop, &w->turn_end);
     (void)uv_prepare_start(&w->turn_end, on_turn_end);
     (void)uv_timer_init(&w->loop, &w->due_wake);
@@ -159,6 +166,8 @@ int worker_create(struct worker **out, const struct worker_cfg *cfg)
         return -ENOMEM;
     w->cfg = *cfg;
     w->clock = &w->clock_store;
+    governor_init(&w->governor, clock_now(w->clock));
+    clock_expire(w->clock);
     for (int stage = 0; stage < TURN_STAGES; stage++)
         list_init(&w->hooks[stage]);
     signal(SIGPIPE, SIG_IGN); /* libraries may write to a socket that the peer has closed */
@@ -254,4 +263,14 @@ uint64_t worker_now_us(const struct worker *w)
 uint64_t worker_unix_us(const struct worker *w)
 {
     return clock_unix(w->clock);
+}
+
+const struct governor *worker_governor(const struct worker *w)
+{
+    return &w->governor;
+}
+
+enum governor_thin worker_thinning(const struct worker *w, uint32_t rank)
+{
+    return governor_thinning(&w->governor, rank);
 }

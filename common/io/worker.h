@@ -3,13 +3,14 @@
  *
  * A loop turn: sockets are read, mails and timers run; then the turn hooks run, stage by stage; then
  * the thread waits. So everything that arrived in a turn is fanned out as one batch and leaves in as few
- * system calls as possible, and ingest is read before viewers are served.
+ * system calls as possible; ingest is read before viewers are served, and what viewers say is read last.
  *
  * Thread: every function is the owner's alone, except worker_post. */
 #pragma once
 
 #include "base/compiler.h"
 #include "base/list.h"
+#include "io/governor.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,6 +48,11 @@ uint64_t worker_now_us(const struct worker *w);
  * from the system clock once a second, so it never jumps within a turn. */
 uint64_t worker_unix_us(const struct worker *w);
 
+/* How busy it is; judged at each turn's end. Borrowed for the worker's life. */
+const struct governor *worker_governor(const struct worker *w);
+/* What a viewer of this rank is spared at this moment (governor.h). */
+enum governor_thin worker_thinning(const struct worker *w, uint32_t rank);
+
 /* ---- Mail: the only way from one worker to another ------------------------------------------- */
 
 /* Embed it at the head of a message. run() is called once on the receiver's thread and owns the
@@ -65,6 +71,7 @@ void worker_post(struct worker *to, struct mail *m);
 enum turn_stage {
     TURN_FANOUT, /* routers hand the turn's packets to their consumers */
     TURN_FLUSH,  /* sockets send what was gathered */
+    TURN_VIEWERS, /* what viewers say is read, a bounded part of it: after media have been read and sent */
     TURN_STAGES
 };
 

@@ -22,6 +22,7 @@ struct worker {
     struct clock clock_store;
     struct clock *clock; /* &clock_store: the question for the time, of a const worker, may read it anew */
     struct timer_heap timers;
+    struct governor governor;
     struct list hooks[TURN_STAGES];
     uint64_t turn;                  /* counts up */
     _Atomic(struct mail *) mailbox; /* newest first */

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * governor.h - how overloaded a worker is, and which viewers are served less for it.
+ *
+ * A worker is overloaded when it never waits and its turns grow long: each turn then has more to send than the
+ * last. Pressure rises while that is so and falls when there is time to spare again; in between it stays, so that a worker
+ * settles where it is busy but not late. Pressure is counted in viewers: of 1,000 ranks, that many lose the frames that
+ * nothing refers to; beyond 1,000, that many more see keyframes only. So viewers are thinned one by one, always the same
+ * ones first, and those who are whole lose nothing.
+ *
+ * What counts is the time by the clock: a worker that other processes keep from running is as late as one with too much to do.
+ * Pure: time is an argument. Thread: the worker's. Ownership: embedded in its worker. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    GOVERNOR_RANKS = 1000,
+    GOVERNOR_PRESSURE_MAX = 2 * GOVERNOR_RANKS,
+    GOVERNOR_REFUSE_FROM = GOVERNOR_RANKS * 5 / 4, /* a quarter of the viewers see keyframes only: no more are let in */
+    GOVERNOR_WINDOW_US = 100000,                   /* over which is judged; a longer turn is a window */
+    GOVERNOR_TURN_US = 60000,                      /* longer is late: two frames of 30 a second at once */
+    GOVERNOR_TURN_FAR_US = 240000,                 /* far too late: pressure rises four times as fast */
+    GOVERNOR_BUSY_PERMILLE = 950,                  /* more: it never waits */
+    GOVERNOR_SPARE_PERMILLE = 850,                 /* less: there is room to serve more */
+};
+
+enum governor_thin {
+    GOVERNOR_WHOLE,
+    GOVERNOR_TEMPORAL,  /* without the frames that nothing refers to */
+    GOVERNOR_KEYFRAMES, /* keyframes only */
+};
+
+struct governor {
+    uint32_t pressure;      /* 0 .. GOVERNOR_PRESSURE_MAX */
+    uint32_t busy_permille; /* of the last window */
+    uint64_t turn_us;       /* the longest turn of the last window */
+    uint64_t window_us, window_idle_us, longest_us; /* of the present window: its beginning, what had been waited by then */
+    uint64_t last_us, last_idle_us;                 /* of the last turn */
+    bool late;              /* the last window was: one alone may be a stall of the machine */
+    uint64_t overloaded_us; /* so long in all windows that were late */
+};
+
+void governor_init(struct governor *g, uint64_t now_us);
+/* At the end of each turn. idle_us: what the worker has waited for something to do since it began. */
+void governor_on_turn(struct governor *g, uint64_t now_us, uint64_t idle_us);
+
+/* rank: 0 .. GOVERNOR_RANKS - 1, a viewer's own for life; the lowest are thinned first. */
+static inline enum governor_thin governor_thinning(const struct governor *g, uint32_t rank)
+{
+    if (g->pressure > GOVERNOR_RANKS + rank)
+        return GOVERNOR_KEYFRAMES;
+    return g->pressure > rank ? GOVERNOR_TEMPORAL : GOVERNOR_WHOLE;
+}
+
+/* 0: all is well; 1: frames are left out; 2: some see keyframes only; 3: nobody else is let in. */
+static inline unsigned governor_level(const struct governor *g)
+{
+    if (g->pressure >= GOVERNOR_REFUSE_FROM)
+        return 3;
+    return g->pressure > GOVERNOR_RANKS ? 2 : g->pressure > 0;
+}
