@@ -11,6 +11,8 @@ import { Background, buildDir, must, run, sleep, until } from '../lib/process.mj
 const OUT = process.env.MILLRACE_BENCH_OUT;
 const LOAD = `${buildDir}/tests/load/millrace-load`;
 const LIMIT = `${buildDir}/tests/bench/millrace-limit`;
+const LIMIT_TCP = `${buildDir}/tests/bench/millrace-limit-tcp`;
+const FRAME_BYTES = 10_900; // a frame of MEDIA with the sound beside it: what a viewer by HTTP-FLV is sent at once
 const args = process.argv.slice(2);
 const quick = args.includes('--quick');
 const chosen = args.filter((arg) => !arg.startsWith('-'));
@@ -184,8 +186,11 @@ const measurements = {
         await freshEdge();
         let few = null;
         for (const viewers of [500, 2000]) {
+            const limit = Number((await must(LIMIT_TCP, ['--seconds', quick ? '2' : '4', '--viewers', `${viewers}`,
+                '--bytes', `${FRAME_BYTES}`])).stdout);
+            if (!few) figure('flv_limit_us_per_mb', limit, 'us/MB', null, limit);
             const w = await steady(`flv-${viewers}`, 'flv', viewers);
-            figure(`flv_us_per_mb_${viewers}`, w.cpu_us / (w.n / 1e6), 'us/MB', 700);
+            figure(`flv_us_per_mb_${viewers}`, w.cpu_us / (w.n / 1e6), 'us/MB', 700, limit);
             if (few) figure('flv_viewer_rss_bytes', (w.rss - few.rss) / 1500, 'bytes', 2048);
             else figure('flv_delay_p50_ms', w.report.steady.delay_ms.p50, 'ms', 20);
             few ??= w;
