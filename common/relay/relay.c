@@ -39,6 +39,13 @@ static void ask(struct supply *s)
     hub_ask_find(s->relay->cfg.hub, s->relay, router_name(s->router));
 }
 
+/* Nobody has seen where the stream stopped, so nothing has to go on there: the next viewer starts with the newest pictures. */
+static void forget_where_it_stopped(struct supply *s)
+{
+    if (!s->pull && !router_live(s->router) && !router_consumers(s->router, NULL))
+        router_refuse(s->router, STREAM_UNREACHABLE);
+}
+
 static void on_later(struct timer *t, uint64_t now_us)
 {
     struct supply *s = container_of(t, struct supply, later);
@@ -52,6 +59,8 @@ static void on_later(struct timer *t, uint64_t now_us)
         router_refuse(s->router, why);
     else if (!s->pull && router_consumers(s->router, NULL))
         ask(s);
+    else
+        forget_where_it_stopped(s);
 }
 
 /* Answers those who wait, but not from within their own call. */
@@ -219,7 +228,9 @@ void relay_on_found(struct relay *r, const char *name, const struct stream_recor
             supply_unreachable(s);
     } else if (s->pull) {
         pull_follow(s, parents);
-    } else if (router_consumers(s->router, NULL) && pull_open(s, parents) != 0) {
+    } else if (!router_consumers(s->router, NULL)) {
+        forget_where_it_stopped(s);
+    } else if (pull_open(s, parents) != 0) {
         supply_unreachable(s);
     }
 }

@@ -209,7 +209,7 @@ void router_attach(struct router *r, struct consumer *c, uint64_t want)
     list_push_back(&r->consumers, &c->link);
     r->n_consumers++;
     cache_set_idle(r->cache, !is_watched(r));
-    if (r->primary)
+    if (r->tracks.epoch && !r->ended) /* between two parents, too: the next goes on and tells nobody */
         c->ops->on_tracks(c, &r->tracks);
     if (r->ready && c->router == r && c->ops->on_ready)
         c->ops->on_ready(c);

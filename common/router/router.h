@@ -57,8 +57,8 @@ struct consumer {
     uint64_t joined; /* the router's: which fan-out it must not be part of yet */
 };
 
-/* Attaches; when the stream is live on_tracks is called before it returns. The first consumer of a router
- * without producer makes the set's on_demand be called (at the end of the turn at the latest). */
+/* Attaches; when the stream is live, or waits for a producer to go on, on_tracks is called before it returns. The first
+ * consumer of a router without producer makes the set's on_demand be called (at the end of the turn at the latest). */
 void router_attach(struct router *r, struct consumer *c, uint64_t want);
 /* Harmless when detached. May be called from within the consumer's own callbacks. */
 void router_detach(struct consumer *c);

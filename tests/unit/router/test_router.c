@@ -355,6 +355,72 @@ static void another_parent_goes_on_in_the_same_epoch_unnoticed(void **state)
     scene_fini(&s);
 }
 
+/* Its parent is lost and the next one not there yet: who comes now starts from what is kept, and goes on as all do. */
+static void who_joins_between_two_parents_is_told_the_tracks(void **state)
+{
+    struct scene s;
+    struct ear e = new_ear(), late = new_ear();
+    struct mouth first = new_mouth(), second = new_mouth();
+    struct track_set tracks = two_tracks(5);
+
+    (void)state;
+    scene_init(&s);
+    struct router *r = router_open(s.set, "live/a");
+    publish(r, &first, 5);
+    router_attach(r, &e.c, want_track(0));
+    push(&s, r, 0, FIRST);
+    router_unpublish(&first.p, STREAM_UNREACHABLE, true);
+    router_attach(r, &late.c, want_track(1));
+    assert_int_equal(late.tracks, 1);
+    assert_int_equal(late.epoch, 5);
+    assert_int_equal(late.readies, 1);
+    assert_int_equal(s.demands, 1); /* it may be that nobody is looking for one */
+    router_publish(r, &second.p, &tracks);
+    assert_int_equal(late.tracks, 1);
+    assert_int_equal(late.readies, 1);
+    push(&s, r, 0, FIRST + 1);
+    push(&s, r, 1, FIRST);
+    turn(&s);
+    assert_int_equal(e.n, 2);
+    assert_int_equal(late.n, 1);
+    assert_int_equal(second.want, want_track(0) | want_track(1));
+    router_detach(&e.c);
+    router_detach(&late.c);
+    router_unpublish(&second.p, STREAM_UNPUBLISHED, false);
+    scene_fini(&s);
+}
+
+/* The same before the first parent had brought the past. */
+static void who_joins_before_the_past_is_here_is_told_when_it_is(void **state)
+{
+    struct scene s;
+    struct ear late = new_ear();
+    struct mouth first = new_mouth(), second = new_mouth();
+    struct track_set tracks = two_tracks(5);
+
+    (void)state;
+    scene_init(&s);
+    struct router *r = router_open(s.set, "live/a");
+    router_publish(r, &first.p, &tracks);
+    router_unpublish(&first.p, STREAM_UNREACHABLE, true);
+    router_attach(r, &late.c, want_track(0));
+    assert_int_equal(late.tracks, 1);
+    assert_int_equal(late.readies, 0);
+    router_publish(r, &second.p, &tracks);
+    router_ready(&second.p);
+    assert_int_equal(late.tracks, 1);
+    assert_int_equal(late.readies, 1);
+    router_unpublish(&second.p, STREAM_UNREACHABLE, true);
+    router_refuse(r, STREAM_UNREACHABLE); /* none was found: now it has ended */
+    struct ear later = new_ear();
+    router_attach(r, &later.c, want_track(0));
+    assert_int_equal(later.tracks, 0);
+    assert_int_equal(later.readies, 0);
+    router_detach(&late.c);
+    router_detach(&later.c);
+    scene_fini(&s);
+}
+
 static void a_new_epoch_begins_with_its_tracks_and_an_empty_cache(void **state)
 {
     struct scene s;
@@ -459,6 +525,8 @@ int main(void)
         cmocka_unit_test(wants_are_the_union_and_shrink_only_after_the_linger),
         cmocka_unit_test(the_past_fills_the_cache_before_live_begins),
         cmocka_unit_test(another_parent_goes_on_in_the_same_epoch_unnoticed),
+        cmocka_unit_test(who_joins_between_two_parents_is_told_the_tracks),
+        cmocka_unit_test(who_joins_before_the_past_is_here_is_told_when_it_is),
         cmocka_unit_test(a_new_epoch_begins_with_its_tracks_and_an_empty_cache),
         cmocka_unit_test(the_same_epoch_coming_back_after_its_end_is_told_anew),
         cmocka_unit_test(keyframe_needs_are_gated_for_each_layer),
