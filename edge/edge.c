@@ -159,6 +159,7 @@ static void add_flv_session(void *arg, const struct flv_viewer_facts *f)
     facts_number(o, "queued_bytes", f->queued_bytes);
     facts_number(o, "lag_ms", f->lag_ms);
     facts_number(o, "dropped_to_keyframe", f->dropped_to_keyframe);
+    facts_number(o, "thinned_bytes", f->thinned_bytes);
     json_array_append_new(arg, o);
 }
 
@@ -185,6 +186,8 @@ static const struct metric m_joins = {"millrace_joins_total", "Viewers who got m
 static const struct metric m_join_failures = {"millrace_join_failures_total", "Viewers refused, by cause", METRIC_COUNTER};
 static const struct metric m_skips = {"millrace_viewer_skips_total", "Times a slow viewer was dropped to the next keyframe",
                                       METRIC_COUNTER};
+static const struct metric m_thinned = {"millrace_bytes_thinned_total", "Media not sent because a worker was overloaded",
+                                        METRIC_COUNTER};
 
 static void edge_whep_metrics(struct edge *e, struct metrics *m)
 {
@@ -219,6 +222,7 @@ static void edge_metrics(struct node_worker *w, struct metrics *m)
     metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"unreachable\"", (double)(f.unreachable + f.timed_out));
     metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"overloaded\"", (double)f.overloaded);
     metrics_add(m, &m_skips, "kind=\"flv\"", (double)f.dropped_to_keyframe);
+    metrics_add(m, &m_thinned, "kind=\"flv\"", (double)f.thinned_bytes);
     metrics_add(m, &metric_bytes_sent, "transport=\"flv\"", (double)f.bytes);
 }
 

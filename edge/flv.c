@@ -138,6 +138,7 @@ static void tell(const struct flv_viewer *v, void (*fn)(void *arg, const struct 
         .state = v->state,
         .bytes = v->written_bytes > queued ? v->written_bytes - queued : 0,
         .dropped_to_keyframe = v->dropped_to_keyframe,
+        .thinned_bytes = v->thinned_bytes,
         .queued_bytes = queued,
         .lag_ms = flv_viewer_lag_ms(v),
     };

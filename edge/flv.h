@@ -48,6 +48,7 @@ struct flv_counters {
     uint64_t bytes;               /* handed to connections; a shared chunk counts for each viewer */
     uint64_t dropped_to_keyframe; /* times a slow viewer was made to skip */
     uint64_t stalled;             /* dropped for reading nothing */
+    uint64_t thinned_bytes;       /* not sent because the worker is overloaded (io/governor.h) */
     uint64_t not_found, timed_out, unreachable, overloaded; /* refused: 404, 504, 503, 503 */
     struct flv_mux_counters mux;                            /* of all streams, ended ones too */
 };
@@ -65,6 +66,7 @@ struct flv_viewer_facts {
     enum flv_viewer_state state;
     uint64_t bytes; /* taken by the kernel so far */
     uint64_t dropped_to_keyframe;
+    uint64_t thinned_bytes; /* not sent because the worker is overloaded */
     size_t queued_bytes;
     uint32_t lag_ms; /* media behind the newest chunk */
 };

@@ -164,11 +164,29 @@ static void viewer_skip(struct flv_viewer *v)
     v->stream->host->counters.dropped_to_keyframe++;
 }
 
+/* The worker is overloaded: this viewer gets the chunks that begin with a keyframe only. True: not this one. */
+static bool viewer_is_thinned(struct flv_viewer *v, const struct flv_chunk *chunk)
+{
+    struct flv_host *host = v->stream->host;
+
+    if (chunk->key)
+        v->thinned = false; /* wherever it goes on, it is from here */
+    else if (v->state == FLV_LIVE && worker_thinning(host->worker, v->rank) == GOVERNOR_KEYFRAMES)
+        v->thinned = true;
+    if (!v->thinned)
+        return false;
+    v->thinned_bytes += chunk->buf->len;
+    host->counters.thinned_bytes += chunk->buf->len;
+    return true;
+}
+
 /* sequence: made for the first viewer that needs it. */
 static void viewer_push(struct flv_viewer *v, const struct flv_chunk *chunk, struct buf **sequence)
 {
     struct flv_stream *s = v->stream;
 
+    if (viewer_is_thinned(v, chunk))
+        return;
     if (v->state == FLV_LIVE && viewer_is_slow(v))
         viewer_skip(v);
     if (v->state == FLV_SKIPPING) {
@@ -539,6 +557,7 @@ static struct flv_viewer *viewer_open(struct flv_stream *s, struct http_exchange
     v->stream = s;
     v->exchange = x;
     v->started_unix_us = worker_unix_us(s->host->worker);
+    v->rank = random_u32() % GOVERNOR_RANKS;
     random_token(v->id, FLV_VIEWER_ID_CHARS);
     timer_init(&v->parked, s->host->worker, on_parked_long);
     timer_start(&v->parked, s->host->cfg.park_us);

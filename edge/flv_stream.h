@@ -31,7 +31,9 @@ struct flv_viewer {
     size_t burst_bytes;
     unsigned serial; /* of the sequence headers it has */
     uint64_t written_bytes, progress_bytes, progress_us;
-    uint64_t started_unix_us, dropped_to_keyframe;
+    uint64_t started_unix_us, dropped_to_keyframe, thinned_bytes;
+    uint32_t rank;  /* which viewers are thinned first when the worker is overloaded (io/governor.h) */
+    bool thinned;   /* skipping for that */
     char id[FLV_VIEWER_ID_CHARS + 1];
 };
 

@@ -8,7 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RECV_CALLS_A_TURN = 8 /* 256 messages; what is left is read in the next turn, after the hooks */ };
+enum {
+    RECV_CALLS_A_TURN = 8,      /* 256 messages; what is left is read in the next turn, after the hooks */
+    AFTER_MEDIA_US = 10000,     /* a turn, for what viewers say: a crowd's handshakes must not keep media waiting */
+};
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
 
@@ -116,31 +119,44 @@ static void recv_prepare(const struct udp_socket *s, struct recv_call *c)
     }
 }
 
-static void receive(struct udp_socket *s)
+/* False: there is no more. */
+static bool receive_call(struct udp_socket *s)
 {
     struct recv_call c;
 
-    for (int call = 0; call < RECV_CALLS_A_TURN && !s->closed; call++) {
-        recv_prepare(s, &c);
-        int n = recvmmsg(s->fd, c.headers, RECV_MESSAGES, MSG_DONTWAIT, NULL);
-        if (n <= 0) {
-            if (errno == EAGAIN)
-                return;
-            continue; /* an ICMP error of one peer, reported once: what comes behind it is read */
-        }
-        for (int i = 0; i < n; i++)
-            take_message(s, &c, (size_t)i);
-        deliver(s);
-        if (n < RECV_MESSAGES)
-            return;
-    }
+    recv_prepare(s, &c);
+    int n = recvmmsg(s->fd, c.headers, RECV_MESSAGES, MSG_DONTWAIT, NULL);
+    if (n <= 0)
+        return errno != EAGAIN; /* an ICMP error of one peer, reported once: what comes behind it is read */
+    for (int i = 0; i < n; i++)
+        take_message(s, &c, (size_t)i);
+    deliver(s);
+    return n == RECV_MESSAGES;
+}
+
+static void receive(struct udp_socket *s)
+{
+    for (int call = 0; call < RECV_CALLS_A_TURN && !s->closed && receive_call(s); call++)
+        ;
+}
+
+static void receive_after_media(struct turn_hook *hook, uint64_t now_us)
+{
+    struct udp_socket *s = container_of(hook, struct udp_socket, in.hook);
+    uint64_t until_ns = uv_hrtime() + UINT64_C(1000) * AFTER_MEDIA_US;
+
+    (void)now_us;
+    while (!s->closed && receive_call(s) && uv_hrtime() < until_ns)
+        ;
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)
 {
     struct udp_socket *s = container_of(handle, struct udp_socket, poll);
 
-    if (events & UV_READABLE || status < 0)
+    if ((events & UV_READABLE || status < 0) && s->cfg.after_media)
+        worker_arm(s->worker, &s->in.hook);
+    else if (events & UV_READABLE || status < 0)
         receive(s);
     if (events & UV_WRITABLE && !s->closed)
         udp_out_on_writable(s);
@@ -239,6 +255,7 @@ int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cf
         free_socket(s);
         return err;
     }
+    s->in.hook = (struct turn_hook){.run = receive_after_media, .stage = TURN_VIEWERS};
     udp_want(s);
     *out = s;
     return 0;
@@ -259,6 +276,7 @@ void udp_close(struct udp_socket **ps)
     udp_out_flush(s);
     s->closed = true;
     worker_disarm(&s->out.hook);
+    worker_disarm(&s->in.hook);
     uv_close((uv_handle_t *)&s->poll, on_poll_closed);
     close(s->fd);
 }

@@ -15,6 +15,7 @@
 #include "io/addr.h"
 #include "io/worker.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ struct udp_socket;
 struct udp_cfg {
     struct addr bind;
     int recv_bytes, send_bytes; /* socket buffers asked for (SO_RCVBUFFORCE when allowed); 0: the system's */
+    bool after_media; /* what viewers say: read when the turn's media have been sent, for a bounded time */
     void (*on_datagrams)(void *arg, struct udp_datagram *v, size_t n); /* n is 1 .. UDP_BATCH_MAX */
     void *arg;
 };

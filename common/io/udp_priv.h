@@ -57,6 +57,7 @@ struct udp_in {
     struct udp_datagram batch[UDP_BATCH_MAX];
     size_t batched;
     uint32_t overflows; /* SO_RXQ_OVFL's count when last seen */
+    struct turn_hook hook; /* cfg.after_media: something is to be read */
 };
 
 struct udp_socket {

@@ -10,6 +10,7 @@
 #include "pipe/pipe_client.h"
 #include "pipe/pipe_server.h"
 #include "webrtc/endpoint.h"
+#include "webrtc/ice_tcp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -354,6 +355,15 @@ static const struct metric m_directory = {"millrace_directory_up", "1 while Redi
 static const struct metric m_nodes = {"millrace_nodes", "Nodes known to be alive", METRIC_GAUGE};
 static const struct metric m_cpu = {"millrace_cpu_permille", "CPU of the process against its workers", METRIC_GAUGE};
 
+static const struct metric m_pressure = {
+    "millrace_overload_pressure", "Of 1000 viewers, so many without frames that nothing refers to; beyond 1000, with keyframes only", METRIC_GAUGE};
+static const struct metric m_overload_level = {
+    "millrace_overload_level", "1: frames are left out, 2: some viewers see keyframes only, 3: no more are let in", METRIC_GAUGE};
+static const struct metric m_overloaded = {"millrace_overload_seconds_total", "Time for which a worker was late and never waited",
+                                           METRIC_COUNTER};
+static const struct metric m_busy = {"millrace_worker_busy_permille", "Of the last 100 ms, what a worker did not wait", METRIC_GAUGE};
+static const struct metric m_turn = {"millrace_worker_turn_seconds", "Its longest loop turn in them", METRIC_GAUGE};
+
 static void count_live(void *arg, struct router *r)
 {
     unsigned *n = arg;
@@ -372,10 +382,32 @@ static void sum_parent(void *arg, const struct pipe_parent_stats *s)
     metrics_add(m, &metric_recovered, "transport=\"pipe\"", (double)s->total.recovered);
 }
 
+/* What a socket lost: sent, and received by the kernel faster than the worker read it. */
+static void socket_metrics(struct metrics *m, const char *send, const char *receive, const struct udp_counters *u)
+{
+    metrics_add(m, &metric_dropped, send, (double)(u->dropped_full + u->dropped_error));
+    metrics_add(m, &metric_dropped, receive, (double)u->dropped_kernel);
+}
+
+static void worker_metrics(const struct node_worker *w, struct metrics *m)
+{
+    const struct governor *g = worker_governor(w->worker);
+    char label[24];
+
+    snprintf(label, sizeof(label), "worker=\"%u\"", w->index);
+    metrics_add(m, &m_pressure, label, g->pressure);
+    metrics_add(m, &m_overload_level, label, governor_level(g));
+    metrics_add(m, &m_overloaded, label, (double)g->overloaded_us / 1e6);
+    metrics_add(m, &m_busy, label, g->busy_permille);
+    metrics_add(m, &m_turn, label, (double)g->turn_us / 1e6);
+}
+
 static void pipe_metrics(struct node_worker *w, struct metrics *m)
 {
-    if (w->pipe_client)
+    if (w->pipe_client) {
         pipe_client_each_parent(w->pipe_client, sum_parent, m);
+        socket_metrics(m, "where=\"pull_send\"", "where=\"pull_receive\"", pipe_client_udp_counters(w->pipe_client));
+    }
     if (!w->pipe_server)
         return;
     const struct pipe_server_counters c = pipe_server_counters(w->pipe_server);
@@ -383,17 +415,16 @@ static void pipe_metrics(struct node_worker *w, struct metrics *m)
     metrics_add(m, &metric_bytes_sent, "transport=\"pipe\"", (double)c.total.bytes);
     metrics_add(m, &metric_retransmitted, "transport=\"pipe\"", (double)c.total.retransmitted);
     metrics_add(m, &m_children, "", (double)c.subscriptions);
+    socket_metrics(m, "where=\"pipe_send\"", "where=\"pipe_receive\"", pipe_server_udp_counters(w->pipe_server));
     metrics_add(m, &metric_bad_input, "protocol=\"pipe\"", (double)c.bad_input);
 }
 
 static void rtc_metrics(struct node_worker *w, struct metrics *m)
 {
     const struct rtc_endpoint_counters *c = rtc_endpoint_counters(w->rtc);
-    const struct udp_counters *u = rtc_endpoint_udp_counters(w->rtc);
 
     metrics_add(m, &metric_bad_input, "protocol=\"stun\"", (double)(c->stun_malformed + c->stun_unauthorized));
-    metrics_add(m, &metric_dropped, "where=\"webrtc_send\"", (double)(u->dropped_full + u->dropped_error));
-    metrics_add(m, &metric_dropped, "where=\"webrtc_receive\"", (double)u->dropped_kernel);
+    socket_metrics(m, "where=\"webrtc_send\"", "where=\"webrtc_receive\"", rtc_endpoint_udp_counters(w->rtc));
 }
 
 static void metrics_on_worker(struct node_worker *w, struct part *out)
@@ -415,6 +446,7 @@ static void metrics_on_worker(struct node_worker *w, struct part *out)
     metrics_add(m, &m_refused, "", (double)atomic_load(&facts->refused));
     metrics_add(m, &m_redirected, "", (double)atomic_load(&facts->redirected));
     metrics_add(m, &metric_bad_input, "protocol=\"http\"", (double)http->bad);
+    worker_metrics(w, m);
     pipe_metrics(w, m);
     if (w->rtc)
         rtc_metrics(w, m);

@@ -44,6 +44,8 @@ const char *admission_refusal(struct node_worker *w)
         return "this node sends all that it can send";
     if (c->limits.cpu_permille && atomic_load(&n->cpu_permille) >= c->limits.cpu_permille)
         return "this node has no CPU to spare";
+    if (governor_level(worker_governor(w->worker)) == 3)
+        return "this node is overloaded";
     return NULL;
 }
 

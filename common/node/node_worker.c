@@ -5,6 +5,7 @@
 #include "pipe/pipe_client.h"
 #include "pipe/pipe_server.h"
 #include "secure/srtp.h"
+#include "io/tcp.h"
 #include "webrtc/endpoint.h"
 
 #include <errno.h>
@@ -102,18 +103,26 @@ static int open_http(struct node *n, struct node_worker *w, char *error)
     return 0;
 }
 
+static struct addr port_of_worker(const struct addr *at, const struct node_worker *w)
+{
+    struct addr a = *at;
+
+    addr_set_port(&a, (uint16_t)(addr_port(at) + (addr_port(at) ? w->index : 0)));
+    return a;
+}
+
 /* Announced addresses without a port get this worker's. */
 static int open_rtc(struct node *n, struct node_worker *w, char *error)
 {
     const struct config *c = &n->config;
     struct addr announce[CONFIG_LIST_MAX];
-    struct rtc_endpoint_cfg cfg = {.listen = c->rtc.listen,
-                                   .announce = announce,
+    struct rtc_endpoint_cfg cfg = {.announce = announce,
                                    .n_announce = c->rtc.announce.n,
                                    .cert = n->cert,
                                    .srtp = w->srtp,
                                    .recv_bytes = RECV_BYTES,
-                                   .send_bytes = SEND_BYTES};
+                                   .send_bytes = SEND_BYTES,
+                                   .after_media = n->role->pulls};
 
     for (size_t i = 0; i < c->rtc.announce.n; i++) {
         char text[CONFIG_TEXT_MAX + 8];
@@ -124,8 +133,13 @@ static int open_rtc(struct node *n, struct node_worker *w, char *error)
             return -1;
         }
     }
-    addr_set_port(&cfg.listen, (uint16_t)(addr_port(&cfg.listen) + w->index));
-    int err = rtc_endpoint_open(&w->rtc, w->worker, &cfg);
+    cfg.listen = port_of_worker(&c->rtc.listen, w);
+    if (!c->rtc.tcp.off)
+        cfg.tcp = port_of_worker(c->rtc.tcp.at.sa.sa_family == AF_UNSPEC ? &c->rtc.listen : &c->rtc.tcp.at, w);
+    int err = c->rtc.tcp.off ? 0 : tcp_probe(&cfg.tcp); /* so that the error names the right one of the two */
+    if (err)
+        return fail(error, "rtc.tcp", &cfg.tcp, err);
+    err = rtc_endpoint_open(&w->rtc, w->worker, &cfg);
     return err ? fail(error, "rtc.listen", &cfg.listen, err) : 0;
 }
 

@@ -451,6 +451,11 @@ uint64_t pipe_client_unknown(const struct pipe_client *c)
     return c->unknown;
 }
 
+const struct udp_counters *pipe_client_udp_counters(const struct pipe_client *c)
+{
+    return udp_counters(c->udp);
+}
+
 /* ---- Facts ----------------------------------------------------------------------------------- */
 
 const struct pipe_counters *pipe_subscription_counters(const struct pipe_subscription *s)

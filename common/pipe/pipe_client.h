@@ -13,6 +13,7 @@
 
 #include "base/compiler.h"
 #include "io/addr.h"
+#include "io/udp.h"
 #include "io/worker.h"
 #include "media/packet.h"
 #include "media/track.h"
@@ -121,6 +122,8 @@ void pipe_client_each_parent(const struct pipe_client *c,
                              void (*fn)(void *arg, const struct pipe_parent_stats *s), void *arg);
 /* Datagrams that were for no subscription: noise, or of one that was closed. */
 uint64_t pipe_client_unknown(const struct pipe_client *c);
+/* Of the media socket. */
+const struct udp_counters *pipe_client_udp_counters(const struct pipe_client *c);
 /* Round trip to this subscription's parent, and its clock against ours. */
 uint64_t pipe_subscription_rtt_us(const struct pipe_subscription *s);
 int64_t pipe_subscription_clock_offset_us(const struct pipe_subscription *s);

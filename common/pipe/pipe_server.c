@@ -225,3 +225,8 @@ struct pipe_server_counters pipe_server_counters(const struct pipe_server *s)
     pipe_server_each(s, add_stats, &sum);
     return sum;
 }
+
+const struct udp_counters *pipe_server_udp_counters(const struct pipe_server *s)
+{
+    return udp_counters(s->udp);
+}

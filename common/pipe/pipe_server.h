@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "io/addr.h"
+#include "io/udp.h"
 #include "io/worker.h"
 #include "pipe/pipe.h"
 #include "router/router.h"
@@ -75,3 +76,5 @@ struct pipe_server_counters {
     struct pipe_counters total;          /* of all subscriptions, closed ones included */
 };
 struct pipe_server_counters pipe_server_counters(const struct pipe_server *s);
+/* Of the media socket. */
+const struct udp_counters *pipe_server_udp_counters(const struct pipe_server *s);

@@ -26,7 +26,7 @@ static struct ice_path *find_path(const struct rtc_endpoint *e, const struct add
     return found ? container_of(found, struct ice_path, item) : NULL;
 }
 
-static int on_stun_request(struct rtc_endpoint *e, const struct ice_view *v, const struct addr *from,
+static int on_stun_request(struct rtc_endpoint *e, const struct ice_view *v, const struct ice_source *from,
                            uint64_t now_us)
 {
     struct hash_item *found = hash_find(&e->by_ufrag, v->username, v->ufrag_len);
@@ -40,10 +40,15 @@ static int on_stun_request(struct rtc_endpoint *e, const struct ice_view *v, con
     return err;
 }
 
-static int on_stun_response(struct rtc_endpoint *e, const struct ice_view *v, const struct addr *from,
+static struct ice_path *path_from(const struct rtc_endpoint *e, const struct ice_source *from)
+{
+    return from->tcp ? ice_tcp_path(from->tcp) : find_path(e, from->addr);
+}
+
+static int on_stun_response(struct rtc_endpoint *e, const struct ice_view *v, const struct ice_source *from,
                             uint64_t now_us)
 {
-    struct ice_path *p = find_path(e, from);
+    struct ice_path *p = path_from(e, from);
 
     if (!p) {
         e->counters.unknown_address++;
@@ -53,8 +58,9 @@ static int on_stun_response(struct rtc_endpoint *e, const struct ice_view *v, co
     return err == ICE_ERR_UNMATCHED ? ICE_OK : err; /* late answers are no fault */
 }
 
-static void on_stun(struct rtc_endpoint *e, const struct udp_datagram *d, uint64_t now_us)
+static void on_stun(struct rtc_endpoint *e, const struct udp_datagram *d, struct ice_tcp_conn *tcp, uint64_t now_us)
 {
+    const struct ice_source from = {.addr = &d->from, .tcp = tcp};
     struct ice_view v;
     int err = ice_view_parse(&v, d->bytes, d->len);
 
@@ -63,8 +69,8 @@ static void on_stun(struct rtc_endpoint *e, const struct udp_datagram *d, uint64
         return;
     }
     if (err == ICE_OK)
-        err = v.class == ICE_REQUEST ? on_stun_request(e, &v, &d->from, now_us)
-                                     : on_stun_response(e, &v, &d->from, now_us);
+        err = v.class == ICE_REQUEST ? on_stun_request(e, &v, &from, now_us)
+                                     : on_stun_response(e, &v, &from, now_us);
     if (err == ICE_ERR_UNAUTHORIZED) {
         e->counters.stun_unauthorized++;
         log_bad("STUN request with a wrong password", &d->from);
@@ -74,10 +80,9 @@ static void on_stun(struct rtc_endpoint *e, const struct udp_datagram *d, uint64
     }
 }
 
-static void on_media(struct rtc_endpoint *e, struct udp_datagram *d, enum demux_kind kind, uint64_t now_us)
+static void on_media(struct rtc_endpoint *e, struct ice_path *p, struct udp_datagram *d, enum demux_kind kind,
+                     uint64_t now_us)
 {
-    struct ice_path *p = find_path(e, &d->from);
-
     if (!p || !p->valid)
         e->counters.unknown_address++;
     else if (kind == DEMUX_RTP)
@@ -89,8 +94,7 @@ static void on_media(struct rtc_endpoint *e, struct udp_datagram *d, enum demux_
 }
 
 /* Media and checks first, handshakes after: a public-key operation takes as long as fanning out a hundred
- * packets. If a crowd ever keeps a worker from its media, handshakes of one turn can be bounded here: what is
- * left out is a lost datagram for DTLS, which sends it again. */
+ * packets. How much is read in a turn is bounded where the peers are viewers (cfg.after_media). */
 static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
 {
     struct rtc_endpoint *e = arg;
@@ -104,25 +108,44 @@ static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
         if (kind == DEMUX_DTLS)
             handshakes[n_handshakes++] = (uint8_t)i;
         else if (kind == DEMUX_STUN)
-            on_stun(e, &v[i], now_us);
+            on_stun(e, &v[i], NULL, now_us);
         else if (kind == DEMUX_RTP || kind == DEMUX_RTCP)
-            on_media(e, &v[i], kind, now_us);
+            on_media(e, find_path(e, &v[i].from), &v[i], kind, now_us);
         else
             e->counters.unknown_protocol++;
     }
     for (size_t i = 0; i < n_handshakes; i++)
-        on_media(e, &v[handshakes[i]], DEMUX_DTLS, now_us);
+        on_media(e, find_path(e, &v[handshakes[i]].from), &v[handshakes[i]], DEMUX_DTLS, now_us);
+}
+
+static void on_tcp_packet(void *arg, struct ice_tcp_conn *c, struct udp_datagram *d)
+{
+    struct rtc_endpoint *e = arg;
+    uint64_t now_us = worker_now_us(e->worker);
+    enum demux_kind kind = demux_datagram(d->bytes, d->len);
+
+    if (kind == DEMUX_STUN)
+        on_stun(e, d, c, now_us);
+    else if (kind == DEMUX_RTP || kind == DEMUX_RTCP || kind == DEMUX_DTLS)
+        on_media(e, ice_tcp_path(c), d, kind, now_us);
+    else
+        e->counters.unknown_protocol++;
+}
+
+static void on_tcp_lost(void *arg, struct ice_tcp_conn *c)
+{
+    (void)arg;
+    transport_ice_on_lost(ice_tcp_path(c));
 }
 
 /* ---- Candidates -------------------------------------------------------------------------------- */
 
-static void add_candidate(struct rtc_endpoint *e, struct addr a, uint16_t port)
+static void add_candidate(struct rtc_candidates *c, struct addr a, uint16_t port)
 {
-    if (e->n_candidates == RTC_CANDIDATES_MAX)
+    if (c->n == RTC_CANDIDATES_MAX)
         return;
-    if (addr_port(&a) == 0)
-        addr_set_port(&a, port);
-    e->candidates[e->n_candidates++] = a;
+    addr_set_port(&a, port);
+    c->v[c->n++] = a;
 }
 
 /* Can a datagram to `a` reach a socket bound to `local`? An IPv6 wildcard takes IPv4 too. */
@@ -132,24 +155,44 @@ static bool reaches(const struct addr *local, const struct addr *a)
 }
 
 /* Loopback last: it serves a browser on this very machine only. */
-static void find_candidates(struct rtc_endpoint *e, const struct rtc_endpoint_cfg *cfg)
+static void add_interfaces(struct rtc_candidates *c, const struct addr *local)
 {
-    struct addr local, found[4 * RTC_CANDIDATES_MAX];
-
-    udp_local(e->udp, &local);
-    for (size_t i = 0; i < cfg->n_announce; i++)
-        add_candidate(e, cfg->announce[i], addr_port(&local));
-    if (cfg->n_announce)
-        return;
-    if (!addr_is_any(&local)) {
-        add_candidate(e, local, addr_port(&local));
-        return;
-    }
+    struct addr found[4 * RTC_CANDIDATES_MAX];
     size_t n = addr_interfaces(found, LEN(found));
+
     for (int loopback = 0; loopback < 2; loopback++)
         for (size_t i = 0; i < n; i++)
-            if (addr_is_loopback(&found[i]) == loopback && reaches(&local, &found[i]))
-                add_candidate(e, found[i], addr_port(&local));
+            if (addr_is_loopback(&found[i]) == loopback && reaches(local, &found[i]))
+                add_candidate(c, found[i], addr_port(local));
+}
+
+/* local: the bound address of a socket. */
+static void find_candidates(struct rtc_candidates *c, const struct rtc_endpoint_cfg *cfg, const struct addr *local,
+                            bool keep_ports)
+{
+    for (size_t i = 0; i < cfg->n_announce; i++) {
+        uint16_t port = addr_port(&cfg->announce[i]);
+
+        add_candidate(c, cfg->announce[i], port && keep_ports ? port : addr_port(local));
+    }
+    if (cfg->n_announce)
+        return;
+    if (addr_is_any(local))
+        add_interfaces(c, local);
+    else
+        add_candidate(c, *local, addr_port(local));
+}
+
+static void find_all_candidates(struct rtc_endpoint *e, const struct rtc_endpoint_cfg *cfg)
+{
+    struct addr local;
+
+    udp_local(e->udp, &local);
+    find_candidates(&e->candidates, cfg, &local, true);
+    if (!e->tcp)
+        return;
+    ice_tcp_local(e->tcp, &local);
+    find_candidates(&e->tcp_candidates, cfg, &local, false);
 }
 
 /* ---- Life -------------------------------------------------------------------------------------- */
@@ -157,12 +200,16 @@ static void find_candidates(struct rtc_endpoint *e, const struct rtc_endpoint_cf
 static int open_parts(struct rtc_endpoint *e, const struct rtc_endpoint_cfg *cfg)
 {
     struct udp_cfg udp = {.bind = cfg->listen, .recv_bytes = cfg->recv_bytes, .send_bytes = cfg->send_bytes,
-                          .on_datagrams = on_datagrams, .arg = e};
+                          .after_media = cfg->after_media, .on_datagrams = on_datagrams, .arg = e};
 
     if (hash_init(&e->by_ufrag) || hash_init(&e->by_addr) || ice_agent_create(&e->ice) ||
         dtls_ctx_create(&e->dtls, cfg->cert, NULL))
         return -ENOMEM;
-    return udp_open(&e->udp, e->worker, &udp);
+    int err = udp_open(&e->udp, e->worker, &udp);
+    if (err || cfg->tcp.sa.sa_family == AF_UNSPEC)
+        return err;
+    return ice_tcp_open(&e->tcp, e->worker, &(struct ice_tcp_cfg){.listen = cfg->tcp, .on_packet = on_tcp_packet,
+                                                                   .on_lost = on_tcp_lost, .arg = e});
 }
 
 int rtc_endpoint_open(struct rtc_endpoint **out, struct worker *w, const struct rtc_endpoint_cfg *cfg)
@@ -178,7 +225,7 @@ int rtc_endpoint_open(struct rtc_endpoint **out, struct worker *w, const struct 
         rtc_endpoint_close(&e);
         return err;
     }
-    find_candidates(e, cfg);
+    find_all_candidates(e, cfg);
     *out = e;
     return 0;
 }
@@ -190,6 +237,7 @@ void rtc_endpoint_close(struct rtc_endpoint **endpoint)
         return;
     if (e->udp)
         udp_close(&e->udp);
+    ice_tcp_close(&e->tcp);
     dtls_ctx_destroy(&e->dtls);
     ice_agent_destroy(&e->ice);
     hash_fini(&e->by_ufrag);
@@ -210,8 +258,14 @@ void rtc_endpoint_local(const struct rtc_endpoint *e, struct addr *out)
 
 const struct addr *rtc_endpoint_candidates(const struct rtc_endpoint *e, size_t *n)
 {
-    *n = e->n_candidates;
-    return e->candidates;
+    *n = e->candidates.n;
+    return e->candidates.v;
+}
+
+const struct addr *rtc_endpoint_tcp_candidates(const struct rtc_endpoint *e, size_t *n)
+{
+    *n = e->tcp_candidates.n;
+    return e->tcp_candidates.v;
 }
 
 const char *rtc_endpoint_fingerprint(const struct rtc_endpoint *e)
@@ -227,6 +281,11 @@ const struct rtc_endpoint_counters *rtc_endpoint_counters(const struct rtc_endpo
 const struct udp_counters *rtc_endpoint_udp_counters(const struct rtc_endpoint *e)
 {
     return udp_counters(e->udp);
+}
+
+const struct ice_tcp_counters *rtc_endpoint_tcp_counters(const struct rtc_endpoint *e)
+{
+    return e->tcp ? ice_tcp_counters(e->tcp) : NULL;
 }
 
 size_t rtc_endpoint_transports(const struct rtc_endpoint *e)

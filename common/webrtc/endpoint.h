@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * endpoint.h - a worker's one UDP port for WebRTC: which datagram belongs to which transport.
+ * endpoint.h - a worker's one UDP port for WebRTC, and its TCP port: which packet belongs to which transport.
  *
  * A STUN request finds its transport by the local half of its USERNAME; everything else by the
  * address it comes from, which a transport owns only after a STUN check from there has passed. So a
- * datagram from a stranger costs a look-up and a count, and no memory.
+ * datagram from a stranger costs a look-up and a count, and no memory. Over TCP (ice_tcp.h) the connection stands for
+ * the address.
  * Within a batch media goes before handshakes: a crowd of newcomers does not delay what is playing.
  *
  * Thread: the worker's. Ownership: transports belong to whoever created them and must be destroyed
@@ -16,10 +17,12 @@
 #include "io/udp.h"
 #include "io/worker.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct cert;         /* secure/cert.h */
+struct ice_tcp_counters;
 struct srtp_engine;  /* secure/srtp.h */
 struct rtc_endpoint;
 
@@ -27,13 +30,15 @@ enum { RTC_CANDIDATES_MAX = 16 /* addresses that we announce */ };
 
 struct rtc_endpoint_cfg {
     struct addr listen;         /* port 0: any */
-    /* Copied; entries with port 0 get ours. n_announce 0: every usable address of the machine's interfaces that
-     * the socket can reach, loopback included. */
+    struct addr tcp;            /* for ICE over TCP; AF_UNSPEC: none. Port 0: any */
+    /* Copied; entries with port 0 get ours, those of TCP always. n_announce 0: every usable address of the machine's interfaces that
+     * the sockets can reach, loopback included. */
     const struct addr *announce;
     size_t n_announce;
     const struct cert *cert;    /* of our DTLS; borrowed for the endpoint's life */
     struct srtp_engine *srtp;   /* the worker's; borrowed for the endpoint's life */
     int recv_bytes, send_bytes; /* socket buffers; 0: the system's */
+    bool after_media;           /* its peers are viewers: what they say is read after media (udp.h) */
 };
 
 struct rtc_endpoint_counters {
@@ -54,10 +59,12 @@ void rtc_endpoint_close(struct rtc_endpoint **e);
 
 struct worker *rtc_endpoint_worker(const struct rtc_endpoint *e);
 void rtc_endpoint_local(const struct rtc_endpoint *e, struct addr *out);
-/* The addresses for a=candidate lines, with ports; borrowed for the endpoint's life. */
+/* The addresses for a=candidate lines, with ports; borrowed for the endpoint's life. Those of TCP are none without it. */
 const struct addr *rtc_endpoint_candidates(const struct rtc_endpoint *e, size_t *n);
+const struct addr *rtc_endpoint_tcp_candidates(const struct rtc_endpoint *e, size_t *n);
 /* "sha-256 AB:CD:..." of our certificate. */
 const char *rtc_endpoint_fingerprint(const struct rtc_endpoint *e);
 const struct rtc_endpoint_counters *rtc_endpoint_counters(const struct rtc_endpoint *e);
 const struct udp_counters *rtc_endpoint_udp_counters(const struct rtc_endpoint *e);
+const struct ice_tcp_counters *rtc_endpoint_tcp_counters(const struct rtc_endpoint *e); /* ice_tcp.h; NULL: no TCP */
 size_t rtc_endpoint_transports(const struct rtc_endpoint *e); /* alive now */
