@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "router/router.h"
+#include "router_priv.h"
 
 #include "base/log.h"
 
@@ -7,85 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct media_clock {
-    uint64_t capture_us, ts_ticks;
-    bool known;
-};
-
-/* A walk over the consumers that is under way; a consumer that detaches meanwhile moves it on. */
-struct walk {
-    struct list *next;
-    struct walk *outer;
-};
-
-struct router {
-    struct hash_item item;
-    char name[STREAM_NAME_MAX + 1];
-    struct router_set *set;
-    void *user;
-
-    struct producer *primary;
-    struct list producers; /* the primary one too */
-    struct list consumers;
-    size_t n_consumers;
-    struct walk *walks;
-    uint64_t fanouts; /* walks with packets so far; see consumer.joined */
-
-    struct track_set tracks;
-    bool ended; /* consumers were told so; the next publish tells them the tracks anew */
-    bool ready; /* live packets are fanned out; before, they only fill the cache */
-    uint64_t want; /* grows at once, shrinks linger_us later */
-    struct cache *cache;
-    struct packet *turn[PACKET_BATCH_MAX]; /* pushed in this loop turn; one reference each */
-    size_t n_turn;
-    struct turn_hook fanout;
-
-    struct timer linger;
-    struct media_clock clocks[TRACKS_MAX];
-    uint64_t keyframe_asked_us[TRACKS_MAX][LAYERS_MAX];
-    struct router_counters counters;
-};
-
-struct router_set {
-    struct router_set_cfg cfg;
-    struct worker *worker;
-    struct hash by_name;
-    struct cache_group caches;
-};
-
-/* ---- Walking the consumers -------------------------------------------------------------------------- */
-
-static struct consumer *walk_begin(struct router *r, struct walk *w)
-{
-    w->next = r->consumers.next;
-    w->outer = r->walks;
-    r->walks = w;
-    return NULL;
-}
-
-static struct consumer *walk_next(struct router *r, struct walk *w)
-{
-    if (w->next == &r->consumers) {
-        r->walks = w->outer;
-        return NULL;
-    }
-    struct consumer *c = container_of(w->next, struct consumer, link);
-    w->next = w->next->next;
-    return c;
-}
-
-#define each_consumer(c, r) \
-    struct walk c##_walk; \
-    for (struct consumer *c = walk_begin(r, &c##_walk); (c = walk_next(r, &c##_walk));)
-
 /* ---- Wants -------------------------------------------------------------------------------------------- */
 
 static uint64_t wanted_now(const struct router *r)
 {
     uint64_t want = 0;
 
-    for (const struct list *l = r->consumers.next; l != &r->consumers; l = l->next)
-        want |= container_of(l, const struct consumer, link)->want;
+    each_link(l, r) want |= container_of(l, const struct consumer, link)->want;
     return want;
 }
 
@@ -110,42 +38,7 @@ static void reconsider_want(struct router *r)
         router_expire(r);
 }
 
-/* ---- Fan-out --------------------------------------------------------------------------------------------- */
-
-/* The wanted ones of v[0..n) into out; returns how many. */
-static size_t pick(uint64_t want, struct packet *const *v, size_t n, struct packet **out)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < n; i++)
-        if (want & want_bit(v[i]->track, v[i]->layer))
-            out[kept++] = v[i];
-    return kept;
-}
-
-static void deliver(struct router *r)
-{
-    struct packet *v[PACKET_BATCH_MAX], *some[PACKET_BATCH_MAX];
-    size_t n = r->n_turn;
-    uint64_t present = 0;
-
-    memcpy(v, r->turn, n * sizeof(*v));
-    r->n_turn = 0; /* a consumer may push in turn (a transcoder): that is the next batch */
-    for (size_t i = 0; i < n; i++)
-        present |= want_bit(v[i]->track, v[i]->layer);
-    uint64_t serial = ++r->fanouts;
-    each_consumer(c, r)
-    {
-        struct packet_batch b = {v, n};
-        if (c->joined == serial || !(c->want & present))
-            continue;
-        if ((c->want & present) != present)
-            b = (struct packet_batch){some, pick(c->want, v, n, some)};
-        c->ops->on_packets(c, &b);
-    }
-    for (size_t i = 0; i < n; i++)
-        packet_unref(&v[i]);
-}
+/* ---- Packets in -------------------------------------------------------------------------------------------- */
 
 static void on_turn_end(struct turn_hook *hook, uint64_t now_us)
 {
@@ -153,7 +46,7 @@ static void on_turn_end(struct turn_hook *hook, uint64_t now_us)
 
     (void)now_us;
     if (r->n_turn)
-        deliver(r);
+        router_deliver(r);
 }
 
 static void note_clock(struct router *r, const struct packet *p)
@@ -181,7 +74,7 @@ void router_push(struct router *r, struct packet *p)
         return;
     }
     if (r->n_turn == PACKET_BATCH_MAX)
-        deliver(r);
+        router_deliver(r);
     r->turn[r->n_turn++] = p;
     worker_arm(r->set->worker, &r->fanout);
 }
@@ -191,7 +84,7 @@ void router_push(struct router *r, struct packet *p)
 /* Who only keeps the stream here does not watch it. */
 static bool is_watched(const struct router *r)
 {
-    for (const struct list *l = r->consumers.next; l != &r->consumers; l = l->next) {
+    each_link(l, r) {
         const char *kind = container_of(l, const struct consumer, link)->kind;
         if (!kind || strcmp(kind, "prefetch") != 0)
             return true;
@@ -199,14 +92,28 @@ static bool is_watched(const struct router *r)
     return false;
 }
 
+/* Behind the others of the list that it belongs into now. */
+static void link_consumer(struct router *r, struct consumer *c)
+{
+    c->list = c->patient && c->want & r->pictures ? PATIENT : PROMPT;
+    list_push_back(&r->consumers[c->list], &c->link);
+}
+
+static void unlink_consumer(struct router *r, struct consumer *c)
+{
+    for (struct walk *w = r->walks; w; w = w->outer)
+        if (w->next == &c->link)
+            w->next = c->link.next;
+    list_remove(&c->link);
+}
+
 void router_attach(struct router *r, struct consumer *c, uint64_t want)
 {
-    if (r->n_turn && !r->walks)
-        deliver(r); /* what is in the cache now is behind c, what comes is before it: nothing twice */
+    router_deliver_all(r); /* what is in the cache now is behind c, what comes is before it: nothing twice */
     c->router = r;
     c->want = want;
     c->joined = r->walks ? r->fanouts : 0;
-    list_push_back(&r->consumers, &c->link);
+    link_consumer(r, c);
     r->n_consumers++;
     cache_set_idle(r->cache, !is_watched(r));
     if (r->tracks.epoch && !r->ended) /* between two parents, too: the next goes on and tells nobody */
@@ -226,21 +133,33 @@ void router_detach(struct consumer *c)
 
     if (!r)
         return;
-    for (struct walk *w = r->walks; w; w = w->outer)
-        if (w->next == &c->link)
-            w->next = c->link.next;
-    list_remove(&c->link);
+    unlink_consumer(r, c);
     r->n_consumers--;
     cache_set_idle(r->cache, !is_watched(r));
     c->router = NULL;
     router_expire(r);
 }
 
+/* It begins or ceases to be one for whom sound waits. Nothing waits for it then, and a walk that is under way does not visit
+ * it a second time. */
+static void relist(struct router *r, struct consumer *c)
+{
+    if ((c->list == PATIENT) == (c->patient && c->want & r->pictures))
+        return;
+    router_deliver_all(r);
+    unlink_consumer(r, c);
+    link_consumer(r, c);
+    if (r->walks)
+        c->joined = r->fanouts;
+}
+
 void consumer_want(struct consumer *c, uint64_t want)
 {
     c->want = want;
-    if (c->router)
-        reconsider_want(c->router);
+    if (!c->router)
+        return;
+    relist(c->router, c);
+    reconsider_want(c->router);
 }
 
 /* ---- Producers -------------------------------------------------------------------------------------------- */
@@ -251,6 +170,16 @@ void router_add_producer(struct router *r, struct producer *p)
     list_push_back(&r->producers, &p->link);
     if (r->want)
         p->ops->on_want(p, r->want);
+}
+
+static uint64_t pictures_of(const struct track_set *set)
+{
+    uint64_t mask = 0;
+
+    for (size_t i = 0; i < set->n; i++)
+        if (codec_kind(set->v[i].codec) == CODEC_KIND_VIDEO)
+            mask |= want_track((unsigned)i);
+    return mask;
 }
 
 void router_publish(struct router *r, struct producer *p, const struct track_set *tracks)
@@ -265,6 +194,8 @@ void router_publish(struct router *r, struct producer *p, const struct track_set
     if (new_epoch) {
         r->counters.epochs++;
         cache_clear(r->cache);
+        r->pictures = pictures_of(tracks);
+        r->hold = (struct hold){.limit_us = r->set->cfg.hold_us};
         memset(r->clocks, 0, sizeof(r->clocks));
         memset(r->keyframe_asked_us, 0, sizeof(r->keyframe_asked_us));
     }
@@ -298,8 +229,7 @@ void router_unpublish(struct producer *p, enum stream_end why, bool keep_epoch)
 
     if (!r)
         return;
-    if (r->n_turn && !r->walks)
-        deliver(r);
+    router_deliver_all(r);
     list_remove(&p->link);
     p->router = NULL;
     if (!p->primary)
@@ -404,8 +334,7 @@ size_t router_consumers(const struct router *r, const char *kind)
 
     if (!kind)
         return r->n_consumers;
-    for (const struct list *l = r->consumers.next; l != &r->consumers; l = l->next)
-        n += strcmp(container_of(l, const struct consumer, link)->kind, kind) == 0;
+    each_link(l, r) n += strcmp(container_of(l, const struct consumer, link)->kind, kind) == 0;
     return n;
 }
 
@@ -413,8 +342,7 @@ size_t router_viewers(const struct router *r)
 {
     size_t n = 0;
 
-    for (const struct list *l = r->consumers.next; l != &r->consumers; l = l->next)
-        n += container_of(l, const struct consumer, link)->viewers;
+    each_link(l, r) n += container_of(l, const struct consumer, link)->viewers;
     return n;
 }
 
@@ -440,8 +368,9 @@ static void router_destroy(struct router *r)
     hash_remove(&r->set->by_name, &r->item);
     timer_stop(&r->linger);
     worker_disarm(&r->fanout);
-    for (size_t i = 0; i < r->n_turn; i++)
-        packet_unref(&r->turn[i]);
+    timer_stop(&r->held);
+    router_let_go(r->turn, r->n_turn);
+    router_let_go(r->hold.v, r->hold.n);
     cache_destroy(&r->cache);
     free(r);
 }
@@ -489,12 +418,14 @@ struct router *router_open(struct router_set *s, const char *name)
     strcpy(r->name, name); /* stream_name_valid has measured it */
     r->set = s;
     list_init(&r->producers);
-    list_init(&r->consumers);
+    list_init(&r->consumers[PROMPT]);
+    list_init(&r->consumers[PATIENT]);
     list_init(&r->fanout.link);
     cache_set_idle(r->cache, true);
     r->fanout.run = on_turn_end;
     r->fanout.stage = TURN_FANOUT;
     timer_init(&r->linger, s->worker, on_linger);
+    timer_init(&r->held, s->worker, router_on_held);
     timer_start(&r->linger, s->cfg.linger_us);
     hash_push(&s->by_name, &r->item, r->name, strlen(r->name));
     return r;

@@ -26,6 +26,7 @@ struct ear {
     uint64_t seqs[64];
     enum stream_end why;
     struct ear *detaches; /* on its first packets */
+    uint64_t wants;       /* says so in on_tracks, unless 0 */
 };
 
 struct mouth {
@@ -39,6 +40,8 @@ static void ear_on_tracks(struct consumer *c, const struct track_set *tracks)
     struct ear *e = container_of(c, struct ear, c);
     e->tracks++;
     e->epoch = tracks->epoch;
+    if (e->wants)
+        consumer_want(c, e->wants);
 }
 
 static void ear_on_ready(struct consumer *c)
@@ -111,6 +114,7 @@ static void scene_init(struct scene *s)
     test_loop_init(&s->loop);
     struct router_set_cfg cfg = {
         .cache = {.cap_bytes = 1 << 24, .cap_packets = 1000, .cap_us = 100000000},
+        .hold_us = 20000,
         .linger_us = 20000,
         .on_demand = on_demand,
         .on_idle = on_idle,
@@ -217,6 +221,130 @@ static void a_newcomer_gets_nothing_twice(void **state)
     router_detach(&old.c);
     router_detach(&young.c);
     router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+    scene_fini(&s);
+}
+
+/* Pictures every 30 ms, from now on. */
+static void show_three_pictures(struct scene *s, struct router *r)
+{
+    for (uint64_t i = 0; i < 3; i++) {
+        push(s, r, 0, FIRST + i);
+        turn(s);
+        if (i < 2)
+            test_loop_run_for(&s->loop, 29000);
+    }
+}
+
+static void sound_waits_for_the_patient_and_comes_with_the_next_pictures(void **state)
+{
+    struct scene s;
+    struct ear patient = new_ear(), prompt = new_ear(), deaf = new_ear(), blind = new_ear();
+    struct mouth m = new_mouth();
+
+    (void)state;
+    scene_init(&s);
+    struct router *r = router_open(s.set, "live/a");
+    publish(r, &m, 1);
+    patient.c.patient = deaf.c.patient = blind.c.patient = true;
+    router_attach(r, &patient.c, want_track(0) | want_track(1));
+    router_attach(r, &prompt.c, want_track(0) | want_track(1));
+    router_attach(r, &deaf.c, want_track(0));
+    router_attach(r, &blind.c, want_track(1));
+    push(&s, r, 1, FIRST + 100); /* nothing is known of when pictures come */
+    turn(&s);
+    assert_int_equal(patient.n, 1);
+    show_three_pictures(&s, r);
+    push(&s, r, 1, FIRST + 101); /* the next picture is 28 ms away: too long to wait for it */
+    turn(&s);
+    assert_int_equal(patient.n, 5);
+    test_loop_run_for(&s.loop, 15000);
+    push(&s, r, 1, FIRST + 102);
+    turn(&s);
+    assert_int_equal(patient.n, 5);
+    assert_int_equal(prompt.n, 6);
+    assert_int_equal(blind.n, 3); /* it wants no pictures */
+    unsigned batches = patient.batches;
+    push(&s, r, 0, FIRST + 3);
+    turn(&s);
+    assert_int_equal(patient.batches, batches + 1);
+    assert_int_equal(patient.n, 7);
+    assert_int_equal(patient.seqs[5], FIRST + 102);
+    assert_int_equal(patient.seqs[6], FIRST + 3);
+    assert_int_equal(prompt.n, 7);
+    assert_int_equal(deaf.n, 4);
+    assert_int_equal(blind.n, 3);
+    assert_int_equal(patient.tracks, 1);
+    router_detach(&patient.c);
+    router_detach(&prompt.c);
+    router_detach(&deaf.c);
+    router_detach(&blind.c);
+    router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+    scene_fini(&s);
+}
+
+static void sound_that_waits_goes_alone_when_no_picture_comes_in_time(void **state)
+{
+    struct scene s;
+    struct ear e = new_ear(), late = new_ear();
+    struct mouth m = new_mouth();
+
+    (void)state;
+    scene_init(&s);
+    struct router *r = router_open(s.set, "live/a");
+    publish(r, &m, 1);
+    e.c.patient = late.c.patient = true;
+    router_attach(r, &e.c, want_track(0) | want_track(1));
+    show_three_pictures(&s, r);
+    test_loop_run_for(&s.loop, 15000);
+    push(&s, r, 1, FIRST + 100);
+    turn(&s);
+    assert_int_equal(e.n, 3);
+    test_loop_run_for(&s.loop, 25000);
+    assert_int_equal(e.n, 4);
+    push(&s, r, 1, FIRST + 101); /* overdue, but not for long */
+    turn(&s);
+    assert_int_equal(e.n, 4);
+    router_attach(r, &late.c, want_track(0) | want_track(1)); /* what waits is before it */
+    assert_int_equal(e.n, 5);
+    assert_int_equal(late.n, 0);
+    test_loop_run_for(&s.loop, 30000);
+    push(&s, r, 1, FIRST + 102); /* the camera has stopped */
+    turn(&s);
+    assert_int_equal(e.n, 6);
+    assert_int_equal(late.n, 1);
+    router_detach(&e.c);
+    router_detach(&late.c);
+    router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+    scene_fini(&s);
+}
+
+/* In on_tracks consumers say what they want of the new epoch, and so may begin to be patient. */
+static void who_becomes_patient_is_told_the_tracks_once(void **state)
+{
+    struct scene s;
+    struct ear e = new_ear();
+    struct mouth m = new_mouth();
+
+    (void)state;
+    scene_init(&s);
+    struct router *r = router_open(s.set, "live/a");
+    e.c.patient = true;
+    e.wants = want_track(0) | want_track(1);
+    router_attach(r, &e.c, 0);
+    publish(r, &m, 1);
+    assert_int_equal(e.tracks, 1);
+    assert_int_equal(e.readies, 1);
+    show_three_pictures(&s, r);
+    assert_int_equal(e.n, 3);
+    test_loop_run_for(&s.loop, 15000);
+    push(&s, r, 1, FIRST + 100);
+    turn(&s);
+    assert_int_equal(e.n, 3);
+    consumer_want(&e.c, want_track(1)); /* sound alone waits for nothing */
+    assert_int_equal(e.n, 4);
+    router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+    assert_int_equal(e.ends, 1);
+    router_detach(&e.c);
     scene_fini(&s);
 }
 
@@ -520,6 +648,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_turn_s_packets_come_as_one_batch_and_only_the_wanted_ones),
         cmocka_unit_test(a_newcomer_gets_nothing_twice),
+        cmocka_unit_test(sound_waits_for_the_patient_and_comes_with_the_next_pictures),
+        cmocka_unit_test(sound_that_waits_goes_alone_when_no_picture_comes_in_time),
+        cmocka_unit_test(who_becomes_patient_is_told_the_tracks_once),
         cmocka_unit_test(one_may_leave_while_packets_are_handed_out),
         cmocka_unit_test(a_duplicate_is_dropped_and_counted),
         cmocka_unit_test(wants_are_the_union_and_shrink_only_after_the_linger),

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * fanout.c - a turn's packets to the consumers: to each what it wants, to the patient sound together with pictures. */
+#include "router_priv.h"
+
+#include <string.h>
+
+/* ---- Walking the consumers -------------------------------------------------------------------------- */
+
+struct consumer *walk_begin(struct router *r, struct walk *w, int first, int last)
+{
+    *w = (struct walk){.next = r->consumers[first].next, .outer = r->walks, .list = first, .last = last};
+    r->walks = w;
+    return NULL;
+}
+
+struct consumer *walk_next(struct router *r, struct walk *w)
+{
+    while (w->next == &r->consumers[w->list]) {
+        if (w->list == w->last) {
+            r->walks = w->outer;
+            return NULL;
+        }
+        w->next = r->consumers[++w->list].next;
+    }
+    struct consumer *c = container_of(w->next, struct consumer, link);
+    w->next = w->next->next;
+    return c;
+}
+
+/* ---- Fan-out --------------------------------------------------------------------------------------------- */
+
+/* The wanted ones of v[0..n) into out; returns how many. */
+static size_t pick(uint64_t want, struct packet *const *v, size_t n, struct packet **out)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (want & want_bit(v[i]->track, v[i]->layer))
+            out[kept++] = v[i];
+    return kept;
+}
+
+static uint64_t present_in(struct packet *const *v, size_t n)
+{
+    uint64_t present = 0;
+
+    for (size_t i = 0; i < n; i++)
+        present |= want_bit(v[i]->track, v[i]->layer);
+    return present;
+}
+
+static void hand_out(struct router *r, int list, struct packet *const *v, size_t n)
+{
+    struct packet *some[PACKET_BATCH_MAX];
+    uint64_t present = present_in(v, n), serial = r->fanouts;
+
+    each_consumer_of(c, r, list, list)
+    {
+        struct packet_batch b = {v, n};
+        if (c->joined == serial || !(c->want & present))
+            continue;
+        if ((c->want & present) != present)
+            b = (struct packet_batch){some, pick(c->want, v, n, some)};
+        c->ops->on_packets(c, &b);
+    }
+}
+
+void router_let_go(struct packet **v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        packet_unref(&v[i]);
+}
+
+/* What waits goes to the patient, alone. */
+static void release(struct router *r)
+{
+    struct packet *v[HOLD_PACKETS_MAX];
+    size_t n = hold_take(&r->hold, v);
+
+    timer_stop(&r->held);
+    if (n == 0)
+        return;
+    hand_out(r, PATIENT, v, n);
+    router_let_go(v, n);
+}
+
+void router_on_held(struct timer *t, uint64_t now_us)
+{
+    struct router *r = container_of(t, struct router, held);
+
+    (void)now_us;
+    r->fanouts++;
+    release(r);
+}
+
+/* To the patient: what waits, and these, as one batch. */
+static void hand_to_patient(struct router *r, struct packet *const *v, size_t n)
+{
+    struct packet *all[PACKET_BATCH_MAX];
+
+    if (r->hold.n + n > PACKET_BATCH_MAX)
+        release(r);
+    if (r->hold.n == 0) {
+        hand_out(r, PATIENT, v, n);
+        return;
+    }
+    size_t held = hold_take(&r->hold, all);
+    timer_stop(&r->held);
+    memcpy(all + held, v, n * sizeof(*v));
+    hand_out(r, PATIENT, all, held + n);
+    router_let_go(all, held);
+}
+
+/* Sound alone, which the patient shall have with the pictures that are due. */
+static bool may_wait(struct router *r, struct packet *const *v, size_t n)
+{
+    uint64_t now_us = worker_now_us(r->set->worker);
+
+    if (present_in(v, n) & r->pictures) {
+        hold_on_pictures(&r->hold, now_us);
+        return false;
+    }
+    return !list_empty(&r->consumers[PATIENT]) && hold_wants(&r->hold, n, now_us);
+}
+
+void router_deliver(struct router *r)
+{
+    struct packet *v[PACKET_BATCH_MAX];
+    size_t n = r->n_turn;
+
+    memcpy(v, r->turn, n * sizeof(*v));
+    r->n_turn = 0; /* a consumer may push in turn (a transcoder): that is the next batch */
+    r->fanouts++;
+    hand_out(r, PROMPT, v, n);
+    if (may_wait(r, v, n)) {
+        hold_push(&r->hold, v, n);
+        if (!timer_running(&r->held))
+            timer_start(&r->held, r->hold.limit_us);
+        return;
+    }
+    hand_to_patient(r, v, n);
+    router_let_go(v, n);
+}
+
+/* Behind this, all have had all that was pushed. */
+void router_deliver_all(struct router *r)
+{
+    if (r->walks)
+        return;
+    if (r->n_turn)
+        router_deliver(r);
+    r->fanouts++;
+    release(r);
+}
+

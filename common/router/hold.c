@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * hold.c - see hold.h. */
+#include "hold.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+    TOGETHER_US = 4000,  /* pictures of less distance are one frame's: 240 a second are none too few */
+    PAUSE_US = 1000000,  /* pictures of more distance say nothing of the next */
+    WEIGHT_LOG2 = 3,
+};
+
+void hold_on_pictures(struct hold *h, uint64_t now_us)
+{
+    uint64_t since_us = now_us - h->picture_us;
+
+    if (h->picture_us && since_us < TOGETHER_US)
+        return;
+    if (!h->picture_us || since_us > PAUSE_US)
+        h->interval_us = 0;
+    else if (h->interval_us == 0)
+        h->interval_us = since_us;
+    else
+        h->interval_us += since_us / (1 << WEIGHT_LOG2) - h->interval_us / (1 << WEIGHT_LOG2);
+    h->picture_us = now_us;
+}
+
+/* Overdue ones are still waited for, but not for ever: the publisher may have stopped its camera. */
+bool hold_wants(const struct hold *h, size_t n, uint64_t now_us)
+{
+    uint64_t due_us = h->picture_us + h->interval_us;
+
+    if (h->limit_us == 0 || h->interval_us == 0 || h->n + n > HOLD_PACKETS_MAX)
+        return false;
+    return due_us <= now_us + h->limit_us && now_us <= due_us + h->limit_us;
+}
+
+void hold_push(struct hold *h, struct packet *const *v, size_t n)
+{
+    assert(h->n + n <= HOLD_PACKETS_MAX);
+    memcpy(h->v + h->n, v, n * sizeof(*v));
+    h->n += n;
+}
+
+size_t hold_take(struct hold *h, struct packet **out)
+{
+    size_t n = h->n;
+
+    memcpy(out, h->v, n * sizeof(*out));
+    h->n = 0;
+    return n;
+}

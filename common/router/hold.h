@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * hold.h - within common/router: sound that waits for the next pictures, to leave with them.
+ *
+ * A message to a viewer costs several times what a packet in it does, and sound alone would be more messages than all
+ * pictures. When pictures come is known from those before: sound waits only when they are due in time.
+ * Pure: time is an argument. Hot: no allocation. Thread: the worker's. Ownership: embedded; owns the references it holds. */
+#pragma once
+
+#include "media/packet.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HOLD_PACKETS_MAX = 16 /* 300 ms of Opus: more than ever waits */ };
+
+struct hold {
+    uint64_t limit_us;    /* the longest that sound waits; 0: it never does */
+    uint64_t picture_us;  /* when pictures last came; 0: never */
+    uint64_t interval_us; /* mean time between them; 0: not known */
+    size_t n;
+    struct packet *v[HOLD_PACKETS_MAX];
+};
+
+/* Pictures came. */
+void hold_on_pictures(struct hold *h, uint64_t now_us);
+/* Whether n packets of sound had better wait: pictures are due soon enough, and there is room. */
+bool hold_wants(const struct hold *h, size_t n, uint64_t now_us);
+/* Takes over the references. */
+void hold_push(struct hold *h, struct packet *const *v, size_t n);
+/* Into out (HOLD_PACKETS_MAX), with the references; returns how many. */
+size_t hold_take(struct hold *h, struct packet **out);
