@@ -272,6 +272,11 @@ static void set_options(int fd)
         (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
 }
 
+void tcp_set_unsent_bytes(struct tcp *t, unsigned bytes)
+{
+    (void)setsockopt(t->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
 int tcp_create(struct tcp **out, struct worker *w, int fd, enum tcp_state state, const struct addr *peer)
 {
     struct tcp *t = calloc(1, sizeof(*t));

@@ -80,6 +80,8 @@ void tcp_write_buf(struct tcp *t, struct buf *b, size_t from);
 /* Not yet taken by the kernel, which is given at most 128 KiB ahead of what it has sent
  * (TCP_NOTSENT_LOWAT): how far a slow reader is behind is seen here. */
 size_t tcp_queued_bytes(const struct tcp *t);
+/* Another bound than 128 KiB, for what had better wait here. */
+void tcp_set_unsent_bytes(struct tcp *t, unsigned bytes);
 /* Stops reading (back-pressure) and goes on. */
 void tcp_pause(struct tcp *t);
 void tcp_resume(struct tcp *t);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
-enum value_type { TEXT, NUMBER, FLAG, ADDRESS, CHOICE, DEGREES, TEXTS };
+enum value_type { TEXT, NUMBER, FLAG, ADDRESS, OFF_OR_ADDRESS, CHOICE, DEGREES, TEXTS };
 
 enum { ORIGIN = 1 << NODE_ORIGIN, BACKBONE = 1 << NODE_BACKBONE, EDGE = 1 << NODE_EDGE, ALL = ORIGIN | BACKBONE | EDGE };
 
@@ -40,6 +40,7 @@ static const struct key keys[] = {
     {"http", "web", ALL, TEXT, AT(http.web), "", 0, 0, {0}},
     {"http", "admin_token", ALL, TEXT, AT(http.admin_token), "", 0, 0, {0}},
     {"rtc", "listen", ORIGIN | EDGE, ADDRESS, AT(rtc.listen), "0.0.0.0:8000||0.0.0.0:8200", 0, 0, {0}},
+    {"rtc", "tcp", ORIGIN | EDGE, OFF_OR_ADDRESS, AT(rtc.tcp), "", 0, 0, {0}},
     {"rtc", "announce", ORIGIN | EDGE, TEXTS, AT(rtc.announce), "", 0, 0, {0}},
     {"rtc", "ice_servers", ORIGIN | EDGE, TEXTS, AT(rtc.ice_servers), "", 0, 0, {0}},
     {"rtmp", "listen", ORIGIN, ADDRESS, AT(rtmp.listen), "0.0.0.0:1935", 0, 0, {0}},
@@ -129,6 +130,16 @@ static int set_flag(bool *out, const char *text)
     return 0;
 }
 
+static int set_off_or_address(struct config_off_or_address *out, const char *text)
+{
+    struct config_off_or_address v = {.off = strcmp(text, "off") == 0};
+
+    if (!v.off && text[0] && addr_parse(&v.at, text))
+        return -1;
+    *out = v;
+    return 0;
+}
+
 /* "" is: not given. */
 static int set_degrees(struct config_degrees *out, const struct key *k, const char *text)
 {
@@ -162,6 +173,8 @@ static int set_value(struct config *c, const struct key *k, const char *text)
         return set_flag(field(c, k), text);
     case ADDRESS:
         return addr_parse(field(c, k), text);
+    case OFF_OR_ADDRESS:
+        return set_off_or_address(field(c, k), text);
     case CHOICE:
         return set_choice(field(c, k), k, text);
     case DEGREES:
@@ -188,6 +201,9 @@ static void expected(const struct key *k, char *out, size_t cap)
         break;
     case ADDRESS:
         snprintf(out, cap, "an address and port, as 0.0.0.0:8080 or [::]:8080");
+        break;
+    case OFF_OR_ADDRESS:
+        snprintf(out, cap, "off, or an address as 0.0.0.0:443");
         break;
     case DEGREES:
         snprintf(out, cap, "degrees from -%llu to %llu, as 50.11", (unsigned long long)k->max, (unsigned long long)k->max);

@@ -31,6 +31,11 @@ struct config_degrees {
     double value;
 };
 
+struct config_off_or_address {
+    bool off;
+    struct addr at; /* AF_UNSPEC: not given */
+};
+
 struct config {
     enum node_role role;
     struct {
@@ -46,6 +51,7 @@ struct config {
     } http;
     struct {
         struct addr listen;
+        struct config_off_or_address tcp; /* not given: as listen */
         struct config_list announce, ice_servers;
     } rtc;
     struct {

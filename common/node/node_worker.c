@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/node_priv.h"
 
+#include "io/tcp.h"
 #include "io/udp.h"
 #include "pipe/pipe_client.h"
 #include "pipe/pipe_server.h"
 #include "secure/srtp.h"
-#include "io/tcp.h"
 #include "webrtc/endpoint.h"
 
 #include <errno.h>

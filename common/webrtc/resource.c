@@ -65,6 +65,7 @@ static void fill_transport(const struct rtc_resource *r, struct rtc_transport *t
     a->ice_pwd = rtc_transport_pwd(t);
     a->fingerprint = rtc_endpoint_fingerprint(e);
     a->candidates = rtc_endpoint_candidates(e, &a->n_candidates);
+    a->tcp_candidates = rtc_endpoint_tcp_candidates(e, &a->n_tcp_candidates);
 }
 
 void rtc_resource_answer(struct rtc_resource *r, struct rtc_transport *t, struct sdp_answer *a)

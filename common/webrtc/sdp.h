@@ -186,7 +186,8 @@ struct sdp_answer {
     uint64_t session_id, version;  /* o= line; < 2^63 */
     const char *ice_ufrag, *ice_pwd, *fingerprint; /* borrowed; fingerprint as "sha-256 AB:..." */
     const struct addr *candidates; /* ours, borrowed */
-    size_t n_candidates;
+    const struct addr *tcp_candidates; /* passive ones (RFC 6544) */
+    size_t n_candidates, n_tcp_candidates;
     enum dtls_role role;           /* see sdp_answer_role() */
     struct sdp_answer_media media[SDP_MEDIA_MAX]; /* one for each section of the offer */
 };

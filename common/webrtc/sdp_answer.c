@@ -47,19 +47,46 @@ static const char *direction_name(enum sdp_direction d)
     return names[d];
 }
 
-/* RFC 8445 s5.1.2.1: host candidates, the first with the greatest local preference. */
-static unsigned priority(size_t index)
+enum {
+    CANDIDATE_CAP = 128,
+    TYPE_HOST = 126, /* RFC 8445 s5.1.2.2 */
+    TYPE_TCP = 90,   /* less than any of UDP: RFC 6544 s4.2 */
+    TCP_PASSIVE = 4, /* s4.2: direction-pref of a host's passive candidate */
+};
+
+/* RFC 8445 s5.1.2.1: the first with the greatest local preference; of TCP its upper three bits are the direction. */
+static unsigned priority(size_t index, bool tcp)
 {
-    return 126u << 24 | (65535u - (unsigned)index) << 8 | 255u;
+    unsigned type = tcp ? TYPE_TCP : TYPE_HOST;
+    unsigned local = tcp ? (TCP_PASSIVE << 13) + (8191u - (unsigned)index) : 65535u - (unsigned)index;
+
+    return type << 24 | local << 8 | 255u;
+}
+
+static size_t n_candidates(const struct sdp_answer *a)
+{
+    return a->n_candidates + a->n_tcp_candidates;
+}
+
+/* The value of an a=candidate line, those of UDP first (RFC 8839 s5.1, RFC 6544 s4.5). */
+static const char *print_candidate(char out[CANDIDATE_CAP], const struct sdp_answer *a, size_t i)
+{
+    bool tcp = i >= a->n_candidates;
+    size_t index = tcp ? i - a->n_candidates : i;
+    const struct addr *at = tcp ? &a->tcp_candidates[index] : &a->candidates[index];
+    char host[ADDR_TEXT_CAP];
+
+    snprintf(out, CANDIDATE_CAP, "%zu 1 %s %u %s %u typ host%s", i + 1, tcp ? "tcp" : "udp", priority(index, tcp),
+             addr_print_host(at, host), addr_port(at), tcp ? " tcptype passive" : "");
+    return out;
 }
 
 static void add_candidates(GstSDPMedia *media, const struct sdp_answer *a)
 {
-    char host[ADDR_TEXT_CAP];
+    char value[CANDIDATE_CAP];
 
-    for (size_t i = 0; i < a->n_candidates; i++)
-        add(media, "candidate", "%zu 1 udp %u %s %u typ host", i + 1, priority(i),
-            addr_print_host(&a->candidates[i], host), addr_port(&a->candidates[i]));
+    for (size_t i = 0; i < n_candidates(a); i++)
+        add(media, "candidate", "%s", print_candidate(value, a, i));
     flag(media, "end-of-candidates");
 }
 
@@ -296,7 +323,7 @@ PRINTF_LIKE(2, 3) static void line(struct text *t, const char *fmt, ...)
 int sdp_fragment_write(char *dst, size_t cap, const struct sdp_answer *a)
 {
     struct text t = {dst, dst + cap, false};
-    char host[ADDR_TEXT_CAP];
+    char value[CANDIDATE_CAP];
     size_t i = 0;
 
     while (i < a->offer->n_media && !a->media[i].accepted)
@@ -309,9 +336,8 @@ int sdp_fragment_write(char *dst, size_t cap, const struct sdp_answer *a)
         line(&t, "a=mid:%s", a->offer->media[i].mid);
     line(&t, "a=ice-ufrag:%s", a->ice_ufrag);
     line(&t, "a=ice-pwd:%s", a->ice_pwd);
-    for (size_t c = 0; c < a->n_candidates; c++)
-        line(&t, "a=candidate:%zu 1 udp %u %s %u typ host", c + 1, priority(c),
-             addr_print_host(&a->candidates[c], host), addr_port(&a->candidates[c]));
+    for (size_t c = 0; c < n_candidates(a); c++)
+        line(&t, "a=candidate:%s", print_candidate(value, a, c));
     line(&t, "a=end-of-candidates");
     return t.bad ? SDP_ERR_ROOM : (int)(t.p - dst);
 }

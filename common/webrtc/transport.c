@@ -172,8 +172,11 @@ static void send_dtls(void *arg, const uint8_t *datagram, size_t len)
 {
     struct rtc_transport *t = arg;
 
-    if (t->path)
-        udp_send(t->endpoint->udp, &t->path->addr, datagram, len);
+    if (!t->path)
+        return;
+    memcpy(path_reserve(t->path, len), datagram, len);
+    if (!path_commit(t->path, len))
+        t->counters.send_dropped++;
 }
 
 static int create_srtp(struct rtc_transport *t)
@@ -353,7 +356,6 @@ void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint
 
 size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
 {
-    struct udp_socket *udp = t->endpoint->udp;
     size_t plain_len = p->hdr_len + p->prefix_len + p->payload_len;
 
     if (!t->tx || !t->path || plain_len > RTC_RTP_MAX) {
@@ -366,13 +368,16 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
         .hdr = p->hdr,
         .prefix = p->prefix,
         .payload = p->payload,
-        .dst = udp_reserve(udp, &t->path->addr, plain_len + srtp_tx_tag_len(t->tx)),
+        .dst = path_reserve(t->path, plain_len + srtp_tx_tag_len(t->tx)),
         .hdr_len = (uint16_t)p->hdr_len,
         .prefix_len = (uint16_t)p->prefix_len,
         .payload_len = (uint16_t)p->payload_len,
     };
     size_t len = srtp_tx_protect(t->endpoint->srtp, &out);
-    udp_commit(udp, len);
+    if (!path_commit(t->path, len)) {
+        t->counters.send_dropped++;
+        return 0;
+    }
     t->counters.rtp_out++;
     t->counters.rtp_out_bytes += len;
     return len;
@@ -380,18 +385,20 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
 
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len)
 {
-    struct udp_socket *udp = t->endpoint->udp;
-
     if (!t->tx || !t->path || len > RTCP_MAX) {
         t->counters.send_refused++;
         return 0;
     }
-    uint8_t *dst = udp_reserve(udp, &t->path->addr, len + SRTCP_OVERHEAD_MAX);
+    uint8_t *dst = path_reserve(t->path, len + SRTCP_OVERHEAD_MAX);
     memcpy(dst, pkt, len);
     int protected_len = srtp_tx_protect_rtcp(t->endpoint->srtp, t->tx, dst, len, len + SRTCP_OVERHEAD_MAX);
-    udp_commit(udp, protected_len > 0 ? (size_t)protected_len : 0);
+    bool sent = path_commit(t->path, protected_len > 0 ? (size_t)protected_len : 0);
     if (protected_len <= 0) {
         t->counters.send_refused++;
+        return 0;
+    }
+    if (!sent) {
+        t->counters.send_dropped++;
         return 0;
     }
     t->counters.rtcp_out++;
@@ -420,6 +427,16 @@ bool rtc_transport_peer(const struct rtc_transport *t, struct addr *out)
     if (t->path)
         *out = t->path->addr;
     return t->path != NULL;
+}
+
+bool rtc_transport_tcp(const struct rtc_transport *t)
+{
+    return t->path && t->path->tcp;
+}
+
+bool rtc_transport_behind(const struct rtc_transport *t)
+{
+    return t->path && t->path->tcp && ice_tcp_behind(t->path->tcp);
 }
 
 const char *rtc_transport_profile(const struct rtc_transport *t)

@@ -6,7 +6,7 @@
  *   on_connected         -> rtc_transport_send_rtp/_rtcp, on_rtp, on_rtcp ...
  *   on_closed            -> rtc_transport_destroy
  *
- * As a server it is an ICE-lite agent: it answers checks and sends to the address that the client
+ * As a server it is an ICE-lite agent: it answers checks and sends to the address, or on the TCP connection, that the client
  * nominated last. As a client (.controlling, for the load tester and tests) it sends checks itself.
  * Rules of its life:
  *   1. on_closed comes at most once, from the loop and never from within a call of the owner's; after it no
@@ -96,7 +96,7 @@ struct rtc_rtp {
 
 /* Protects straight into the socket's arena; it leaves at the end of the loop turn. Packets of the same size
  * sent one after the other to one peer become one GSO message: so send a frame viewer by viewer. Returns the
- * bytes of the datagram, or 0 when not connected or too long (counted). */
+ * bytes of the datagram, or 0 when not connected, too long, or the peer does not read its connection (counted). */
 size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p);
 /* Protects a copy of the compound packet. Returns the bytes of the datagram, or 0 as above. */
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len);
@@ -108,6 +108,10 @@ const char *rtc_transport_pwd(const struct rtc_transport *t);
 bool rtc_transport_connected(const struct rtc_transport *t);
 /* The nominated address; false before the first check. */
 bool rtc_transport_peer(const struct rtc_transport *t, struct addr *out);
+/* By a TCP connection, which the client chose (ice_tcp.h). */
+bool rtc_transport_tcp(const struct rtc_transport *t);
+/* Over TCP, and the peer has not read for a while: media should be left out until it does. */
+bool rtc_transport_behind(const struct rtc_transport *t);
 /* "AEAD_AES_128_GCM"; "" before on_connected. */
 const char *rtc_transport_profile(const struct rtc_transport *t);
 struct rtc_endpoint *rtc_transport_endpoint(const struct rtc_transport *t);
@@ -121,6 +125,7 @@ struct rtc_transport_counters {
     uint64_t early;        /* media before the keys were there */
     uint64_t unwanted;     /* RTP to a transport without .receive_media */
     uint64_t send_refused; /* not connected, or too long */
+    uint64_t send_dropped; /* over TCP: too much waits already */
     uint64_t checks;       /* valid STUN requests */
     uint64_t moves;        /* times that the nominated address changed after the first */
 };

@@ -60,7 +60,10 @@ static void path_remove(struct ice_path *p)
 {
     if (!p->used)
         return;
-    hash_remove(&p->transport->endpoint->by_addr, &p->item);
+    if (p->tcp)
+        ice_tcp_end(p->tcp);
+    else
+        hash_remove(&p->transport->endpoint->by_addr, &p->item);
     p->used = false;
     if (p->transport->path == p)
         p->transport->path = NULL;
@@ -83,6 +86,13 @@ static struct ice_path *path_slot(struct rtc_transport *t)
     return oldest;
 }
 
+void transport_ice_on_lost(struct ice_path *p)
+{
+    p->used = false;
+    if (p->transport->path == p)
+        p->transport->path = NULL;
+}
+
 /* The path of that address, made when missing; NULL while it is another session's. */
 static struct ice_path *path_of(struct rtc_transport *t, const struct addr *from, uint64_t now_us)
 {
@@ -103,6 +113,19 @@ static struct ice_path *path_of(struct rtc_transport *t, const struct addr *from
     *p = (struct ice_path){.transport = t, .addr = *from, .used = true};
     memcpy(p->key, key, sizeof(key));
     hash_push(&t->endpoint->by_addr, &p->item, p->key, sizeof(p->key));
+    return p;
+}
+
+/* A connection carries one session. */
+static struct ice_path *path_of_tcp(struct rtc_transport *t, const struct ice_source *from)
+{
+    struct ice_path *p = ice_tcp_path(from->tcp);
+
+    if (p)
+        return p->transport == t ? p : NULL;
+    p = path_slot(t);
+    *p = (struct ice_path){.transport = t, .tcp = from->tcp, .addr = *from->addr, .used = true};
+    ice_tcp_set_path(from->tcp, p);
     return p;
 }
 
@@ -131,19 +154,29 @@ static void restart_done(struct rtc_transport *t)
     t->nominated = false;
 }
 
-int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct addr *from,
+static void send_reply(struct rtc_endpoint *e, const struct ice_source *to, const uint8_t *reply, size_t len)
+{
+    if (!to->tcp) {
+        udp_send(e->udp, to->addr, reply, len);
+        return;
+    }
+    memcpy(ice_tcp_reserve(to->tcp, len), reply, len);
+    (void)ice_tcp_commit(to->tcp, len); /* one that is dropped is counted, and the check comes again */
+}
+
+int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct ice_source *from,
                              uint64_t now_us)
 {
     struct rtc_transport *t = l->transport;
     uint8_t reply[ICE_REPLY_MAX];
     size_t reply_len;
-    int err = ice_request_answer(t->endpoint->ice, v, from, l->pwd, t->client, reply, &reply_len);
+    int err = ice_request_answer(t->endpoint->ice, v, from->addr, l->pwd, t->client, reply, &reply_len);
 
     if (reply_len)
-        udp_send(t->endpoint->udp, from, reply, reply_len);
+        send_reply(t->endpoint, from, reply, reply_len);
     if (err != ICE_OK)
         return err;
-    struct ice_path *p = path_of(t, from, now_us);
+    struct ice_path *p = from->tcp ? path_of_tcp(t, from) : path_of(t, from->addr, now_us);
     if (!p)
         return ICE_OK; /* answered, no more: the address is in use */
     t->counters.checks++;

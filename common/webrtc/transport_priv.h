@@ -12,6 +12,7 @@
 #include "secure/srtp_rx.h"
 #include "secure/srtp_tx.h"
 #include "webrtc/ice.h"
+#include "webrtc/ice_tcp.h"
 #include "webrtc/transport.h"
 
 enum {
@@ -22,24 +23,37 @@ enum {
                                      since then is not given to another session, however valid its check */
 };
 
+struct rtc_candidates {
+    size_t n;
+    struct addr v[RTC_CANDIDATES_MAX];
+};
+
 struct rtc_endpoint {
     struct worker *worker;
     struct udp_socket *udp;
+    struct ice_tcp *tcp;      /* NULL: UDP only */
     struct ice_agent *ice;
     struct dtls_ctx *dtls;
     struct srtp_engine *srtp; /* borrowed */
     const struct cert *cert;  /* borrowed */
     struct hash by_ufrag;     /* struct ice_local */
-    struct hash by_addr;      /* struct ice_path */
-    size_t alive, n_candidates;
-    struct addr candidates[RTC_CANDIDATES_MAX];
+    struct hash by_addr;      /* struct ice_path, of UDP */
+    size_t alive;
+    struct rtc_candidates candidates, tcp_candidates;
     struct rtc_endpoint_counters counters;
 };
 
-/* An address of the peer. */
+/* Where a packet came from, and its answer goes. */
+struct ice_source {
+    const struct addr *addr;
+    struct ice_tcp_conn *tcp; /* NULL: UDP */
+};
+
+/* An address of the peer, or a connection from it. */
 struct ice_path {
-    struct hash_item item; /* in the endpoint's by_addr while .used */
+    struct hash_item item; /* in the endpoint's by_addr while .used, without .tcp */
     struct rtc_transport *transport;
+    struct ice_tcp_conn *tcp; /* NULL: UDP */
     struct addr addr;
     uint8_t key[ADDR_KEY_BYTES];
     bool used;
@@ -119,6 +133,25 @@ MUST_USE int transport_ice_start(struct rtc_transport *t, const struct rtc_remot
 /* Forgets addresses, credentials and checks: no datagram finds the transport any more. */
 void transport_ice_stop(struct rtc_transport *t);
 /* A request with one of our ufrags. Returns an ice_err for the endpoint's counters. */
-int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct addr *from,
+int transport_ice_on_request(struct ice_local *l, const struct ice_view *v, const struct ice_source *from,
                              uint64_t now_us);
 int transport_ice_on_response(struct ice_path *p, const struct ice_view *v, uint64_t now_us);
+/* The path's connection has ended; the transport lives on until another path is nominated, or consent expires. */
+void transport_ice_on_lost(struct ice_path *p);
+
+/* ---- A datagram to a path ---------------------------------------------------------------------- */
+
+static inline uint8_t *path_reserve(const struct ice_path *p, size_t cap_bytes)
+{
+    return p->tcp ? ice_tcp_reserve(p->tcp, cap_bytes)
+                  : udp_reserve(p->transport->endpoint->udp, &p->addr, cap_bytes);
+}
+
+/* False: dropped, the peer does not read its connection. */
+static inline bool path_commit(const struct ice_path *p, size_t len)
+{
+    if (p->tcp)
+        return ice_tcp_commit(p->tcp, len);
+    udp_commit(p->transport->endpoint->udp, len);
+    return true;
+}

@@ -294,13 +294,14 @@ static void an_address_in_use_is_not_given_to_another_session(void **state)
     assert_int_equal(ice_agent_create(&agent), 0);
     size_t n = ice_check_write(agent, &check, bytes, id);
     assert_int_equal(ice_view_parse(&v, bytes, n), ICE_OK);
+    const struct ice_source from = {.addr = &victim};
     uint64_t now_us = worker_now_us(p.loop.w);
-    assert_int_equal(transport_ice_on_request(&thief.transport->local, &v, &victim, now_us), ICE_OK);
+    assert_int_equal(transport_ice_on_request(&thief.transport->local, &v, &from, now_us), ICE_OK);
     assert_false(rtc_transport_peer(thief.transport, &(struct addr){0}));
     assert_true(rtc_transport_peer(p.server.transport, &(struct addr){0}));
     /* Later, when the victim has been silent for longer than a living one is. */
     assert_int_equal(
-        transport_ice_on_request(&thief.transport->local, &v, &victim, now_us + ICE_PATH_SILENT_US + 1000000),
+        transport_ice_on_request(&thief.transport->local, &v, &from, now_us + ICE_PATH_SILENT_US + 1000000),
         ICE_OK);
     assert_true(rtc_transport_peer(thief.transport, &(struct addr){0}));
     assert_false(rtc_transport_peer(p.server.transport, &(struct addr){0}));
