@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct tls_ctx {
     SSL_CTX *ssl;
     BIO_METHOD *bio;
     bool client;
+    bool match_name; /* the certificate must be for the name that was asked for */
 };
 
 struct tls {
@@ -95,6 +97,21 @@ static int set_ca(SSL_CTX *ssl, const char *path, char err[CERT_ERROR_CAP])
     return 0;
 }
 
+/* A client of servers that are not ours. */
+static int set_up_client(SSL_CTX *ssl, const struct tls_cfg *cfg, char err[CERT_ERROR_CAP])
+{
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    (void)SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+    SSL_CTX_set_verify(ssl, cfg->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    int ok = cfg->ca ? SSL_CTX_load_verify_file(ssl, cfg->ca) : SSL_CTX_set_default_verify_paths(ssl);
+    ERR_clear_error();
+    if (ok == 1)
+        return 0;
+    snprintf(err, CERT_ERROR_CAP, "%s: no certificates in PEM form are in it", cfg->ca ? cfg->ca : "the system's trust store");
+    return -1;
+}
+
 static int set_up(SSL_CTX *ssl, const struct tls_cfg *cfg, char err[CERT_ERROR_CAP])
 {
     struct cert *cert;
@@ -124,7 +141,8 @@ int tls_ctx_create(struct tls_ctx **out, const struct tls_cfg *cfg, char err[CER
     struct tls_ctx *c = calloc(1, sizeof(*c));
     if (c) {
         c->refs = 1;
-        c->client = cfg->use == TLS_MUTUAL_CLIENT;
+        c->client = cfg->use == TLS_MUTUAL_CLIENT || cfg->use == TLS_CLIENT;
+        c->match_name = cfg->use == TLS_CLIENT && !cfg->insecure;
         c->ssl = SSL_CTX_new(c->client ? TLS_client_method() : TLS_server_method());
         c->bio = bio_method_create("bytes of a connection", bio_read, bio_write);
     }
@@ -133,7 +151,7 @@ int tls_ctx_create(struct tls_ctx **out, const struct tls_cfg *cfg, char err[CER
         tls_ctx_unref(&c);
         return -1;
     }
-    if (set_up(c->ssl, cfg, err)) {
+    if (cfg->use == TLS_CLIENT ? set_up_client(c->ssl, cfg, err) : set_up(c->ssl, cfg, err)) {
         tls_ctx_unref(&c);
         return -1;
     }
@@ -173,13 +191,20 @@ void tls_ctx_unref(struct tls_ctx **ctx)
 
 /* ---- Connection ------------------------------------------------------------------------------ */
 
-static bool set_peer_name(SSL *ssl, const char *peer_name)
+/* An address is never sent as SNI (RFC 6066 s3). */
+static bool set_peer_name(const struct tls_ctx *ctx, SSL *ssl, const char *peer_name)
 {
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     char name[256]; /* a DNS name's limit; OpenSSL's macro casts const away */
 
     if (!peer_name)
+        return !ctx->match_name;
+    if (ctx->match_name && X509_VERIFY_PARAM_set1_ip_asc(param, peer_name) == 1)
         return true;
+    ERR_clear_error();
     snprintf(name, sizeof(name), "%s", peer_name);
+    if (ctx->match_name && X509_VERIFY_PARAM_set1_host(param, name, 0) != 1)
+        return false;
     return SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
@@ -194,7 +219,7 @@ int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_name, con
     t->ctx = tls_ctx_ref(ctx);
     t->ssl = SSL_new(ctx->ssl);
     BIO *bio = BIO_new(ctx->bio);
-    if (!t->ssl || !bio || !set_peer_name(t->ssl, peer_name)) {
+    if (!t->ssl || !bio || !set_peer_name(ctx, t->ssl, peer_name)) {
         BIO_free(bio);
         ERR_clear_error();
         tls_destroy(&t);

@@ -20,12 +20,14 @@ enum tls_use {
     TLS_SERVER, /* HTTPS: shows its certificate, asks for none; TLS 1.2 is let in too, for old players */
     TLS_MUTUAL_SERVER, /* pipes, the parent's end: both sides show a certificate of the CA; TLS 1.3 only */
     TLS_MUTUAL_CLIENT, /* pipes, the child's end */
+    TLS_CLIENT, /* of anybody's HTTPS: shows no certificate; the server's must be valid for peer_name */
 };
 
 struct tls_cfg {
     enum tls_use use;
     const char *certificate, *key; /* PEM files: chain, private key */
-    const char *ca;                /* PEM file: the cluster's CA; mutual uses only */
+    const char *ca;                /* PEM file: the cluster's CA; TLS_CLIENT: whom to trust, NULL: whom the system trusts */
+    bool insecure;                 /* TLS_CLIENT: any certificate will do */
 };
 
 /* Returns 0, or -1 with the reason (which file, what is wrong) in err. */
@@ -51,8 +53,8 @@ enum tls_err {
     TLS_FAILED = -2, /* handshake refused or a record broken; tls_error says why; an alert was sent */
 };
 
-/* Holds a reference of ctx. peer_name: for clients, the name sent as SNI, or NULL; it is not
- * matched against the certificate (nodes are known by the CA and their subject). 0 or -1. */
+/* Holds a reference of ctx. peer_name: for clients, the name sent as SNI, or NULL. For TLS_CLIENT, which needs one, a name or
+ * an address that the certificate must be for; pipes do not match it (nodes are known by the CA and their subject). 0 or -1. */
 MUST_USE int tls_create(struct tls **out, struct tls_ctx *ctx, const char *peer_name,
                         const struct tls_ops *ops, void *arg);
 /* Not from within one of its own callbacks. */

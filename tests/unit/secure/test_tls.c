@@ -313,6 +313,57 @@ static void a_server_asks_no_certificate_of_its_clients(void **state)
     pki_close(folder);
 }
 
+/* A client of anybody's HTTPS: whom it trusts, and for which name. */
+static void a_client_wants_a_certificate_that_is_trusted_and_for_the_name_it_asked_for(void **state)
+{
+    static const struct {
+        const char *ca, *name, *reason; /* reason NULL: it opens */
+        bool insecure;
+    } rows[] = {
+        {"ca", "node-parent", NULL, false},
+        {"ca", "node-child", "hostname mismatch", false},
+        {"ca", "127.0.0.1", "IP address mismatch", false},
+        {"other", "node-parent", "unable to get local issuer certificate", false},
+        {NULL, "node-parent", "unable to get local issuer certificate", false}, /* the system's do not know it */
+        {"other", "child", NULL, true},
+        {NULL, "127.0.0.1", NULL, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct pair p = {.folder = "/tmp/test_tls.XXXXXX"};
+        char path[PKI_PATH_CAP], err[CERT_ERROR_CAP] = "";
+        pki_open(p.folder);
+        struct tls_cfg cfg = {.use = TLS_CLIENT, .insecure = rows[i].insecure,
+                              .ca = rows[i].ca ? pki_path(path, p.folder, rows[i].ca, ".pem") : NULL};
+        assert_int_equal(tls_ctx_create(&p.side[CHILD].ctx, &cfg, err), 0);
+        p.side[PARENT].ctx = context(p.folder, TLS_SERVER, "parent", "ca");
+        assert_int_equal(tls_create(&p.side[CHILD].tls, p.side[CHILD].ctx, rows[i].name, &ops, &p.side[CHILD]), 0);
+        assert_int_equal(tls_create(&p.side[PARENT].tls, p.side[PARENT].ctx, NULL, &ops, &p.side[PARENT]), 0);
+        tls_start(p.side[CHILD].tls);
+        carry(&p, 999);
+        assert_int_equal(p.side[CHILD].err, rows[i].reason ? TLS_FAILED : TLS_OK);
+        assert_int_equal(p.side[CHILD].opens, rows[i].reason ? 0 : 1);
+        if (rows[i].reason)
+            assert_non_null(strstr(tls_error(p.side[CHILD].tls), rows[i].reason));
+        pair_close(&p);
+    }
+}
+
+static void a_client_that_checks_needs_a_name(void **state)
+{
+    struct tls_cfg cfg = {.use = TLS_CLIENT};
+    char err[CERT_ERROR_CAP] = "";
+    struct tls_ctx *ctx = NULL;
+    struct tls *tls = NULL;
+    struct side s = {0};
+
+    (void)state;
+    assert_int_equal(tls_ctx_create(&ctx, &cfg, err), 0);
+    assert_int_equal(tls_create(&tls, ctx, NULL, &ops, &s), -1);
+    tls_ctx_unref(&ctx);
+}
+
 static void wrong_files_are_named(void **state)
 {
     static const struct {
@@ -355,6 +406,8 @@ int main(void)
         cmocka_unit_test(nothing_comes_after_stop),
         cmocka_unit_test(damaged_records_and_plain_bytes_are_refused),
         cmocka_unit_test(a_server_asks_no_certificate_of_its_clients),
+        cmocka_unit_test(a_client_wants_a_certificate_that_is_trusted_and_for_the_name_it_asked_for),
+        cmocka_unit_test(a_client_that_checks_needs_a_name),
         cmocka_unit_test(wrong_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
