@@ -18,6 +18,7 @@ enum {
     RTO_MAX_US = 3000000,
     LAST_FLIGHT_CAP = 192, /* bytes; ChangeCipherSpec and Finished of any of our suites take 75..110 */
     RESENDS = 16,          /* of the last flight, after dtls_shrink */
+    DATA_MAX = 2048,       /* bytes of a record of data; none is longer than a datagram */
     RECORD_ALERT = 21,
     RECORD_HANDSHAKE = 22, /* RFC 5246 s6.2.1 */
 };
@@ -276,16 +277,20 @@ static void step_handshake(struct dtls *d)
     }
 }
 
-/* Live: nothing but alerts and repeated handshake messages can come; data is read and dropped. */
+/* Live: data, alerts and repeated handshake messages. */
 static void step_live(struct dtls *d)
 {
-    uint8_t drop[256];
+    uint8_t data[DATA_MAX];
     int ret;
 
-    ERR_clear_error();
-    do {
-        ret = SSL_read(d->ssl, drop, sizeof(drop));
-    } while (ret > 0);
+    for (;;) {
+        ERR_clear_error();
+        ret = SSL_read(d->ssl, data, sizeof(data));
+        if (ret <= 0)
+            break;
+        if (d->cfg.on_data)
+            d->cfg.on_data(d->cfg.arg, data, (size_t)ret);
+    }
     int err = SSL_get_error(d->ssl, ret);
     if (err == SSL_ERROR_ZERO_RETURN)
         d->state = DTLS_CLOSED;
@@ -387,6 +392,16 @@ void dtls_shrink(struct dtls *d)
     d->ssl = NULL;
     OPENSSL_cleanse(&d->tx, sizeof(d->tx));
     OPENSSL_cleanse(&d->rx, sizeof(d->rx));
+}
+
+bool dtls_write(struct dtls *d, const uint8_t *bytes, size_t len)
+{
+    if (d->state != DTLS_LIVE || !d->ssl || len == 0 || len > DTLS_MTU)
+        return false;
+    ERR_clear_error();
+    int ret = SSL_write(d->ssl, bytes, (int)len);
+    ERR_clear_error();
+    return ret == (int)len;
 }
 
 void dtls_close(struct dtls *d)

@@ -7,7 +7,8 @@
  *   2. every datagram whose first byte is 20..63 (RFC 7983) goes to dtls_feed; dtls_poll at dtls_deadline_us
  *      sends again what was lost;
  *   3. on DTLS_LIVE: take the keys by dtls_keys, then dtls_shrink frees OpenSSL's state (74 KiB; 0.6 stay),
- *      keeping our last flight (some 100 bytes) to answer a peer that did not get it;
+ *      keeping our last flight (some 100 bytes) to answer a peer that did not get it. A session that carries data
+ *      (dtls_write, .on_data) is not shrunk;
  *   4. DTLS_FAILED or DTLS_CLOSED: destroy it.
  * After dtls_shrink an alert can no longer be authenticated: it gives DTLS_LEAVING, a hint after which the
  * caller should close unless a fresh consent check (RFC 7675) passes soon; a forged one does no harm then.
@@ -22,6 +23,7 @@
 #include "secure/cert.h"
 #include "secure/srtp.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,6 +58,8 @@ struct dtls_cfg {
     struct fingerprint peer; /* what the peer's certificate must have, from its SDP */
     /* Sends one datagram of at most DTLS_MTU bytes, borrowed; from within dtls_start, _feed, _poll, _close. */
     void (*send)(void *arg, const uint8_t *datagram, size_t len);
+    /* One record of the peer's data, borrowed; from within dtls_feed, and must not destroy the session. NULL: dropped. */
+    void (*on_data)(void *arg, const uint8_t *bytes, size_t len);
     void *arg;
 };
 
@@ -78,5 +82,7 @@ const char *dtls_error(const struct dtls *d);
 void dtls_keys(const struct dtls *d, struct srtp_master *tx, struct srtp_master *rx);
 /* Frees OpenSSL's state. Only in DTLS_LIVE. The keys are wiped too: take them first. */
 void dtls_shrink(struct dtls *d);
+/* Sends bytes as one record of a datagram of its own; len + 37 <= DTLS_MTU. False when not live, or after dtls_shrink. */
+bool dtls_write(struct dtls *d, const uint8_t *bytes, size_t len);
 /* Sends close_notify if it still can (not after dtls_shrink). The state becomes DTLS_CLOSED. */
 void dtls_close(struct dtls *d);

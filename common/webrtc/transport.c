@@ -112,6 +112,13 @@ int rtc_transport_start(struct rtc_transport *t, const struct rtc_remote *remote
     return 0;
 }
 
+void rtc_transport_carry_data(struct rtc_transport *t, void (*on_data)(void *arg, const uint8_t *bytes, size_t len),
+                              void *arg)
+{
+    t->on_data = on_data;
+    t->data_arg = arg;
+}
+
 void rtc_transport_destroy(struct rtc_transport **transport)
 {
     struct rtc_transport *t = *transport;
@@ -202,7 +209,8 @@ static void go_live(struct rtc_transport *t, uint64_t now_us)
         rtc_transport_close(t, RTC_CLOSE_DTLS, "no memory for SRTP");
         return;
     }
-    dtls_shrink(t->dtls);
+    if (!t->on_data)
+        dtls_shrink(t->dtls);
     timer_stop(&t->dtls_timer);
     t->alive_us = now_us;
     rtc_transport_schedule(t, now_us);
@@ -243,9 +251,18 @@ static void on_dtls_state(struct rtc_transport *t, enum dtls_state state, uint64
     }
 }
 
+/* What comes with the end of the handshake is before its time: SCTP sends again. */
+static void on_dtls_data(void *arg, const uint8_t *bytes, size_t len)
+{
+    struct rtc_transport *t = arg;
+
+    if (t->tx && t->on_data)
+        t->on_data(t->data_arg, bytes, len);
+}
+
 static void start_dtls(struct rtc_transport *t, uint64_t now_us)
 {
-    struct dtls_cfg cfg = {.role = t->role, .peer = t->fingerprint, .send = send_dtls, .arg = t};
+    struct dtls_cfg cfg = {.role = t->role, .peer = t->fingerprint, .send = send_dtls, .on_data = on_dtls_data, .arg = t};
 
     if (dtls_create(&t->dtls, t->endpoint->dtls, &cfg))
         rtc_transport_close(t, RTC_CLOSE_DTLS, "no memory for DTLS");
@@ -403,6 +420,14 @@ size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size
     }
     t->counters.rtcp_out++;
     return (size_t)protected_len;
+}
+
+bool rtc_transport_send_data(struct rtc_transport *t, const uint8_t *bytes, size_t len)
+{
+    if (t->tx && t->path && t->on_data && len <= RTC_DATA_MAX && dtls_write(t->dtls, bytes, len))
+        return true;
+    t->counters.send_refused++;
+    return false;
 }
 
 /* ---- What it is -------------------------------------------------------------------------------- */

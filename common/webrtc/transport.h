@@ -35,6 +35,7 @@ enum {
     ICE_CREDENTIAL_MAX = 256,  /* bytes of a remote ufrag or pwd; RFC 8839 s5.4 */
     RTC_CONSENT_US = 30000000, /* RFC 7675 s5.1: consent expires 30 s after the last valid check */
     RTC_RTP_MAX = UDP_DATAGRAM_MAX - 16, /* bytes before protection; 16: the longest tag */
+    RTC_DATA_MAX = DTLS_MTU - 37, /* bytes before protection; RFC 6347 s4.1, RFC 5288: header, nonce, tag */
 };
 
 enum rtc_close {
@@ -78,6 +79,11 @@ MUST_USE int rtc_transport_start(struct rtc_transport *t, const struct rtc_remot
 /* Tells the peer if it still can (close_notify), frees, clears the pointer; NULL inside is fine. */
 void rtc_transport_destroy(struct rtc_transport **t);
 
+/* The association carries data beside media: packets of SCTP, as DTLS records. Before rtc_transport_start. on_data: one
+ * packet, borrowed, between on_connected and on_closed; it must not destroy the transport. OpenSSL's state stays then. */
+void rtc_transport_carry_data(struct rtc_transport *t, void (*on_data)(void *arg, const uint8_t *bytes, size_t len),
+                              void *arg);
+
 /* An ICE restart (RFC 8445 s9) with new remote credentials: draws new ones of ours. The old ones stay good
  * until a check with the new ones passes, so a restart that comes to nothing leaves the session alive.
  * 0, or -1 when a credential is too long. */
@@ -100,6 +106,9 @@ struct rtc_rtp {
 size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p);
 /* Protects a copy of the compound packet. Returns the bytes of the datagram, or 0 as above. */
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len);
+
+/* One packet of at most RTC_DATA_MAX bytes. False: not connected, or none was agreed on (counted). */
+bool rtc_transport_send_data(struct rtc_transport *t, const uint8_t *bytes, size_t len);
 
 /* ---- What it is -------------------------------------------------------------------------------- */
 

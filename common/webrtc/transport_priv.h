@@ -99,6 +99,8 @@ struct rtc_transport {
     uint64_t started_us; /* 0: not yet */
     uint64_t alive_us;   /* last sign of the peer that nobody can forge; 0: none yet */
     uint64_t leaving_us; /* a hint of close_notify came then; 0: none */
+    void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* NULL: no data is carried */
+    void *data_arg;
     bool nominated, closed;
     bool destroyed;      /* freed when the callback that is running (depth > 0) has returned */
     unsigned depth;
