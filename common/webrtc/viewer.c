@@ -19,6 +19,7 @@ enum {
     PLAYOUT_MS = 60,             /* three Opus packets: what a browser's audio buffer holds at least */
     PLAYOUT_DERIVED_MS = 120,    /* and as much again for sound that is transcoded */
     REPORT_SOON_US = 50000,    /* once live: two reports make a receiver's clock line */
+    BEHIND_AGAIN_US = 50000,   /* catching up over a connection that is slower */
 };
 
 static uint64_t now_us(const struct rtc_viewer *v)
@@ -200,12 +201,16 @@ static void go_live(struct rtc_viewer *v)
     timer_start(&v->report, REPORT_SOON_US);
 }
 
-/* Sends what is due of the cache from the cursor on. True when nothing is left. */
+/* Sends what is due of the cache from the cursor on, as its connection takes it. True when nothing is left. */
 static bool pump(struct rtc_viewer *v, uint64_t now)
 {
     const struct cache *cache = router_cache(v->consumer.router);
 
     for (; v->cursor < cache_end(cache); v->cursor++) {
+        if (rtc_transport_behind(v->transport)) {
+            timer_start(&v->pace, BEHIND_AGAIN_US);
+            return false;
+        }
         const struct packet *p = cache_at(cache, v->cursor);
         if (!p || !is_of(&v->video, p))
             continue;
@@ -296,6 +301,32 @@ static void push_audio(struct rtc_viewer *v, const struct packet *p, uint64_t no
     viewer_send_packet(v, &v->audio, p, now);
 }
 
+/* Live video for a viewer that does not read its connection is left out, up to the keyframe after it has read all. */
+static bool is_skipped(struct rtc_viewer *v, const struct packet *p, uint64_t now)
+{
+    const uint8_t begins = PACKET_KEYFRAME | PACKET_FRAME_START;
+
+    if (!v->skipping && !rtc_transport_behind(v->transport))
+        return false;
+    if (!v->skipping) {
+        v->skipping = true;
+        v->skips++;
+        v->asked_us = 0;
+        viewer_rate_clear(v);
+        rtp_sender_stop(&v->video.sender);
+    }
+    if (rtc_transport_behind(v->transport))
+        return true;
+    if ((p->flags & begins) == begins) {
+        v->skipping = false;
+        viewer_start_sender(v, &v->video, p, p->ts_ticks, 0, true);
+    } else if (now - v->asked_us >= KEYFRAME_AGAIN_US) {
+        router_need_keyframe(v->consumer.router, v->video.track, v->video.layer);
+        v->asked_us = now;
+    }
+    return v->skipping;
+}
+
 static void on_packets(struct consumer *c, const struct packet_batch *b)
 {
     struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
@@ -310,7 +341,7 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
             video = true;
             if (!live)
                 note_line(v, p, now);
-            else if (!viewer_rate_holds(v, p, now))
+            else if (!is_skipped(v, p, now) && !viewer_rate_holds(v, p, now))
                 viewer_send_packet(v, &v->video, p, now);
         } else if (playing && is_of(&v->audio, p)) {
             push_audio(v, p, now);
@@ -335,7 +366,7 @@ static void pause_sending(struct rtc_viewer *v)
     timer_stop(&v->layers.check);
     viewer_rate_clear(v);
     v->state = RTC_VIEWER_IDLE;
-    v->ready = false;
+    v->ready = v->skipping = false;
     v->has_line = false;
     v->audio_waits_us = 0;
 }
@@ -540,6 +571,7 @@ void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out)
         .paced_us = viewer_rate_waited_us(v),
         .layer_switches = v->layers.switches,
         .keyframes_asked = v->keyframes_asked,
+        .skips = v->skips,
         .bad_rtcp = v->bad_rtcp,
     };
 }

@@ -115,6 +115,7 @@ struct rtc_viewer_facts {
     const char *path;            /* "normal", "overused", "underused", "remb"; "no feedback" */
     uint64_t probes, paced_us;   /* clusters sent to find out more; the longest that video has waited */
     uint64_t keyframes_asked;    /* PLI and FIR received */
+    uint64_t skips;              /* times that it was left out up to the next keyframe: it did not read its TCP connection */
     uint64_t bad_rtcp;
 };
 void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out);

@@ -51,16 +51,17 @@ struct rtc_viewer {
     uint64_t epoch;
     enum rtc_viewer_state state;
     bool connected, ready;
+    bool skipping;       /* live, but left out until the next keyframe: it does not read its connection */
     bool has_line;       /* line_us: the media time that is live, less the monotonic time */
     int64_t line_us;
     uint64_t audio_waits_us; /* since when audio comes, if it has not begun: 0 not yet */
-    uint64_t asked_us;   /* waiting: when a keyframe was asked for */
+    uint64_t asked_us;   /* waiting or skipping: when a keyframe was asked for */
     uint64_t cursor;     /* catching up: arrival position in the cache of what is sent next */
     struct timer pace;   /* catching up: the next frame is due */
     struct timer report; /* the next sender reports are due */
     unsigned reports_sent; /* since it went live */
     uint64_t connected_us, first_packet_us, catch_up_us;
-    uint64_t keyframes_asked, bad_rtcp;
+    uint64_t keyframes_asked, bad_rtcp, skips;
     char cname[RTC_CNAME_BYTES + 1];
     struct viewer_track video, audio;
     struct viewer_layers layers;

@@ -66,6 +66,13 @@ const struct addr *rtc_endpoint_candidates(const struct rtc_endpoint *e, size_t 
     return &candidate;
 }
 
+const struct addr *rtc_endpoint_tcp_candidates(const struct rtc_endpoint *e, size_t *n)
+{
+    (void)e;
+    *n = 0;
+    return NULL;
+}
+
 const char *rtc_endpoint_fingerprint(const struct rtc_endpoint *e)
 {
     (void)e;
@@ -176,6 +183,16 @@ bool rtc_transport_peer(const struct rtc_transport *t, struct addr *out)
 {
     *out = candidate;
     return t->connected;
+}
+
+bool rtc_transport_tcp(const struct rtc_transport *t)
+{
+    return t->tcp;
+}
+
+bool rtc_transport_behind(const struct rtc_transport *t)
+{
+    return t->behind;
 }
 
 const char *rtc_transport_profile(const struct rtc_transport *t)

@@ -665,6 +665,43 @@ static void a_frame_that_is_larger_than_the_burst_is_spaced(void **state)
     assert_in_range(facts.paced_us, 1000, 100000);
 }
 
+/* ---- over TCP -------------------------------------------------------------------------------------------------------- */
+
+static void a_viewer_that_does_not_read_goes_on_with_the_next_keyframe(void **state)
+{
+    struct fixture *f = *state;
+    struct rtc_viewer_facts facts;
+
+    live_viewer(f);
+    uint16_t last = f->t->sent[f->t->n_sent - 1].view.seq;
+    uint32_t last_ts = f->t->sent[f->t->n_sent - 1].view.ts_ticks;
+    size_t before = f->t->n_sent;
+    f->t->behind = true;
+    push_frame(f, false);
+    push_frame(f, true); /* still behind: of no use to it */
+    push_audio(f);
+    turn(f);
+    assert_int_equal(f->t->n_sent - before, 1);
+    assert_int_equal(f->t->sent[before].view.pt, 111); /* sound goes on */
+    f->t->behind = false;
+    unsigned asked = f->keyframes_wanted, frames = 3; /* with the one it goes on with */
+    while (f->keyframes_wanted == asked) { /* the router's gate lets one through a second */
+        assert_true(frames++ < 3000);
+        push_frame(f, false);
+        turn(f);
+    }
+    assert_int_equal(f->t->n_sent - before, 1);
+    push_frame(f, true);
+    push_frame(f, false);
+    turn(f);
+    assert_int_equal(f->t->n_sent - before, 1 + 2 * PACKETS_A_FRAME);
+    assert_int_equal(f->t->sent[before + 1].view.seq, (uint16_t)(last + 1)); /* nothing is missing that it could ask for */
+    assert_in_range(f->t->sent[before + 1].view.ts_ticks - last_ts, frames * FRAME_TICKS - 90, frames * FRAME_TICKS + 90);
+    rtc_viewer_facts(f->v, &facts);
+    assert_int_equal(facts.skips, 1);
+    assert_int_equal(facts.state, RTC_VIEWER_LIVE);
+}
+
 static void ten_thousand_packets_allocate_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -710,6 +747,7 @@ int main(void)
         IN_FIXTURE(audio_that_has_no_rtx_is_not_sent_again_with_another_number),
         IN_FIXTURE(feedback_tells_what_arrives),
         IN_FIXTURE(a_frame_that_is_larger_than_the_burst_is_spaced),
+        IN_FIXTURE(a_viewer_that_does_not_read_goes_on_with_the_next_keyframe),
         IN_FIXTURE(ten_thousand_packets_allocate_nothing),
     };
 
