@@ -5,7 +5,7 @@
  * bounds, so nothing of the library outlives a call. The same parser reads answers (tests, the load tester).
  * Pure; any thread. Ownership: plain values; struct sdp_offer is large (80 KiB): heap.
  * Source: RFC 8866 (SDP), RFC 8829 (JSEP), RFC 8839 (ICE), RFC 8840 (trickle), RFC 8842 (DTLS),
- * RFC 8843/9143 (BUNDLE), RFC 8851, 8853 (rid, simulcast), RFC 9725 (WHIP), RFC 6184 s8.2.2 (H.264). */
+ * RFC 8841 (data channels), RFC 8843/9143 (BUNDLE), RFC 8851, 8853 (rid, simulcast), RFC 9725 (WHIP), RFC 6184 s8.2.2 (H.264). */
 #pragma once
 
 #include "base/compiler.h"
@@ -103,6 +103,10 @@ struct sdp_ssrc {
     uint32_t rtx_ssrc; /* second of its ssrc-group:FID; 0: none */
 };
 
+enum {
+    SDP_MESSAGE_DEFAULT = 65536, /* bytes of a data channel's message when nothing is said: RFC 8841 s6.1 */
+};
+
 struct sdp_media {
     enum sdp_kind kind;
     enum sdp_direction direction;
@@ -113,6 +117,8 @@ struct sdp_media {
     char media[16];     /* "audio", "video", "application", ... as in the m= line, for the answer */
     char proto[32];     /* "UDP/TLS/RTP/SAVPF" */
     char fmt[32];       /* its first format: a rejected section repeats it */
+    uint16_t sctp_port; /* data channels: a=sctp-port; 0: none */
+    uint32_t message_max; /* bytes of a message that it takes: a=max-message-size; UINT32_MAX: of any size */
     char msid_stream[SDP_TOKEN_MAX + 1], msid_track[SDP_TOKEN_MAX + 1];
     char cname[SDP_TOKEN_MAX + 1];
     size_t n_codecs, n_extmaps, n_ssrcs, n_rids;
@@ -144,6 +150,8 @@ MUST_USE int sdp_offer_check(const struct sdp_offer *o, bool publisher);
 /* Audio or video, not rejected, and of the right direction (publisher: it sends; else it receives). The
  * others are answered with port 0. */
 bool sdp_media_usable(const struct sdp_media *m, bool publisher);
+/* The section of data channels in the transport of the media; NULL: none is offered. */
+const struct sdp_media *sdp_offer_data(const struct sdp_offer *o);
 
 /* ---- Choosing ---------------------------------------------------------------------------------- */
 
@@ -179,6 +187,8 @@ struct sdp_answer_media {
     const char *msid_stream, *msid_track; /* borrowed; NULL: no a=msid */
     uint32_t start_kbps;           /* Chromium's x-google-start-bitrate, for who sends to us; 0: not said */
     bool simulcast;                /* answer all offered rids with recv */
+    uint16_t sctp_port;            /* data channels, which have none of the above but accepted: ours ... */
+    uint32_t message_max;          /* ... and the longest message that we take, bytes */
 };
 
 struct sdp_answer {

@@ -196,6 +196,20 @@ static void add_mid(GstSDPMedia *media, const struct sdp_media *offer)
         add(media, "mid", "%s", offer->mid);
 }
 
+static void fill_data(GstSDPMedia *media, const struct sdp_answer *a, size_t i, bool first)
+{
+    const struct sdp_answer_media *m = &a->media[i];
+
+    gst_sdp_media_add_format(media, a->offer->media[i].fmt);
+    gst_sdp_media_add_connection(media, "IN", "IP4", "0.0.0.0", 0, 0);
+    add_transport(media, a);
+    add_mid(media, &a->offer->media[i]);
+    add(media, "sctp-port", "%u", m->sctp_port);
+    add(media, "max-message-size", "%u", m->message_max);
+    if (first)
+        add_candidates(media, a);
+}
+
 static void fill_accepted(GstSDPMedia *media, const struct sdp_answer *a, size_t i, bool first)
 {
     const struct sdp_media *offer = &a->offer->media[i];
@@ -230,7 +244,9 @@ static void add_section(GstSDPMessage *msg, const struct sdp_answer *a, size_t i
     gst_sdp_media_set_media(media, offer->media);
     gst_sdp_media_set_proto(media, offer->proto);
     gst_sdp_media_set_port_info(media, a->media[i].accepted ? 9 : 0, 1);
-    if (a->media[i].accepted) {
+    if (a->media[i].accepted && a->media[i].sctp_port) {
+        fill_data(media, a, i, first);
+    } else if (a->media[i].accepted) {
         fill_accepted(media, a, i, first);
     } else {
         gst_sdp_media_add_format(media, offer->fmt);

@@ -72,6 +72,18 @@ bool sdp_media_usable(const struct sdp_media *m, bool publisher)
            m->direction != SDP_INACTIVE;
 }
 
+const struct sdp_media *sdp_offer_data(const struct sdp_offer *o)
+{
+    for (size_t i = 0; i < o->n_media; i++) {
+        const struct sdp_media *m = &o->media[i];
+
+        if (m->kind == SDP_APPLICATION && !m->rejected && m->bundled && m->sctp_port &&
+            strstr(m->proto, "/DTLS/SCTP") && strcmp(m->fmt, "webrtc-datachannel") == 0)
+            return m;
+    }
+    return NULL;
+}
+
 static int check_media(const struct sdp_media *m, bool must_bundle)
 {
     const char *rtp = strstr(m->proto, "RTP/SAVPF");

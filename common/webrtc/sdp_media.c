@@ -470,6 +470,20 @@ static int read_rtp(struct section *s, const GstSDPMedia *media)
     return err ? err : take_simulcast(s, media);
 }
 
+/* The attributes of a section of data channels (RFC 8841). What is out of form leaves it without a port: unusable. */
+static void read_data(struct sdp_media *m, const GstSDPMedia *media)
+{
+    const char *port = gst_sdp_media_get_attribute_val(media, "sctp-port");
+    const char *size = gst_sdp_media_get_attribute_val(media, "max-message-size");
+    uint64_t port_number = 0, bytes = SDP_MESSAGE_DEFAULT;
+
+    if (!port || !sdp_word_number(sdp_word(&port, " "), UINT16_MAX, &port_number) ||
+        (size && !sdp_word_number(sdp_word(&size, " "), UINT64_MAX, &bytes)))
+        return;
+    m->sctp_port = (uint16_t)port_number;
+    m->message_max = bytes == 0 || bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes; /* s6.1: 0: of any size */
+}
+
 int sdp_media_parse(struct sdp_media *out, const GstSDPMedia *media, struct sdp_shared *shared)
 {
     int err = read_line(out, media);
@@ -482,6 +496,7 @@ int sdp_media_parse(struct sdp_media *out, const GstSDPMedia *media, struct sdp_
     out->extmap_allow_mixed = shared->extmap_allow_mixed;
     if (out->kind != SDP_AUDIO && out->kind != SDP_VIDEO) {
         const char *mid = gst_sdp_media_get_attribute_val(media, "mid");
+        read_data(out, media);
         return mid ? read_mid(out, mid) : SDP_OK;
     }
     struct section *s = calloc(1, sizeof(*s));

@@ -589,6 +589,73 @@ static void rejected_sections_and_passive_offers_are_answered_in_kind(void **sta
 
 /* ---- Trickle ----------------------------------------------------------------------------------- */
 
+/* ---- Data channels (RFC 8841) ------------------------------------------------------------------- */
+
+struct data_row {
+    const char *name, *bundle, *section;
+    uint16_t port;  /* 0: not for us */
+    uint32_t message_max;
+};
+
+static const struct data_row data_rows[] = {
+    {"as Chromium offers them", "0 1 2",
+     "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n",
+     5000, 262144},
+    {"as Firefox does", "0 1 2",
+     "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=sendrecv\r\na=mid:2\r\na=sctp-port:5001\r\na=max-message-size:1073741823\r\n",
+     5001, 1073741823},
+    {"messages of any size", "0 1 2",
+     "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\na=sctp-port:5000\r\na=max-message-size:0\r\n", 5000, UINT32_MAX},
+    {"no size said", "0 1 2", "m=application 9 TCP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\na=sctp-port:5000\r\n", 5000, 65536},
+    {"bundle-only", "0 1 2",
+     "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\na=bundle-only\r\na=mid:2\r\na=sctp-port:5000\r\n", 5000, 65536},
+    {"rejected", "0 1 2", "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\na=sctp-port:5000\r\n", 0, 0},
+    {"in a transport of its own", "0 1", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\na=sctp-port:5000\r\n", 0, 0},
+    {"no port", "0 1 2", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n", 0, 0},
+    {"a port out of range", "0 1 2", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\na=sctp-port:65536\r\n", 0, 0},
+    {"a size that is none", "0 1 2",
+     "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\na=sctp-port:5000\r\na=max-message-size:many\r\n", 0, 0},
+    {"the old form", "0 1 2", "m=application 9 DTLS/SCTP 5000\r\na=mid:2\r\na=sctpmap:5000 webrtc-datachannel 256\r\n", 0, 0},
+    {"another protocol", "0 1 2", "m=application 9 UDP/BFCP webrtc-datachannel\r\na=mid:2\r\na=sctp-port:5000\r\n", 0, 0},
+};
+
+static void data_channels_are_answered_in_the_transport_of_the_media(void **state)
+{
+    struct sdp_offer *o = malloc(sizeof(*o));
+    char offer[sizeof(base) + 512], text[8192];
+    struct addr candidates[2];
+    struct sdp_answer a;
+
+    (void)state;
+    assert_non_null(o);
+    for (size_t i = 0; i < LEN(data_rows); i++) {
+        const struct data_row *r = &data_rows[i];
+        const char *at = strstr(base, "0 1\r\n");
+
+        print_message("%s\n", r->name);
+        snprintf(offer, sizeof(offer), "%.*s%s%s%s", (int)(at - base), base, r->bundle, at + 3, r->section);
+        assert_int_equal(parse(o, offer), SDP_OK);
+        assert_int_equal(sdp_offer_check(o, true), SDP_OK);
+        const struct sdp_media *m = sdp_offer_data(o);
+        answer_init(&a, o, candidates);
+        accept_all(&a, true);
+        assert_int_equal(m != NULL, r->port != 0);
+        if (m) {
+            assert_int_equal(m->sctp_port, r->port);
+            assert_int_equal(m->message_max, r->message_max);
+            a.media[2] = (struct sdp_answer_media){.accepted = true, .sctp_port = 5000, .message_max = 65536};
+        }
+        assert_true(sdp_answer_write(text, sizeof(text), &a) > 0);
+        has(text, m ? "a=group:BUNDLE 0 1 2\r\n" : "a=group:BUNDLE 0 1\r\n");
+        has(text, m ? "m=application 9 " : "m=application 0 ");
+        if (m)
+            has(text, "a=mid:2\r\na=sctp-port:5000\r\na=max-message-size:65536\r\n");
+        else
+            has_not(text, "sctp-port");
+    }
+    free(o);
+}
+
 static void fragments_bring_candidates_or_a_restart(void **state)
 {
     static const struct {
@@ -667,6 +734,7 @@ int main(void)
         cmocka_unit_test(a_whep_answer_sends_with_its_own_sources),
         cmocka_unit_test(every_answer_parses_again_as_what_was_meant),
         cmocka_unit_test(rejected_sections_and_passive_offers_are_answered_in_kind),
+        cmocka_unit_test(data_channels_are_answered_in_the_transport_of_the_media),
         cmocka_unit_test(fragments_bring_candidates_or_a_restart),
         cmocka_unit_test(the_answer_to_a_restart_brings_new_credentials),
     };
