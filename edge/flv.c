@@ -70,6 +70,7 @@ static void set_defaults(struct flv_cfg *c)
     c->stall_us = c->stall_us ? c->stall_us : 30000000;
     c->gop_bytes = c->gop_bytes ? c->gop_bytes : 16 << 20;
     c->reorder_wait_us = c->reorder_wait_us ? c->reorder_wait_us : 400000;
+    c->sound_wait_us = c->sound_wait_us ? c->sound_wait_us : 34000;
     c->layer_silent_us = c->layer_silent_us ? c->layer_silent_us : 2000000;
     c->cap_viewers = c->cap_viewers ? c->cap_viewers : 20000;
 }

@@ -29,6 +29,7 @@ struct flv_cfg {
     uint64_t stall_us;        /* one that has not read a byte for so long is dropped [30 s] */
     size_t gop_bytes;         /* kept for the next viewer's instant start [16 MiB] */
     uint64_t reorder_wait_us; /* for a lost packet [400 ms] */
+    uint64_t sound_wait_us;   /* sound waits so long at most for a picture to leave with [34 ms: 30 a second] */
     uint64_t layer_silent_us; /* a simulcast layer without packets for so long is left for another [2 s] */
     size_t cap_viewers;       /* 503 beyond [20000] */
     /* Whether a viewer is let in; false: x has been answered. NULL: all are, up to cap_viewers. */

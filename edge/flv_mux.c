@@ -49,10 +49,10 @@ struct flv_mux {
     uint64_t first_audio_us; /* capture time of the first audio held back for want of a picture; 0: none */
     uint8_t *out;            /* tags since the last chunk */
     size_t out_len, out_cap;
-    bool out_key;
+    bool out_key, out_picture;
     uint32_t out_from_ms, out_to_ms;
     unsigned serial;
-    struct buf *head; /* made when asked for; NULL: not made, or out of date */
+    struct http_piece head; /* made when asked for; none: not made, or out of date */
     struct flv_mux_counters counters;
 };
 
@@ -81,7 +81,7 @@ void flv_mux_destroy(struct flv_mux **m)
         reorder_fini(&(*m)->tracks[i].order);
         depacketiser_destroy(&(*m)->tracks[i].frames);
     }
-    buf_unref(&(*m)->head);
+    buf_unref(&(*m)->head.framed);
     free((*m)->out);
     free(*m);
     *m = NULL;
@@ -145,7 +145,7 @@ int flv_mux_tracks(struct flv_mux *m, const struct track_set *set, int video, un
     m->key_seen = false;
     m->first_audio_us = 0;
     m->serial++;
-    buf_unref(&m->head);
+    buf_unref(&m->head.framed);
     for (unsigned i = 0; i < MEDIA; i++)
         m->tracks[i].present = false;
     if (video >= 0)
@@ -243,17 +243,20 @@ void flv_mux_flush(struct flv_mux *m)
 {
     if (m->out_len == 0)
         return;
-    struct buf *b = buf_create(m->out_len);
-    if (b) {
-        memcpy(b->bytes, m->out, m->out_len);
-        b->len = m->out_len;
+    struct flv_chunk chunk = {
+        .from_ms = m->out_from_ms, .to_ms = m->out_to_ms, .key = m->out_key || !m->key_seen};
+    if (http_piece_create(&chunk.piece, m->out, m->out_len) == 0) {
         m->counters.chunks++;
-        m->counters.bytes += b->len;
-        struct flv_chunk chunk = {b, m->out_from_ms, m->out_to_ms, m->out_key || !m->key_seen};
+        m->counters.bytes += m->out_len;
         m->cfg.on_chunk(m->cfg.arg, &chunk);
     }
     m->out_len = 0;
-    m->out_key = false;
+    m->out_key = m->out_picture = false;
+}
+
+enum flv_gathered flv_mux_gathered(const struct flv_mux *m)
+{
+    return m->out_len == 0 ? FLV_NOTHING : m->out_picture ? FLV_PICTURE : FLV_SOUND;
 }
 
 /* ---- Frames ---------------------------------------------------------------------------------- */
@@ -280,7 +283,7 @@ static bool begin_key(struct flv_mux *m, struct mux_track *x, const struct depac
     m->out_key = m->key_seen = true;
     if (changed) {
         m->serial++;
-        buf_unref(&m->head);
+        buf_unref(&m->head.framed);
     }
     return true;
 }
@@ -306,6 +309,7 @@ static void write_frame(struct flv_mux *m, struct mux_track *x, const struct dep
         m->out_from_ms = time.dts_ms;
     m->out_len += writer_len(&w);
     m->out_to_ms = time.dts_ms;
+    m->out_picture |= medium == VIDEO;
     if (m->out_len > OUT_FLUSH_BYTES)
         flv_mux_flush(m);
     if (medium == VIDEO)
@@ -397,7 +401,6 @@ void flv_mux_poll(struct flv_mux *m, uint64_t now_us)
     for (unsigned i = 0; i < MEDIA; i++)
         if (m->tracks[i].present && now_us >= reorder_due_us(&m->tracks[i].order))
             drain(m, &m->tracks[i], now_us);
-    flv_mux_flush(m);
 }
 
 /* ---- Heads ----------------------------------------------------------------------------------- */
@@ -440,7 +443,7 @@ static bool heads_known(const struct flv_mux *m)
     return m->begun && (!v->present || v->config.len > 0 || !m->key_seen);
 }
 
-static struct buf *make_head(const struct flv_mux *m, bool whole, uint32_t ts_ms)
+static int make_head(const struct flv_mux *m, bool whole, uint32_t ts_ms, struct http_piece *out)
 {
     uint8_t bytes[2 * SEQUENCE_MAX_BYTES + META_MAX_BYTES + 64];
     struct writer w = writer_init(bytes, sizeof(bytes));
@@ -451,24 +454,19 @@ static struct buf *make_head(const struct flv_mux *m, bool whole, uint32_t ts_ms
     }
     sequence_write(&w, m, VIDEO, ts_ms);
     sequence_write(&w, m, AUDIO, ts_ms);
-    struct buf *b = w.bad ? NULL : buf_create(writer_len(&w));
-    if (b) {
-        memcpy(b->bytes, bytes, writer_len(&w));
-        b->len = writer_len(&w);
-    }
-    return b;
+    return w.bad || writer_len(&w) == 0 ? -1 : http_piece_create(out, bytes, writer_len(&w));
 }
 
-struct buf *flv_mux_head(struct flv_mux *m)
+const struct http_piece *flv_mux_head(struct flv_mux *m)
 {
-    if (!m->head && heads_known(m))
-        m->head = make_head(m, true, 0);
-    return m->head;
+    if (!m->head.framed && heads_known(m) && make_head(m, true, 0, &m->head))
+        m->head.framed = NULL;
+    return m->head.framed ? &m->head : NULL;
 }
 
-struct buf *flv_mux_sequence(struct flv_mux *m, uint32_t ts_ms)
+int flv_mux_sequence(struct flv_mux *m, uint32_t ts_ms, struct http_piece *out)
 {
-    return heads_known(m) ? make_head(m, false, ts_ms) : NULL;
+    return heads_known(m) ? make_head(m, false, ts_ms, out) : -1;
 }
 
 unsigned flv_mux_serial(const struct flv_mux *m)

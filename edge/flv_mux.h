@@ -2,8 +2,8 @@
  * flv_mux.h - packets of a stream into FLV, once for all its viewers on a worker.
  *
  * packets -> order (media/reorder) -> frames (codec/depacketise) -> tags, gathered into chunks: shared,
- * immutable buffers, each of whole tags. What is muxed between two flushes becomes one chunk, but a keyframe
- * always begins a new one: that is where a viewer can start or go on.
+ * immutable buffers, each of whole tags, framed for HTTP once for all viewers. What is muxed between two flushes becomes
+ * one chunk, but a keyframe always begins a new one: that is where a viewer can start or go on.
  *
  * Timestamps are the stream's, not a viewer's, since the bytes are shared: the first frame that this muxer
  * wrote has FLV_FIRST_MS, and audio and video run on from there by their capture times. Decode times of a
@@ -13,7 +13,7 @@
 #pragma once
 
 #include "base/compiler.h"
-#include "io/tcp.h"
+#include "http/server.h"
 #include "media/packet.h"
 #include "media/track.h"
 
@@ -27,10 +27,10 @@ enum {
 };
 
 struct flv_chunk {
-    struct buf *buf;  /* whole tags */
-    uint32_t from_ms; /* time of its first tag */
-    uint32_t to_ms;   /* of its last */
-    bool key;         /* a viewer can begin here: at a keyframe; anywhere where there is sound only */
+    struct http_piece piece; /* whole tags */
+    uint32_t from_ms;        /* time of its first tag */
+    uint32_t to_ms;          /* of its last */
+    bool key;                /* a viewer can begin here: at a keyframe; anywhere where there is sound only */
 };
 
 struct flv_mux_cfg {
@@ -66,15 +66,18 @@ void flv_mux_start(struct flv_mux *m, unsigned track, uint64_t seq);
 void flv_mux_push(struct flv_mux *m, const struct packet *p, uint64_t now_us);
 /* Gives up on gaps that have waited long enough. */
 void flv_mux_poll(struct flv_mux *m, uint64_t now_us);
-/* What was muxed since the last flush goes out as a chunk. */
+/* What was muxed since the last flush. */
+enum flv_gathered { FLV_NOTHING, FLV_SOUND, FLV_PICTURE /* with sound, perhaps */ };
+enum flv_gathered flv_mux_gathered(const struct flv_mux *m);
+/* It goes out as a chunk. */
 void flv_mux_flush(struct flv_mux *m);
 
 /* File header, onMetaData and the sequence headers as they are now: what a viewer gets first. NULL before a
  * keyframe has told what must be known. Borrowed until the next call of a flv_mux function. */
-struct buf *flv_mux_head(struct flv_mux *m);
-/* The sequence headers only, at ts_ms, for a viewer that had others so far: a reference of the caller's, or
- * NULL. */
-struct buf *flv_mux_sequence(struct flv_mux *m, uint32_t ts_ms);
+const struct http_piece *flv_mux_head(struct flv_mux *m);
+/* The sequence headers only, at ts_ms, for a viewer that had others so far: out is the caller's. 0, or -1 when they are
+ * not known or memory is short. */
+MUST_USE int flv_mux_sequence(struct flv_mux *m, uint32_t ts_ms, struct http_piece *out);
 /* Grows whenever the tracks or a sequence header change, always at a key chunk. */
 unsigned flv_mux_serial(const struct flv_mux *m);
 struct flv_mux_counters flv_mux_counters(const struct flv_mux *m);

@@ -74,11 +74,13 @@ static void on_parked_long(struct timer *t, uint64_t now_us)
 
 /* ---- Viewers: media -------------------------------------------------------------------------- */
 
-static void viewer_write(struct flv_viewer *v, struct buf *b)
+static void viewer_write(struct flv_viewer *v, const struct http_piece *p)
 {
-    http_stream_write_buf(v->exchange, b, 0);
-    v->written_bytes += b->len;
-    v->stream->host->counters.bytes += b->len;
+    size_t len = p->to - p->from;
+
+    http_stream_send(v->exchange, p);
+    v->written_bytes += len;
+    v->stream->host->counters.bytes += len;
 }
 
 static void on_drain(struct http_exchange *x, void *arg)
@@ -102,7 +104,7 @@ static void viewer_answer_head(struct flv_viewer *v)
 static void viewer_start(struct flv_viewer *v)
 {
     struct flv_stream *s = v->stream;
-    struct buf *head = flv_mux_head(s->mux);
+    const struct http_piece *head = flv_mux_head(s->mux);
 
     if (!s->gop.whole || !head)
         return;
@@ -121,7 +123,7 @@ static void viewer_start(struct flv_viewer *v)
     v->progress_us = worker_now_us(s->host->worker);
     viewer_write(v, head);
     for (size_t i = 0; i < s->gop.n; i++)
-        viewer_write(v, s->gop.v[i].buf);
+        viewer_write(v, &s->gop.v[i].piece);
     v->burst_bytes = v->written_bytes;
     s->host->counters.joins++;
 }
@@ -175,13 +177,13 @@ static bool viewer_is_thinned(struct flv_viewer *v, const struct flv_chunk *chun
         v->thinned = true;
     if (!v->thinned)
         return false;
-    v->thinned_bytes += chunk->buf->len;
-    host->counters.thinned_bytes += chunk->buf->len;
+    v->thinned_bytes += chunk->piece.to - chunk->piece.from;
+    host->counters.thinned_bytes += chunk->piece.to - chunk->piece.from;
     return true;
 }
 
 /* sequence: made for the first viewer that needs it. */
-static void viewer_push(struct flv_viewer *v, const struct flv_chunk *chunk, struct buf **sequence)
+static void viewer_push(struct flv_viewer *v, const struct flv_chunk *chunk, struct http_piece *sequence)
 {
     struct flv_stream *s = v->stream;
 
@@ -195,14 +197,12 @@ static void viewer_push(struct flv_viewer *v, const struct flv_chunk *chunk, str
         v->state = FLV_LIVE;
     }
     if (v->serial != flv_mux_serial(s->mux)) {
-        if (!*sequence)
-            *sequence = flv_mux_sequence(s->mux, chunk->from_ms);
-        if (!*sequence)
+        if (!sequence->framed && flv_mux_sequence(s->mux, chunk->from_ms, sequence))
             return;
-        viewer_write(v, *sequence);
+        viewer_write(v, sequence);
         v->serial = flv_mux_serial(s->mux);
     }
-    viewer_write(v, chunk->buf);
+    viewer_write(v, &chunk->piece);
 }
 
 /* ---- Chunks ---------------------------------------------------------------------------------- */
@@ -210,7 +210,7 @@ static void viewer_push(struct flv_viewer *v, const struct flv_chunk *chunk, str
 static void gop_clear(struct flv_gop *g)
 {
     for (size_t i = 0; i < g->n; i++)
-        buf_unref(&g->v[i].buf);
+        buf_unref(&g->v[i].piece.framed);
     g->n = g->bytes = 0;
     g->whole = false;
 }
@@ -232,7 +232,7 @@ static bool gop_reserve(struct flv_gop *g)
 /* Takes over the chunk's reference. */
 static void gop_push(struct flv_gop *g, const struct flv_chunk *chunk, size_t cap_bytes)
 {
-    struct buf *b = chunk->buf;
+    struct buf *b = chunk->piece.framed;
 
     if (chunk->key) {
         gop_clear(g);
@@ -250,9 +250,10 @@ static void gop_push(struct flv_gop *g, const struct flv_chunk *chunk, size_t ca
 static void on_chunk(void *arg, const struct flv_chunk *chunk)
 {
     struct flv_stream *s = arg;
-    struct buf *hold = buf_ref(chunk->buf), *sequence = NULL;
+    struct buf *hold = buf_ref(chunk->piece.framed);
+    struct http_piece sequence = {0};
 
-    s->total_bytes += chunk->buf->len;
+    s->total_bytes += chunk->piece.framed->len;
     s->marks[s->n_marks++ % FLV_MARKS] = (struct flv_mark){s->total_bytes, chunk->to_ms};
     gop_push(&s->gop, chunk, s->host->cfg.gop_bytes);
     list_for_each(it, &s->viewers) {
@@ -262,8 +263,38 @@ static void on_chunk(void *arg, const struct flv_chunk *chunk)
         else
             viewer_push(v, chunk, &sequence);
     }
-    buf_unref(&sequence);
+    buf_unref(&sequence.framed);
     buf_unref(&hold);
+}
+
+/* Once for all viewers, after what arrived in this turn has gone on to other nodes. */
+static void on_send(struct turn_hook *hook, uint64_t now_us)
+{
+    struct flv_stream *s = container_of(hook, struct flv_stream, send);
+
+    (void)now_us;
+    timer_stop(&s->sound_waited);
+    flv_mux_flush(s->mux);
+}
+
+static void on_sound_waited(struct timer *t, uint64_t now_us)
+{
+    struct flv_stream *s = container_of(t, struct flv_stream, sound_waited);
+
+    (void)now_us;
+    worker_arm(s->host->worker, &s->send);
+}
+
+/* What counts is how often a viewer is sent something, not how much. So a picture leaves at once, and sound with the
+ * next picture, if that comes soon. */
+static void send_gathered(struct flv_stream *s)
+{
+    enum flv_gathered gathered = flv_mux_gathered(s->mux);
+
+    if (gathered == FLV_PICTURE)
+        worker_arm(s->host->worker, &s->send);
+    else if (gathered == FLV_SOUND && !timer_running(&s->sound_waited))
+        timer_start(&s->sound_waited, s->host->cfg.sound_wait_us);
 }
 
 /* ---- The router's consumer ------------------------------------------------------------------- */
@@ -381,7 +412,7 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
             s->video_seen_us = now_us;
         flv_mux_push(s->mux, b->v[i], now_us);
     }
-    flv_mux_flush(s->mux);
+    send_gathered(s);
 }
 
 static void refuse_parked(struct flv_stream *s, int status, const char *why)
@@ -482,6 +513,7 @@ static void on_tick(struct timer *t, uint64_t now_us)
         return;
     }
     flv_mux_poll(s->mux, now_us);
+    send_gathered(s);
     leave_silent_layer(s, now_us);
     if (++s->ticks % KEYFRAME_TICKS == 0) {
         drop_stalled(s, now_us);
@@ -511,6 +543,8 @@ static void stream_free(struct flv_stream *s)
     add_up(&s->host->counters.mux, &last);
     router_detach(&s->consumer);
     timer_stop(&s->tick);
+    timer_stop(&s->sound_waited);
+    worker_disarm(&s->send);
     hash_remove(&s->host->streams, &s->item);
     flv_mux_destroy(&s->mux);
     gop_clear(&s->gop);
@@ -543,6 +577,8 @@ static struct flv_stream *stream_open(struct flv_host *host, const char *name)
     hash_push(&host->streams, &s->item, s->name, strlen(s->name));
     s->consumer.ops = &consumer_ops;
     s->consumer.kind = "flv";
+    s->send = (struct turn_hook){.run = on_send, .stage = TURN_FLUSH};
+    timer_init(&s->sound_waited, host->worker, on_sound_waited);
     timer_init(&s->tick, host->worker, on_tick);
     timer_start(&s->tick, TICK_US);
     return s;

@@ -57,6 +57,8 @@ struct flv_stream {
     struct consumer consumer;
     struct flv_mux *mux;
     struct list viewers;
+    struct turn_hook send;     /* what was gathered goes out */
+    struct timer sound_waited; /* runs while there is sound only */
     struct timer tick;
     struct flv_gop gop;
     int video, audio; /* tracks, -1 for none */

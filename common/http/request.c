@@ -9,7 +9,7 @@
 
 struct request_parser {
     struct http_parser http;
-    struct request *r; /* in the making */
+    struct request *r; /* in the making; NULL before its first byte, so that a connection between requests costs little */
     size_t body_cap_bytes;
     size_t head_bytes;
     bool in_value;      /* the last piece was of a value */
@@ -203,6 +203,15 @@ static int parser_error(struct request_parser *p)
     return p->err;
 }
 
+static int begin_request(struct request_parser *p)
+{
+    p->r = calloc(1, sizeof(*p->r));
+    if (!p->r)
+        return -ENOMEM;
+    p->r->method = p->r->path = "";
+    return 0;
+}
+
 int request_parser_feed(struct request_parser *p, const uint8_t *bytes, size_t len, size_t *used,
                         enum request_event *event)
 {
@@ -210,7 +219,7 @@ int request_parser_feed(struct request_parser *p, const uint8_t *bytes, size_t l
 
     if (p->err)
         return p->err;
-    if (!p->r)
+    if (!p->r && begin_request(p))
         return fail(p, REQUEST_ERR_MEMORY, "out of memory"), p->err;
     *used = http_parser_execute(&p->http, &callbacks, (const char *)bytes, len);
     if (p->err || (HTTP_PARSER_ERRNO(&p->http) != HPE_OK && HTTP_PARSER_ERRNO(&p->http) != HPE_PAUSED))
@@ -237,10 +246,7 @@ static void start(struct request_parser *p)
 {
     size_t body_cap_bytes = p->body_cap_bytes;
 
-    *p = (struct request_parser){.r = calloc(1, sizeof(*p->r)), .body_cap_bytes = body_cap_bytes};
-    if (p->r) {
-        p->r->method = p->r->path = "";
-    }
+    *p = (struct request_parser){.body_cap_bytes = body_cap_bytes};
     http_parser_init(&p->http, HTTP_REQUEST);
     p->http.data = p;
 }
@@ -261,10 +267,6 @@ int request_parser_create(struct request_parser **out, size_t body_cap_bytes)
         return -ENOMEM;
     p->body_cap_bytes = body_cap_bytes;
     start(p);
-    if (!p->r) {
-        free(p);
-        return -ENOMEM;
-    }
     *out = p;
     return 0;
 }

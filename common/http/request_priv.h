@@ -66,9 +66,9 @@ enum request_event {
  * only good for looking at what it has so far. After REQUEST_DONE, take before the next feed. */
 MUST_USE int request_parser_feed(struct request_parser *p, const uint8_t *bytes, size_t len, size_t *used,
                                  enum request_event *event);
-/* What is known of the request in the making. Borrowed until the next call. */
+/* What is known of the request in the making, NULL before its first byte. Borrowed until the next call. */
 const struct request *request_parser_peek(const struct request_parser *p);
-/* The request changes hands; the parser starts with the next. NULL when memory is short. */
+/* The request changes hands; the parser starts with the next. NULL before its first byte. */
 struct request *request_parser_take(struct request_parser *p);
 void request_destroy(struct request **r);
 /* The first value of that name, or NULL. */

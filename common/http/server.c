@@ -210,6 +210,8 @@ static void on_drain(void *arg)
 {
     struct http_conn *c = arg;
 
+    if (c->x && c->x->stream != STREAM_NO)
+        conn_trim(c->conn);
     if (c->x && c->x->on_drain)
         c->x->on_drain(c->x, c->x->drain_arg);
     else if (c->pending.len > 0 && takes_bytes(c))

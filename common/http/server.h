@@ -66,7 +66,7 @@ const struct http_counters *http_server_counters(const struct http_server *s);
 void http_route(struct http_server *s, enum http_method method, const char *pattern,
                 void (*handler)(struct http_exchange *x, void *arg), void *arg);
 
-/* ---- The request: valid until the reply ends ------------------------------------------------- */
+/* ---- The request: valid until the reply ends, or a stream begins (its peer and method longer) ---- */
 enum http_method http_method(const struct http_exchange *x);
 /* Percent-decoded, without query, "." and empty segments; starts with '/'. ".." and control
  * characters never come here: 400. */
@@ -102,7 +102,15 @@ void http_problem(struct http_exchange *x, int status, const char *fmt, ...) PRI
 void http_stream_begin(struct http_exchange *x, int status, const char *content_type, bool chunked,
                        void (*on_drain)(struct http_exchange *x, void *arg), void *arg);
 void http_stream_write(struct http_exchange *x, const void *bytes, size_t len);  /* copied */
-void http_stream_write_buf(struct http_exchange *x, struct buf *b, size_t from); /* shared, not copied */
+/* A piece of a body that many streams are sent, with the framing of a chunk (RFC 9112 s7.1) around it, made once for all. */
+struct http_piece {
+    struct buf *framed; /* NULL: no piece */
+    size_t from, to;    /* the body's own bytes */
+};
+/* Copies; len > 0. The piece holds the one reference, for buf_unref. 0, or -1 when memory is short. */
+MUST_USE int http_piece_create(struct http_piece *out, const void *bytes, size_t len);
+/* Shared, not copied, and sent at once when nothing waits before it. */
+void http_stream_send(struct http_exchange *x, const struct http_piece *p);
 size_t http_stream_queued_bytes(const struct http_exchange *x);
 void http_stream_end(struct http_exchange *x);   /* sends what is queued, then ends; x is dead */
 void http_stream_abort(struct http_exchange *x); /* drops the connection; x is dead; no on_gone */

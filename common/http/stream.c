@@ -4,6 +4,9 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
+
+enum { CHUNK_LINE_CAP = 24 /* a size in hexadecimal digits and a line's end */ };
 
 void http_stream_begin(struct http_exchange *x, int status, const char *content_type, bool chunked,
                        void (*on_drain)(struct http_exchange *x, void *arg), void *arg)
@@ -28,14 +31,21 @@ void http_stream_begin(struct http_exchange *x, int status, const char *content_
     text_fini(&head);
     x->on_drain = on_drain;
     x->drain_arg = arg;
+    text_fini(&x->headers); /* a stream may last for days: what it does not need, it does not keep */
+    request_destroy(&x->r);
+}
+
+/* The line before a chunk; returns its length. */
+static size_t chunk_line(char line[CHUNK_LINE_CAP], size_t len)
+{
+    return (size_t)snprintf(line, CHUNK_LINE_CAP, "%zx\r\n", len);
 }
 
 static void write_chunk_size(struct http_exchange *x, size_t len)
 {
-    char line[24];
-    int n = snprintf(line, sizeof(line), "%zx\r\n", len);
+    char line[CHUNK_LINE_CAP];
 
-    conn_write(x->c->conn, line, (size_t)n);
+    conn_write(x->c->conn, line, chunk_line(line, len));
 }
 
 void http_stream_write(struct http_exchange *x, const void *bytes, size_t len)
@@ -49,15 +59,29 @@ void http_stream_write(struct http_exchange *x, const void *bytes, size_t len)
         conn_write(x->c->conn, "\r\n", 2);
 }
 
-void http_stream_write_buf(struct http_exchange *x, struct buf *b, size_t from)
+int http_piece_create(struct http_piece *out, const void *bytes, size_t len)
 {
-    if (from >= b->len || x->stream == STREAM_HEAD)
-        return;
+    char line[CHUNK_LINE_CAP];
+    size_t n = chunk_line(line, len);
+    struct buf *b = buf_create(n + len + 2);
+
+    assert(len > 0);
+    *out = (struct http_piece){b, n, n + len};
+    if (!b)
+        return -1;
+    memcpy(b->bytes, line, n);
+    memcpy(b->bytes + n, bytes, len);
+    memcpy(b->bytes + n + len, "\r\n", 2);
+    b->len = n + len + 2;
+    return 0;
+}
+
+void http_stream_send(struct http_exchange *x, const struct http_piece *p)
+{
     if (x->stream == STREAM_CHUNKED)
-        write_chunk_size(x, b->len - from);
-    conn_write_buf(x->c->conn, b, from);
-    if (x->stream == STREAM_CHUNKED)
-        conn_write(x->c->conn, "\r\n", 2);
+        conn_send_buf(x->c->conn, p->framed, 0, p->framed->len);
+    else if (x->stream == STREAM_PLAIN)
+        conn_send_buf(x->c->conn, p->framed, p->from, p->to);
 }
 
 size_t http_stream_queued_bytes(const struct http_exchange *x)

@@ -244,12 +244,37 @@ void tcp_write(struct tcp *t, const void *bytes, size_t len)
 void tcp_write_buf(struct tcp *t, struct buf *b, size_t from)
 {
     if (t->state != TCP_ENDED && !t->shutting)
-        after_push(t, tcp_queue_share(&t->queue, b, from));
+        after_push(t, tcp_queue_share(&t->queue, b, from, b->len));
+}
+
+void tcp_send_buf(struct tcp *t, struct buf *b, size_t from, size_t to)
+{
+    bool at_once = t->state == TCP_OPEN && t->queue.bytes == 0 && !t->blocked && from < to;
+
+    if (t->state == TCP_ENDED || t->shutting)
+        return;
+    if (at_once) {
+        ssize_t n = send(t->fd, b->bytes + from, to - from, MSG_NOSIGNAL | MSG_DONTWAIT);
+        t->worker->tcp.send_calls++;
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            end(t, -errno);
+            return;
+        }
+        from += n > 0 ? (size_t)n : 0;
+        t->worker->tcp.sent_bytes += n > 0 ? (uint64_t)n : 0;
+    }
+    if (from < to)
+        after_push(t, tcp_queue_share(&t->queue, b, from, to));
 }
 
 size_t tcp_queued_bytes(const struct tcp *t)
 {
     return t->queue.bytes;
+}
+
+void tcp_trim(struct tcp *t)
+{
+    tcp_queue_trim(&t->queue);
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */

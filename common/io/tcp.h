@@ -77,9 +77,14 @@ void tcp_shutdown(struct tcp *t, uint64_t linger_us);
 void tcp_write(struct tcp *t, const void *bytes, size_t len);
 /* Takes a reference of its own; bytes [from, b->len) are sent without copy. */
 void tcp_write_buf(struct tcp *t, struct buf *b, size_t from);
+/* Bytes [from, to) without copy, and at once when nothing waits before them: for one who sends the same to many at the
+ * end of a turn and has gathered it himself. Only what the kernel does not take is queued. */
+void tcp_send_buf(struct tcp *t, struct buf *b, size_t from, size_t to);
 /* Not yet taken by the kernel, which is given at most 128 KiB ahead of what it has sent
  * (TCP_NOTSENT_LOWAT): how far a slow reader is behind is seen here. */
 size_t tcp_queued_bytes(const struct tcp *t);
+/* Gives back what the queue holds beyond its needs, when it is empty. */
+void tcp_trim(struct tcp *t);
 /* Another bound than 128 KiB, for what had better wait here. */
 void tcp_set_unsent_bytes(struct tcp *t, unsigned bytes);
 /* Stops reading (back-pressure) and goes on. */

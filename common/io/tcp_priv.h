@@ -27,11 +27,13 @@ struct tcp_queue {
 
 /* 0, or -ENOMEM with the queue as it was, or in part longer. */
 MUST_USE int tcp_queue_copy(struct tcp_queue *q, const void *bytes, size_t len);
-MUST_USE int tcp_queue_share(struct tcp_queue *q, struct buf *b, size_t from);
+MUST_USE int tcp_queue_share(struct tcp_queue *q, struct buf *b, size_t from, size_t to);
 /* Fills iov with the first bytes; returns how many entries. */
 size_t tcp_queue_gather(const struct tcp_queue *q, struct iovec *iov, size_t cap);
 /* The first n bytes are sent. */
 void tcp_queue_consume(struct tcp_queue *q, size_t n);
+/* An empty queue's memory is given back, but for a few pieces. */
+void tcp_queue_trim(struct tcp_queue *q);
 void tcp_queue_fini(struct tcp_queue *q);
 
 /* ---- Connection ------------------------------------------------------------------------------ */

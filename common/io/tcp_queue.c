@@ -103,11 +103,11 @@ int tcp_queue_copy(struct tcp_queue *q, const void *bytes, size_t len)
     return 0;
 }
 
-int tcp_queue_share(struct tcp_queue *q, struct buf *b, size_t from)
+int tcp_queue_share(struct tcp_queue *q, struct buf *b, size_t from, size_t to)
 {
-    if (from >= b->len)
+    if (from >= to)
         return 0;
-    if (push(q, buf_ref(b), from, b->len)) {
+    if (push(q, buf_ref(b), from, to)) {
         struct buf *not_pushed = b;
 
         buf_unref(&not_pushed);
@@ -150,6 +150,18 @@ void tcp_queue_consume(struct tcp_queue *q, size_t n)
         buf_unref(&q->chunk);
     else
         q->chunk->len = 0; /* nobody points into it any more */
+}
+
+void tcp_queue_trim(struct tcp_queue *q)
+{
+    if (q->count > 0)
+        return;
+    buf_unref(&q->chunk);
+    if (q->cap > PIECES_FIRST) {
+        free(q->pieces);
+        q->pieces = NULL;
+        q->cap = q->head = 0;
+    }
 }
 
 void tcp_queue_fini(struct tcp_queue *q)

@@ -341,6 +341,22 @@ void conn_write_buf(struct conn *c, struct buf *b, size_t from)
         tcp_write_buf(c->tcp, b, from);
 }
 
+void conn_send_buf(struct conn *c, struct buf *b, size_t from, size_t to)
+{
+    if (ended(c))
+        return;
+    if (c->tls)
+        after_tls(c, tls_write(c->tls, b->bytes + from, to - from));
+    else
+        tcp_send_buf(c->tcp, b, from, to);
+}
+
+void conn_trim(struct conn *c)
+{
+    if (!c->tls)
+        tcp_trim(c->tcp);
+}
+
 size_t conn_queued_bytes(const struct conn *c)
 {
     return tcp_queued_bytes(c->tcp) + (c->tls ? tls_waiting_bytes(c->tls) : 0);

@@ -58,6 +58,10 @@ void conn_shutdown(struct conn *c, uint64_t linger_us);
 void conn_write(struct conn *c, const void *bytes, size_t len);
 /* Bytes [from, b->len) of a shared buffer: by reference when plain, encrypted into a copy with TLS. */
 void conn_write_buf(struct conn *c, struct buf *b, size_t from);
+/* Bytes [from, to), as tcp_send_buf: at once when nothing waits before them. */
+void conn_send_buf(struct conn *c, struct buf *b, size_t from, size_t to);
+/* As tcp_trim; with TLS nothing is given back, as it copies what it writes. */
+void conn_trim(struct conn *c);
 /* Written and not yet taken by the kernel. */
 size_t conn_queued_bytes(const struct conn *c);
 void conn_pause(struct conn *c); /* stops on_data (back-pressure) */

@@ -606,6 +606,61 @@ static void a_simulcast_layer_that_is_not_sent_is_left_for_another(void **state)
     end(state);
 }
 
+/* A packet a turn: what leaves together was put together by the waiting. */
+static void play_slowly(size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        push(i);
+        test_loop_run_for(&scene.loop, 0);
+    }
+}
+
+static void sound_leaves_with_the_next_picture(void **state)
+{
+    struct client a;
+
+    (void)state;
+    open_all(&(struct flv_cfg){.sound_wait_us = 60000000});
+    join(&a, "GET");
+    publish();
+    play_slowly(0, source.n_packets);
+    struct flv_mux_counters mux = counters().mux;
+    assert_int_equal(mux.video_frames, source.n_video);
+    assert_int_equal(mux.audio_frames, source.n_audio);
+    assert_in_range(mux.chunks, source.n_video, source.n_video + 4); /* what waits at a keyframe goes before it */
+    unpublish();
+    client_run(&a);
+    assert_int_equal(look(&a).audio, source.n_audio); /* the last of it at the end */
+    client_close(&a);
+    end(state);
+}
+
+static void sound_does_not_wait_long_for_a_picture(void **state)
+{
+    struct client a;
+    size_t sounds = 0;
+
+    (void)state;
+    open_all(&(struct flv_cfg){.sound_wait_us = 3000});
+    join(&a, "GET");
+    publish();
+    play(0, key_position(1));
+    uint64_t chunks = counters().mux.chunks;
+    for (size_t i = key_position(1); sounds < 10; i++) {
+        if (source.packets[i]->track == 0)
+            continue;
+        push(i);
+        sounds++;
+    }
+    test_loop_run_for(&scene.loop, 0);
+    assert_int_equal(counters().mux.chunks, chunks);
+    for (int i = 0; i < 1000 && counters().mux.chunks == chunks; i++)
+        test_loop_run_for(&scene.loop, 1000);
+    assert_int_equal(counters().mux.chunks, chunks + 1);
+    client_close(&a);
+    end(state);
+}
+
 static void ffprobe_plays_it(void **state)
 {
     char command[256], addr[ADDR_TEXT_CAP], got[64] = "", want[64];
@@ -646,6 +701,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(viewers_are_listed, begin, end),
         cmocka_unit_test_setup_teardown(a_new_epoch_plays_on_for_who_is_there, begin, end),
         cmocka_unit_test(a_simulcast_layer_that_is_not_sent_is_left_for_another),
+        cmocka_unit_test(sound_leaves_with_the_next_picture),
+        cmocka_unit_test(sound_does_not_wait_long_for_a_picture),
         cmocka_unit_test_setup_teardown(ffprobe_plays_it, begin, end),
     };
     return cmocka_run_group_tests(tests, make_source, drop_source);

@@ -42,7 +42,7 @@ static int drop_source(void **state)
 static void on_chunk(void *arg, const struct flv_chunk *chunk)
 {
     struct sink *k = arg;
-    struct buf *b = chunk->buf;
+    struct buf *b = chunk->piece.framed;
 
     if (k->forget) {
         buf_unref(&b);
@@ -63,7 +63,7 @@ static int end(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sink.n; i++)
-        buf_unref(&sink.chunks[i].buf);
+        buf_unref(&sink.chunks[i].piece.framed);
     flv_mux_destroy(&sink.mux);
     return 0;
 }
@@ -76,22 +76,33 @@ static void choose(const struct track_set *tracks)
     assert_int_equal(flv_mux_tracks(sink.mux, tracks, video, 0, audio), 0);
 }
 
+static struct reader bytes_of(const struct http_piece *p)
+{
+    return reader_init(p->framed->bytes + p->from, p->to - p->from);
+}
+
+static void append(uint8_t **bytes, size_t *len, const struct http_piece *p)
+{
+    struct reader r = bytes_of(p);
+    size_t n = reader_left(&r);
+
+    *bytes = realloc(*bytes, *len + n);
+    assert_non_null(*bytes);
+    memcpy(*bytes + *len, r.p, n);
+    *len += n;
+}
+
 /* All chunks behind one another, after the head: what a viewer who joined first was sent. */
 static uint8_t *whole_file(size_t *len)
 {
-    struct buf *head = flv_mux_head(sink.mux);
+    const struct http_piece *head = flv_mux_head(sink.mux);
+    uint8_t *bytes = NULL;
+
     assert_non_null(head);
-    *len = head->len;
+    *len = 0;
+    append(&bytes, len, head);
     for (size_t i = 0; i < sink.n; i++)
-        *len += sink.chunks[i].buf->len;
-    uint8_t *bytes = malloc(*len), *at = bytes;
-    assert_non_null(bytes);
-    memcpy(at, head->bytes, head->len);
-    at += head->len;
-    for (size_t i = 0; i < sink.n; i++) {
-        memcpy(at, sink.chunks[i].buf->bytes, sink.chunks[i].buf->len);
-        at += sink.chunks[i].buf->len;
-    }
+        append(&bytes, len, &sink.chunks[i].piece);
     return bytes;
 }
 
@@ -187,9 +198,10 @@ static void the_head_has_the_encoders_own_sequence_headers(void **state)
     choose(&source.tracks);
     for (size_t i = 0; i < 200; i++)
         flv_mux_push(sink.mux, source.packets[i], 0);
-    struct buf *head = flv_mux_head(sink.mux);
+    const struct http_piece *head = flv_mux_head(sink.mux);
     assert_non_null(head);
-    struct reader r = reader_init(head->bytes, head->len);
+    const struct buf *made = head->framed;
+    struct reader r = bytes_of(head);
     assert_int_equal(flv_file_header_parse(&r, &audio, &video), FLV_OK);
     assert_true(audio && video);
     assert_int_equal(flv_tag_parse(&r, &tag), FLV_OK);
@@ -205,7 +217,7 @@ static void the_head_has_the_encoders_own_sequence_headers(void **state)
     assert_int_equal(m.data_len, source.tracks.v[1].config_len);
     assert_memory_equal(m.data, source.tracks.v[1].config, m.data_len);
     assert_int_equal(reader_left(&r), 0);
-    assert_ptr_equal(flv_mux_head(sink.mux), head); /* made once */
+    assert_ptr_equal(flv_mux_head(sink.mux)->framed, made); /* made once */
 }
 
 static void each_keyframe_begins_a_chunk_and_no_other_frame_a_key_chunk(void **state)
@@ -218,7 +230,7 @@ static void each_keyframe_begins_a_chunk_and_no_other_frame_a_key_chunk(void **s
         flv_mux_push(sink.mux, source.packets[i], 0); /* all in one turn */
     flv_mux_flush(sink.mux);
     for (size_t i = 0; i < sink.n; i++) {
-        struct reader r = reader_init(sink.chunks[i].buf->bytes, sink.chunks[i].buf->len);
+        struct reader r = bytes_of(&sink.chunks[i].piece);
         struct flv_tag tag;
         struct flv_media m = {0};
         assert_int_equal(flv_tag_parse(&r, &tag), FLV_OK);
@@ -508,6 +520,24 @@ static void tracks_are_chosen_native_before_derived(void **state)
     }
 }
 
+static void what_was_gathered_is_told(void **state)
+{
+    (void)state;
+    choose(&source.tracks);
+    assert_int_equal(flv_mux_gathered(sink.mux), FLV_NOTHING);
+    for (size_t i = 0; i < source.n_packets; i++) {
+        const struct packet *p = source.packets[i];
+        uint64_t pictures = flv_mux_counters(sink.mux).video_frames, sounds = flv_mux_counters(sink.mux).audio_frames;
+        flv_mux_push(sink.mux, p, 0);
+        bool picture = flv_mux_counters(sink.mux).video_frames > pictures;
+        bool sound = flv_mux_counters(sink.mux).audio_frames > sounds;
+        assert_int_equal(flv_mux_gathered(sink.mux), picture ? FLV_PICTURE : sound ? FLV_SOUND : FLV_NOTHING);
+        flv_mux_flush(sink.mux);
+        assert_int_equal(flv_mux_gathered(sink.mux), FLV_NOTHING);
+    }
+    assert_true(flv_mux_counters(sink.mux).audio_frames > 0);
+}
+
 /* The shared buffers are all that is allocated: one a flush, however many viewers there are. */
 static void ten_thousand_packets_allocate_one_buffer_a_chunk(void **state)
 {
@@ -549,6 +579,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sound_waits_three_seconds_for_a_picture, begin, end),
         cmocka_unit_test(other_codecs_get_enhanced_tags_and_their_records),
         cmocka_unit_test(tracks_are_chosen_native_before_derived),
+        cmocka_unit_test_setup_teardown(what_was_gathered_is_told, begin, end),
         cmocka_unit_test_setup_teardown(ten_thousand_packets_allocate_one_buffer_a_chunk, begin, end),
     };
     return cmocka_run_group_tests(tests, make_source, drop_source);

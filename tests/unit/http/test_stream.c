@@ -50,18 +50,29 @@ static void run_briefly(struct scene *s)
     test_loop_run_for(&s->loop, 2000);
 }
 
+static struct http_piece some_piece(size_t len)
+{
+    struct http_piece p;
+    uint8_t *bytes = malloc(len);
+
+    assert_non_null(bytes);
+    memset(bytes, 'x', len);
+    assert_int_equal(http_piece_create(&p, bytes, len), 0);
+    free(bytes);
+    return p;
+}
+
 static void chunks_carry_what_is_written_and_the_connection_goes_on(void **state)
 {
     struct scene s;
     struct live l;
     struct client c;
-    struct buf *b = buf_create(32);
+    struct http_piece p;
     char got[256];
 
     (void)state;
     setup(&s, &l, true);
-    memcpy(b->bytes, "head shared bytes", 17);
-    b->len = 17;
+    assert_int_equal(http_piece_create(&p, "shared bytes", 12), 0);
     client_open(&c, &s);
     client_send(&c, GET_FLV "\r\nGET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     run_briefly(&s);
@@ -69,20 +80,22 @@ static void chunks_carry_what_is_written_and_the_connection_goes_on(void **state
     assert_null(strstr(c.got.p, "Content-Length"));
     http_stream_write(l.x, "FLV", 3);
     http_stream_write(l.x, "", 0); /* would be the end */
-    http_stream_write_buf(l.x, b, 5);
-    http_stream_write_buf(l.x, b, 17);
-    assert_int_equal(b->refs, 2);
+    http_stream_send(l.x, &p);
+    assert_int_equal(p.framed->refs, 2); /* behind what waits */
     run_briefly(&s);
-    assert_int_equal(b->refs, 1);
+    assert_int_equal(p.framed->refs, 1);
     assert_int_equal(http_stream_queued_bytes(l.x), 0);
     assert_true(l.drains > 0);
+    http_stream_send(l.x, &p);
+    assert_int_equal(p.framed->refs, 1); /* the kernel has it already */
+    assert_int_equal(http_stream_queued_bytes(l.x), 0);
     http_stream_end(l.x);
     client_run(&c);
-    assert_non_null(strstr(body_of(&c.got), "3\r\nFLV\r\nc\r\nshared bytes\r\n0\r\n\r\nHTTP/1.1 404"));
+    assert_non_null(strstr(body_of(&c.got), "3\r\nFLV\r\nc\r\nshared bytes\r\nc\r\nshared bytes\r\n0\r\n\r\nHTTP/1.1 404"));
     assert_string_equal(statuses(&c.got, got), "200 404");
     assert_int_equal(l.gone, 0);
     client_close(&c);
-    buf_unref(&b);
+    buf_unref(&p.framed);
     scene_fini(&s);
 }
 
@@ -98,20 +111,24 @@ static void without_chunks_the_end_of_the_connection_is_the_end(void **state)
     struct scene s;
     struct live l;
     struct client c;
+    struct http_piece p;
 
     (void)state;
     for (size_t i = 0; i < LEN(cases); i++) {
         print_message("%s\n", cases[i].name);
         setup(&s, &l, cases[i].chunked);
+        assert_int_equal(http_piece_create(&p, " and more", 9), 0);
         client_open(&c, &s);
         client_send(&c, cases[i].request);
         run_briefly(&s);
         http_stream_write(l.x, "FLV", 3);
+        http_stream_send(l.x, &p);
         http_stream_end(l.x);
         client_run(&c);
         assert_non_null(strstr(c.got.p, "Connection: close\r\n\r\nFLV"));
-        assert_string_equal(body_of(&c.got), "FLV");
+        assert_string_equal(body_of(&c.got), "FLV and more");
         client_close(&c);
+        buf_unref(&p.framed);
         scene_fini(&s);
     }
 }
@@ -122,12 +139,10 @@ static void a_slow_reader_is_seen_in_the_queue_and_drains_later(void **state)
     struct scene s;
     struct live l;
     struct client c;
-    struct buf *b = buf_create(PIECE);
+    struct http_piece p = some_piece(PIECE);
 
     (void)state;
     setup(&s, &l, false);
-    memset(b->bytes, 'x', PIECE);
-    b->len = PIECE;
     client_open(&c, &s);
     client_send(&c, GET_FLV "\r\n");
     run_briefly(&s);
@@ -135,7 +150,7 @@ static void a_slow_reader_is_seen_in_the_queue_and_drains_later(void **state)
     size_t head = c.got.len;
     unsigned drains = l.drains;
     for (int i = 0; i < PIECES; i++)
-        http_stream_write_buf(l.x, b, 0);
+        http_stream_send(l.x, &p);
     run_briefly(&s);
     assert_true(http_stream_queued_bytes(l.x) > 4 << 20);
     assert_int_equal(l.drains, drains);
@@ -144,12 +159,12 @@ static void a_slow_reader_is_seen_in_the_queue_and_drains_later(void **state)
     test_loop_run(&s.loop);
     run_briefly(&s);
     assert_int_equal(l.drains, drains + 1);
-    assert_int_equal(b->refs, 1);
+    assert_int_equal(p.framed->refs, 1);
     http_stream_end(l.x);
     client_run(&c);
     assert_int_equal(c.got.len, head + (size_t)PIECE * PIECES);
     client_close(&c);
-    buf_unref(&b);
+    buf_unref(&p.framed);
     scene_fini(&s);
 }
 
@@ -158,25 +173,23 @@ static void a_viewer_that_goes_away_is_told_once_and_drops_its_bytes(void **stat
     struct scene s;
     struct live l;
     struct client c;
-    struct buf *b = buf_create(1 << 20);
+    struct http_piece p = some_piece(1 << 20);
 
     (void)state;
     setup(&s, &l, true);
-    b->len = 1 << 20;
-    memset(b->bytes, 'x', b->len);
     client_open(&c, &s);
     client_send(&c, GET_FLV "\r\n");
     run_briefly(&s);
     client_read(&c, false);
     for (int i = 0; i < 16; i++)
-        http_stream_write_buf(l.x, b, 0);
+        http_stream_send(l.x, &p);
     run_briefly(&s);
-    assert_true(b->refs > 1);
+    assert_true(p.framed->refs > 1);
     client_close(&c);
     run_briefly(&s);
     assert_int_equal(l.gone, 1);
-    assert_int_equal(b->refs, 1);
-    buf_unref(&b);
+    assert_int_equal(p.framed->refs, 1);
+    buf_unref(&p.framed);
     scene_fini(&s);
     assert_int_equal(l.gone, 1);
 }

@@ -128,7 +128,7 @@ static void on_drain(struct http_exchange *x, void *arg)
     if (++t->drains > 3)
         http_stream_end(x);
     else
-        http_stream_write_buf(x, t->body, 0);
+        http_stream_send(x, &(struct http_piece){t->body, 0, t->body->len});
 }
 
 static void on_gone(struct http_exchange *x, void *arg)

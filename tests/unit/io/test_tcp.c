@@ -80,6 +80,47 @@ static void shared_bytes_are_released_when_sent_or_dropped(void **state)
     assert_null(b);
 }
 
+static void what_is_sent_at_once_waits_only_for_what_was_before_it(void **state)
+{
+    enum { MORE = 8 << 20 };
+    struct scene s;
+    struct buf *b = pattern_buf(0, 1900), *more = pattern_buf(1900, MORE);
+
+    (void)state;
+    scene_open(&s);
+    uint64_t calls = tcp_counters(s.loop.w)->send_calls;
+    tcp_send_buf(s.server.t, b, 0, 900); /* all of it taken */
+    assert_int_equal(tcp_queued_bytes(s.server.t), 0);
+    assert_int_equal(b->refs, 1);
+    assert_int_equal(tcp_counters(s.loop.w)->send_calls - calls, 1);
+    write_pattern(s.server.t, 900, 100);
+    tcp_send_buf(s.server.t, b, 1000, 1900); /* behind what waits */
+    assert_int_equal(tcp_queued_bytes(s.server.t), 1000);
+    s.client.stop_at = 1900;
+    test_loop_run(&s.loop);
+    tcp_pause(s.client.t);
+    tcp_send_buf(s.server.t, more, 0, MORE); /* a part of it taken */
+    assert_in_range(tcp_queued_bytes(s.server.t), 1, MORE - 1);
+    tcp_resume(s.client.t);
+    s.client.stop_at = 1900 + MORE;
+    test_loop_run(&s.loop);
+    assert_int_equal(s.client.received, 1900 + MORE);
+    assert_int_equal(s.client.wrong, 0);
+    assert_int_equal(s.server.drains, 2);
+    tcp_trim(s.server.t); /* what it had is given back, and comes again when needed */
+    write_pattern(s.server.t, 1900 + MORE, 10);
+    s.client.stop_at = 1900 + MORE + 10;
+    test_loop_run(&s.loop);
+    assert_int_equal(s.client.wrong, 0);
+    tcp_close(s.server.t);
+    tcp_send_buf(s.server.t, b, 0, 10); /* after the end: ignored */
+    assert_int_equal(b->refs, 1);
+    test_loop_run_for(&s.loop, 2000);
+    scene_fini(&s);
+    buf_unref(&b);
+    buf_unref(&more);
+}
+
 static void a_reader_that_pauses_makes_the_queue_grow_and_drain(void **state)
 {
     enum { TOTAL = 16 << 20 };
@@ -381,6 +422,7 @@ int main(void)
         cmocka_unit_test(bytes_go_both_ways),
         cmocka_unit_test(many_writes_of_a_turn_leave_in_one_call),
         cmocka_unit_test(shared_bytes_are_released_when_sent_or_dropped),
+        cmocka_unit_test(what_is_sent_at_once_waits_only_for_what_was_before_it),
         cmocka_unit_test(a_reader_that_pauses_makes_the_queue_grow_and_drain),
         cmocka_unit_test(a_producer_that_always_has_more_leaves_the_loop_its_turns),
         cmocka_unit_test(steady_writes_allocate_nothing),
