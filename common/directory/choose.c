@@ -12,7 +12,8 @@ static uint32_t share_permille(uint64_t used, uint64_t capacity)
 
 uint32_t node_load_permille(const struct node_record *n)
 {
-    uint32_t load = n->load_permille, viewers = share_permille(n->viewers, n->capacity_viewers);
+    uint32_t load = n->capacity_permille ? share_permille(n->load_permille, n->capacity_permille) : n->load_permille;
+    uint32_t viewers = share_permille(n->viewers, n->capacity_viewers);
     uint32_t egress = share_permille(n->egress_bps, n->capacity_bps);
 
     if (viewers > load)

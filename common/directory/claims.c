@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EPOCH_MEMORY_MS = 86400000 /* a day: how long a stream's highest epoch outlives its last publishing */ };
+enum {
+    EPOCH_MEMORY_MS = 86400000, /* a day: how long a stream's highest epoch outlives its last publishing */
+    REGISTER_BATCH = 100,       /* claims a script call: Redis does nothing else meanwhile */
+    VERIFY_BEATS = 100,         /* in so many all claims have been looked at */
+    VERIFY_BUCKETS = 8,         /* or, of few, so many a beat */
+};
 
 struct claim {
     struct hash_item item;
@@ -17,24 +22,6 @@ struct claim {
     char name[STREAM_NAME_MAX + 1];
     uint64_t epoch;
 };
-
-/* A renewal under way; the claim itself may be released meanwhile. */
-struct renewal {
-    struct directory *d;
-    char name[STREAM_NAME_MAX + 1];
-    uint64_t epoch;
-};
-
-struct keys {
-    char stream[KEY_CAP], epoch[KEY_CAP], all[KEY_CAP];
-};
-
-static void keys_init(const struct directory *d, const char *name, struct keys *k)
-{
-    key_of(d, "stream:", name, k->stream);
-    key_of(d, "epoch:", name, k->epoch);
-    key_of(d, "streams", "", k->all);
-}
 
 static struct claim *claim_find(const struct directory *d, const char *name)
 {
@@ -136,17 +123,14 @@ static void on_claim_reply(void *arg, const redisReply *r)
 void claim_send(struct request *q)
 {
     struct directory *d = q->d;
-    struct keys k;
-    char proposed[24], lease[24], memory[24];
+    char stream[KEY_CAP], epochs[KEY_CAP], alive[KEY_CAP], owned[KEY_CAP], proposed[24], lease[24], memory[24];
 
-    keys_init(d, q->name, &k);
     snprintf(proposed, sizeof(proposed), "%" PRIu64, proposed_epoch(d, q->name));
     snprintf(lease, sizeof(lease), "%" PRIu64, d->cfg.lease_us / 1000);
     snprintf(memory, sizeof(memory), "%d", EPOCH_MEMORY_MS);
-    const char *argv[] = {"EVAL",       script_claim, "3",   k.stream,
-                          k.epoch,      k.all,        d->self.id, proposed,
-                          lease,        q->takeover ? "1" : "0", d->channel, q->name,
-                          memory};
+    const char *argv[] = {"EVAL", script_claim, "3", key_of(d, "stream:", q->name, stream), key_of(d, "epoch:", q->name, epochs),
+                          key_of(d, "alive", "", alive), d->self.id, proposed, lease, q->takeover ? "1" : "0", d->channel, q->name,
+                          memory, key_of(d, "owned:", "", owned)};
     q->sent = true;
     d->counters.commands++;
     redis_conn_command(d->commands, on_claim_reply, q, LEN(argv), argv, NULL);
@@ -174,80 +158,144 @@ void directory_claim(struct directory *d, const char *name, bool takeover,
 
 /* ---- Keeping --------------------------------------------------------------------------------------------------- */
 
-static void on_renew_reply(void *arg, const redisReply *r)
-{
-    struct renewal *n = arg;
-    struct claim *c = claim_find(n->d, n->name);
-    char owner[NODE_ID_MAX + 1];
-    uint64_t epoch;
-    bool granted;
-
-    if (r && !read_verdict(r, &granted, owner, &epoch)) {
-        log_error_reply("renewal", n->name, r);
-    } else if (r && !granted && c && c->epoch == n->epoch) {
-        log_warn("directory", "%s: our claim (epoch %" PRIu64 ") is lost to %s (epoch %" PRIu64 ")", n->name, n->epoch,
-                 owner[0] ? owner : "a later publishing", epoch);
-        n->d->counters.claims_lost++;
-        claim_drop(c);
-        n->d->cfg.ops->on_claim_lost(n->d->cfg.arg, n->name, n->epoch, owner);
-    }
-    free(n);
-}
-
-static void renew(struct claim *c)
+static void claim_lost(struct claim *c, const char *owner, uint64_t epoch)
 {
     struct directory *d = c->d;
-    struct renewal *n = calloc(1, sizeof(*n));
-    struct keys k;
-    char epoch[24], lease[24], memory[24];
+    struct stream_record was = {.epoch = c->epoch};
 
-    if (!n)
-        return; /* the next beat tries again */
-    n->d = d;
-    n->epoch = c->epoch;
-    strcpy(n->name, c->name);
-    keys_init(d, c->name, &k);
-    snprintf(epoch, sizeof(epoch), "%" PRIu64, c->epoch);
-    snprintf(lease, sizeof(lease), "%" PRIu64, d->cfg.lease_us / 1000);
-    snprintf(memory, sizeof(memory), "%d", EPOCH_MEMORY_MS);
-    const char *argv[] = {"EVAL", script_renew, "3",   k.stream,   k.epoch, k.all,
-                          d->self.id, epoch,    lease, d->channel, c->name, memory};
-    d->counters.commands++;
-    redis_conn_command(d->commands, on_renew_reply, n, LEN(argv), argv, NULL);
+    strcpy(was.name, c->name);
+    log_warn("directory", "%s: our claim (epoch %" PRIu64 ") is lost to %s (epoch %" PRIu64 ")", was.name, was.epoch,
+             owner[0] ? owner : "a later publishing", epoch);
+    d->counters.claims_lost++;
+    claim_drop(c);
+    d->cfg.ops->on_claim_lost(d->cfg.arg, was.name, was.epoch, owner);
 }
 
-void claims_renew(struct directory *d)
+void claims_on_event(struct directory *d, const struct stream_record *record)
 {
-    hash_for_each(it, &d->claims) renew(container_of(it, struct claim, item));
+    struct claim *c = claim_find(d, record->name);
+
+    if (c && record->epoch > c->epoch && strcmp(record->owner, d->self.id) != 0)
+        claim_lost(c, record->owner, record->epoch);
+}
+
+/* name, owner, epoch, name ... of the lost ones. What was claimed anew since the question has the higher epoch. */
+static void on_register_reply(void *arg, const redisReply *r)
+{
+    struct directory *d = arg;
+
+    if (!r)
+        return; /* the next connection puts all of them again */
+    if (r->type != REDIS_REPLY_ARRAY) {
+        log_error_reply("registration", "our streams", r);
+        return;
+    }
+    for (size_t i = 0; i + 2 < r->elements; i += 3) {
+        const redisReply *const *v = (const redisReply *const *)&r->element[i];
+        if (v[0]->type != REDIS_REPLY_STRING || v[1]->type != REDIS_REPLY_STRING || v[2]->type != REDIS_REPLY_STRING)
+            continue;
+        struct claim *c = claim_find(d, v[0]->str);
+        uint64_t epoch = strtoull(v[2]->str, NULL, 10);
+        if (c && c->epoch < epoch)
+            claim_lost(c, v[1]->str, epoch);
+    }
+}
+
+/* Claims on their way to Redis: many in one call. */
+struct batch {
+    struct directory *d;
+    bool announce;
+    size_t n;
+    char name[REGISTER_BATCH][STREAM_NAME_MAX + 1], epoch[REGISTER_BATCH][24];
+};
+
+static void batch_send(struct batch *b)
+{
+    struct directory *d = b->d;
+    char owned[KEY_CAP], lease[24], memory[24];
+    const char *argv[9 + 2 * REGISTER_BATCH] = {"EVAL", script_register, "1", key_of(d, "owned:", d->self.id, owned), d->self.id,
+                                                lease, d->prefix, memory, b->announce ? "1" : "0"};
+    int argc = 9;
+
+    if (b->n == 0)
+        return;
+    snprintf(lease, sizeof(lease), "%" PRIu64, d->cfg.lease_us / 1000);
+    snprintf(memory, sizeof(memory), "%d", EPOCH_MEMORY_MS);
+    for (size_t i = 0; i < b->n; i++) {
+        argv[argc++] = b->name[i];
+        argv[argc++] = b->epoch[i];
+    }
+    b->n = 0;
+    d->counters.commands++;
+    redis_conn_command(d->commands, on_register_reply, d, argc, argv, NULL);
+}
+
+static void batch_push(struct batch *b, const struct claim *c)
+{
+    strcpy(b->name[b->n], c->name);
+    snprintf(b->epoch[b->n], sizeof(b->epoch[0]), "%" PRIu64, c->epoch);
+    if (++b->n == REGISTER_BATCH)
+        batch_send(b);
+}
+
+void claims_register(struct directory *d, bool announce)
+{
+    struct batch b = {.d = d, .announce = announce};
+
+    hash_for_each(it, &d->claims) batch_push(&b, container_of(it, struct claim, item));
+    batch_send(&b);
+}
+
+void claims_verify(struct directory *d)
+{
+    struct batch b = {.d = d};
+    size_t buckets = d->claims.n_buckets / VERIFY_BEATS + VERIFY_BUCKETS;
+
+    while (buckets--)
+        for (struct hash_item *it = d->claims.buckets[d->verify_at++ & (d->claims.n_buckets - 1)]; it; it = it->next)
+            batch_push(&b, container_of(it, struct claim, item));
+    batch_send(&b);
 }
 
 /* ---- Giving up -------------------------------------------------------------------------------------------------- */
 
-static void release(struct claim *c)
+static void send_release(struct directory *d, const char *name, uint64_t epoch)
 {
-    struct directory *d = c->d;
-    struct keys k;
-    char epoch[24];
+    char stream[KEY_CAP], owned[KEY_CAP], text[24];
+    const char *argv[] = {"EVAL", script_release, "2", key_of(d, "stream:", name, stream), key_of(d, "owned:", d->self.id, owned),
+                          d->self.id, text, d->channel, name};
 
-    keys_init(d, c->name, &k);
-    snprintf(epoch, sizeof(epoch), "%" PRIu64, c->epoch);
-    const char *argv[] = {"EVAL", script_release, "3", k.stream, k.epoch, k.all, d->self.id, epoch, d->channel, c->name};
+    snprintf(text, sizeof(text), "%" PRIu64, epoch);
     d->counters.commands++;
     redis_conn_command(d->commands, NULL, NULL, LEN(argv), argv, NULL);
-    claim_drop(c);
 }
 
 void directory_release(struct directory *d, const char *name, uint64_t epoch)
 {
     struct claim *c = claim_find(d, name);
 
-    if (c && c->epoch == epoch)
-        release(c);
+    if (!c || c->epoch != epoch)
+        return;
+    send_release(d, name, epoch);
+    claim_drop(c);
+}
+
+/* It was released while Redis was away. */
+void claims_on_owned(struct directory *d, const struct stream_record *record)
+{
+    const struct claim *c = claim_find(d, record->name);
+
+    if (!c || c->epoch != record->epoch)
+        send_release(d, record->name, record->epoch);
 }
 
 void claims_release_all(struct directory *d)
 {
-    hash_for_each(it, &d->claims) release(container_of(it, struct claim, item));
+    hash_for_each(it, &d->claims) {
+        struct claim *c = container_of(it, struct claim, item);
+        send_release(d, c->name, c->epoch);
+        claim_drop(c);
+    }
 }
 
 void claims_clear(struct directory *d)

@@ -84,166 +84,6 @@ static void settle_pending(struct directory *d)
     }
 }
 
-/* ---- Nodes --------------------------------------------------------------------------------------------------- */
-
-size_t directory_nodes(const struct directory *d, const struct node_record **v)
-{
-    *v = d->nodes;
-    return d->n_nodes;
-}
-
-const struct node_record *directory_node(const struct directory *d, const char *id)
-{
-    for (size_t i = 0; i < d->n_nodes; i++)
-        if (strcmp(d->nodes[i].id, id) == 0)
-            return &d->nodes[i];
-    return NULL;
-}
-
-static bool node_push(struct directory *d, const struct node_record *n)
-{
-    if (d->n_nodes == d->cap_nodes) {
-        size_t cap = d->cap_nodes ? d->cap_nodes * 2 : 16;
-        struct node_record *v = realloc(d->nodes, cap * sizeof(*v));
-        if (!v)
-            return false;
-        d->nodes = v;
-        d->cap_nodes = cap;
-    }
-    d->nodes[d->n_nodes++] = *n;
-    return true;
-}
-
-/* What others act on; load changes every second and is no news. */
-static bool same_place(const struct node_record *a, const struct node_record *b)
-{
-    return a->role == b->role && a->draining == b->draining && a->started_us == b->started_us &&
-           strcmp(a->region, b->region) == 0 && strcmp(a->pipe, b->pipe) == 0 && strcmp(a->http, b->http) == 0;
-}
-
-/* Those of before that are not in the list: kept while nodes are still coming back to a Redis that came back. */
-static void keep_returning(struct directory *d, const struct node_record *before, size_t n)
-{
-    if (worker_now_us(d->worker) >= d->returning_until_us)
-        return;
-    for (size_t i = 0; i < n; i++)
-        if (!directory_node(d, before[i].id))
-            node_push(d, &before[i]);
-}
-
-/* The whole list anew, from MGET of all ids. */
-static void on_nodes_reply(void *arg, const redisReply *r)
-{
-    struct directory *d = arg;
-    struct node_record *before = d->nodes;
-    size_t n_before = d->n_nodes;
-    bool news;
-
-    if (!r || r->type != REDIS_REPLY_ARRAY)
-        return;
-    d->nodes = NULL;
-    d->n_nodes = d->cap_nodes = 0;
-    node_push(d, &d->self);
-    for (size_t i = 0; i < r->elements; i++) {
-        const redisReply *e = r->element[i];
-        struct node_record n;
-        if (e->type != REDIS_REPLY_STRING)
-            continue; /* its lease ran out */
-        if (record_parse(&n, (const uint8_t *)e->str, e->len) != 0)
-            LOG_LIMITED("directory", "a node record of %zu bytes is not understood", e->len);
-        else if (strcmp(n.id, d->self.id) != 0)
-            node_push(d, &n);
-    }
-    keep_returning(d, before, n_before);
-    news = d->n_nodes != n_before;
-    for (size_t i = 0; i < n_before && !news; i++) {
-        const struct node_record *now = directory_node(d, before[i].id);
-        news = !now || !same_place(now, &before[i]);
-    }
-    free(before);
-    if (news)
-        d->cfg.ops->on_nodes(d->cfg.arg);
-}
-
-/* MGET's arguments: the keys of the ids in r. */
-static void on_ids_reply(void *arg, const redisReply *r)
-{
-    struct directory *d = arg;
-
-    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements == 0)
-        return;
-    char(*keys)[KEY_CAP] = malloc(r->elements * sizeof(*keys));
-    const char **argv = malloc((r->elements + 1) * sizeof(*argv));
-    if (keys && argv) {
-        argv[0] = "MGET";
-        for (size_t i = 0; i < r->elements; i++)
-            argv[i + 1] = key_of(d, "node:", r->element[i]->type == REDIS_REPLY_STRING ? r->element[i]->str : "", keys[i]);
-        d->counters.commands++;
-        redis_conn_command(d->commands, on_nodes_reply, d, (int)r->elements + 1, argv, NULL);
-    }
-    free(keys);
-    free(argv);
-}
-
-static void ask_nodes(struct directory *d)
-{
-    char key[KEY_CAP];
-    const char *argv[] = {"SMEMBERS", key_of(d, "nodes", "", key)};
-
-    d->counters.commands++;
-    redis_conn_command(d->commands, on_ids_reply, d, LEN(argv), argv, NULL);
-}
-
-/* ---- Ourselves -------------------------------------------------------------------------------------------------- */
-
-static void write_self(struct directory *d)
-{
-    char key[KEY_CAP], all[KEY_CAP], lease[24];
-    uint8_t record[RECORD_BYTES_MAX];
-    size_t len = record_write(record, sizeof(record), &d->self);
-
-    snprintf(lease, sizeof(lease), "%" PRIu64, d->cfg.lease_us / 1000);
-    const char *set[] = {"SET", key_of(d, "node:", d->self.id, key), (const char *)record, "PX", lease};
-    const size_t set_len[] = {3, strlen(key), len, 2, strlen(lease)};
-    const char *add[] = {"SADD", key_of(d, "nodes", "", all), d->self.id};
-    redis_conn_command(d->commands, NULL, NULL, LEN(set), set, set_len);
-    redis_conn_command(d->commands, NULL, NULL, LEN(add), add, NULL);
-    d->counters.commands += 2;
-}
-
-static void announce_self(struct directory *d, const char *word)
-{
-    char text[NODE_ID_MAX + 16];
-    const char *argv[] = {"PUBLISH", d->channel, text};
-
-    snprintf(text, sizeof(text), "%s %s", word, d->self.id);
-    d->counters.commands++;
-    redis_conn_command(d->commands, NULL, NULL, LEN(argv), argv, NULL);
-}
-
-void directory_set_self(struct directory *d, const struct node_record *self)
-{
-    bool news = !same_place(&d->self, self);
-
-    d->self = *self;
-    if (d->n_nodes)
-        d->nodes[0] = *self;
-    if (news && d->state == DIRECTORY_UP) {
-        write_self(d);
-        announce_self(d, "node");
-    }
-}
-
-static void remove_self(struct directory *d)
-{
-    char key[KEY_CAP], all[KEY_CAP];
-    const char *del[] = {"DEL", key_of(d, "node:", d->self.id, key)};
-    const char *rem[] = {"SREM", key_of(d, "nodes", "", all), d->self.id};
-
-    redis_conn_command(d->commands, NULL, NULL, LEN(del), del, NULL);
-    redis_conn_command(d->commands, NULL, NULL, LEN(rem), rem, NULL);
-}
-
 /* ---- Redis comes and goes ------------------------------------------------------------------------------------------ */
 
 static void on_up(void *arg)
@@ -256,12 +96,10 @@ static void on_up(void *arg)
     if (d->counters.connects++)
         d->returning_until_us = worker_now_us(d->worker) + d->cfg.lease_us + RETURN_US;
     d->state = DIRECTORY_UP;
-    write_self(d);
-    announce_self(d, "node");
-    claims_renew(d);
-    presence_renew(d, true);
-    ask_nodes(d);
     streams_on_up(d);
+    nodes_on_up(d);
+    claims_register(d, false);
+    presence_renew(d, true);
     settle_pending(d);
     timer_start(&d->beat, d->cfg.lease_us / 3);
 }
@@ -284,10 +122,9 @@ static void on_beat(struct timer *t, uint64_t now_us)
 
     (void)now_us;
     timer_start(t, d->cfg.lease_us / 3);
-    write_self(d);
-    claims_renew(d);
+    nodes_sync(d, false);
+    claims_verify(d);
     presence_renew(d, false);
-    ask_nodes(d);
     streams_sweep(d);
 }
 
@@ -297,7 +134,7 @@ static void on_look(struct timer *t, uint64_t now_us)
 
     (void)now_us;
     if (d->state == DIRECTORY_UP)
-        ask_nodes(d);
+        nodes_sync(d, false);
 }
 
 static void on_soon(struct timer *t, uint64_t now_us)
@@ -318,13 +155,18 @@ static void on_message(void *arg, const char *text, size_t len)
     }
     switch (e.kind) {
     case EVENT_STREAM:
+        claims_on_event(d, &e.stream);
+        streams_on_event(d, &e.stream, false);
+        break;
     case EVENT_GONE:
-        streams_on_event(d, &e.stream, e.kind == EVENT_GONE);
+        streams_on_event(d, &e.stream, true);
         break;
     case EVENT_NODE:
-    case EVENT_NODE_GONE:
         if (strcmp(e.node, d->self.id) != 0 && !timer_running(&d->look))
             timer_start(&d->look, LOOK_US / 2 + random_u32() % LOOK_US);
+        break;
+    case EVENT_NODE_GONE:
+        nodes_on_gone(d, e.node);
         break;
     }
 }
@@ -362,7 +204,7 @@ static void directory_destroy(struct directory *d)
         streams_clear(d);
     if (d->present.buckets)
         presence_clear(d);
-    free(d->nodes);
+    nodes_clear(d);
     free(d);
 }
 
@@ -445,7 +287,7 @@ int directory_open(struct directory **out, struct worker *w, const struct direct
     timer_init(&d->beat, w, on_beat);
     timer_init(&d->soon, w, on_soon);
     timer_init(&d->look, w, on_look);
-    if (hash_init(&d->streams) != 0 || hash_init(&d->claims) != 0 || hash_init(&d->present) != 0 || !node_push(d, &cfg->self) ||
+    if (hash_init(&d->streams) != 0 || hash_init(&d->claims) != 0 || hash_init(&d->present) != 0 || nodes_init(d) != 0 ||
         open_connections(d) != 0) {
         directory_destroy(d);
         return -1;
@@ -486,9 +328,7 @@ void directory_close(struct directory *d, uint64_t wait_us, void (*on_closed)(vo
     if (d->state != DIRECTORY_UP)
         return;
     claims_release_all(d);
-    remove_self(d);
-    char text[NODE_ID_MAX + 16];
-    const char *argv[] = {"PUBLISH", d->channel, text};
-    snprintf(text, sizeof(text), "node-gone %s", d->self.id);
+    nodes_leave(d);
+    const char *argv[] = {"PING"};
     redis_conn_command(d->commands, on_last_reply, d, LEN(argv), argv, NULL);
 }

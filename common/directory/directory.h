@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * directory.h - which nodes there are and which node has which stream, in Redis under leases.
  *
- * Redis knows, nodes decide: every record is soft state with a lease. <prefix>node:<id> is a node; <prefix>stream:<name>
- * the owner and epoch of a live stream. Claim, renew and release compare owner and epoch inside one Lua script, so a process that
- * wakes up after its lease ran out cannot touch its successor's entry. Changes are published on <prefix>events; a
- * periodic scan repairs what was missed. While Redis is away, what is known goes on being served, claims are granted
+ * Redis knows, nodes decide: every record is soft state. A node has one lease, and its streams live as long as that; the keys are listed in
+ * scripts.h. Claim, register and release compare owner and epoch inside one Lua script, so a process that
+ * wakes up after its lease ran out cannot touch its successor's entry. Changes are published on <prefix>events; counts that
+ * are compared from time to time show what was missed. While Redis is away, what is known goes on being served, claims are granted
  * provisionally and registered when it is back (the higher epoch wins).
  *
  * Thread: the main worker's; callbacks come from its loop, never from within a call. */
@@ -35,6 +35,7 @@ struct node_record {
     uint64_t egress_bps;
     uint32_t capacity_viewers; /* what it takes at most; 0: no bound */
     uint64_t capacity_bps;
+    uint32_t capacity_permille; /* of CPU; 0: all of it */
     bool has_coordinates;
     double latitude, longitude; /* degrees */
     bool draining;
@@ -80,7 +81,8 @@ enum directory_state { DIRECTORY_CONNECTING = 1, DIRECTORY_UP, DIRECTORY_AWAY };
 enum directory_state directory_state(const struct directory *d);
 const char *directory_state_name(enum directory_state s);
 
-/* What changes about ourselves; written with the next renewal, at once when draining or an address changed. */
+/* What changes about ourselves. Written at once when draining or an address changed, or when this node is full or not full any more; what
+ * moves the choice of others, with the next renewal; small changes of load every tenth. */
 void directory_set_self(struct directory *d, const struct node_record *self);
 
 enum claim_result { CLAIM_OK = 0, CLAIM_TAKEN, CLAIM_FAILED /* out of memory, Redis answered with an error */ };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * directory_priv.h - what the files of directory/ share.
  *
- * directory.c   life, state, the beat that renews; nodes
+ * directory.c   life, state, the beat that renews
+ * nodes.c       our own lease and record; the other nodes
  * streams.c     what is known of streams: events, finds, the sweep
  * presence.c    which nodes have a stream, as a hint
  * claims.c      our own claims: taken, renewed, released
@@ -20,6 +21,12 @@
 
 enum { KEY_CAP = 64 + STREAM_NAME_MAX + NODE_ID_MAX, PREFIX_MAX = 40 /* bytes */ };
 
+struct node_table {
+    struct node_record *v; /* self first */
+    uint64_t *codes;       /* of the ids, to find one fast */
+    size_t n, cap;
+};
+
 struct directory {
     struct directory_cfg cfg;
     struct worker *worker;
@@ -32,9 +39,16 @@ struct directory {
     struct timer look; /* nodes came or went: one question for many events */
     struct timer soon; /* self changed: written at once; answers that were known when asked */
 
-    struct node_record *nodes; /* self first */
-    size_t n_nodes, cap_nodes;
+    struct node_table nodes;
+    struct node_table fresh;     /* reading_all: what will be nodes */
+    struct node_record written;  /* self as others know it; id "": not known to them */
+    uint64_t version;            /* of the last change that was read */
+    uint64_t read_all_us;        /* monotonic: when all were read last */
     uint64_t returning_until_us; /* Redis came back, perhaps empty: who is not there yet may still come */
+    size_t strange_nodes;        /* whose records are not understood */
+    unsigned beats_untold;       /* since written */
+    bool reading_all, syncing, sync_again, announce;
+    bool registered;             /* what a predecessor of our id had claimed is gone */
 
     struct hash streams; /* struct stream_entry */
     struct hash claims;  /* struct claim */
@@ -43,6 +57,10 @@ struct directory {
     struct list pending; /* struct request: finds and claims, waiting for an answer or for Redis */
     struct list answered; /* struct request: their callbacks come from the loop */
     uint64_t sweep_at;   /* bucket of streams where the next sweep begins */
+    uint64_t verify_at;  /* bucket of claims that is looked at next */
+    bool scan_due;       /* as soon as the nodes are known */
+    size_t check_at;     /* node whose streams were counted last */
+    char suspect[NODE_ID_MAX + 1]; /* whose streams seemed to be others than we know; "": none */
 
     struct timer closing;
     void (*on_closed)(void *arg);
@@ -72,9 +90,22 @@ void request_answer(struct request *q);
 /* Redis cannot be asked now. */
 void request_fail(struct request *q);
 
+/* ---- nodes.c ---- */
+MUST_USE int nodes_init(struct directory *d);
+void nodes_clear(struct directory *d);
+/* Renews our lease, and reads what others have changed. announce: others are to look at once. */
+void nodes_sync(struct directory *d, bool announce);
+void nodes_on_up(struct directory *d);
+void nodes_on_gone(struct directory *d, const char *id);
+/* Takes us out of Redis. */
+void nodes_leave(struct directory *d);
+
 /* ---- streams.c ---- */
 void streams_on_up(struct directory *d);
+/* All nodes are known: the streams of those that have some can be read. */
+void streams_on_nodes(struct directory *d);
 void streams_on_event(struct directory *d, const struct stream_record *record, bool gone);
+/* Forgets what has long gone; looks whether an owner has the streams that we know of. */
 void streams_sweep(struct directory *d);
 void streams_clear(struct directory *d);
 /* Last known record of a stream, even an old one; NULL: none. */
@@ -87,7 +118,14 @@ void presence_renew(struct directory *d, bool all);
 void presence_clear(struct directory *d);
 
 /* ---- claims.c ---- */
-void claims_renew(struct directory *d);
+/* Puts all claims to Redis, which may have lost them, or given them to others; announce: tells everybody of each. */
+void claims_register(struct directory *d, bool announce);
+/* Some of them, so that all are looked at in some minutes. What is lost is known from events; this is for what they missed. */
+void claims_verify(struct directory *d);
+/* Somebody has claimed a name: perhaps one of ours. */
+void claims_on_event(struct directory *d, const struct stream_record *record);
+/* Redis says that we own this. */
+void claims_on_owned(struct directory *d, const struct stream_record *record);
 void claims_release_all(struct directory *d);
 void claims_clear(struct directory *d);
 void claim_send(struct request *q);

@@ -31,6 +31,7 @@ size_t record_write(uint8_t *dst, size_t cap, const struct node_record *n)
     m.draining = n->draining;
     m.capacity_viewers = n->capacity_viewers;
     m.capacity_bps = n->capacity_bps;
+    m.capacity_permille = n->capacity_permille;
     m.has_coordinates = n->has_coordinates;
     m.latitude = n->latitude;
     m.longitude = n->longitude;
@@ -63,6 +64,7 @@ int record_parse(struct node_record *out, const uint8_t *bytes, size_t len)
     n.draining = m->draining;
     n.capacity_viewers = m->capacity_viewers;
     n.capacity_bps = m->capacity_bps;
+    n.capacity_permille = m->capacity_permille;
     n.has_coordinates = m->has_coordinates;
     n.latitude = m->latitude;
     n.longitude = m->longitude;

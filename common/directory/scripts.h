@@ -1,58 +1,128 @@
 /* SPDX-License-Identifier: Apache-2.0
  * scripts.h - the Lua that compares and writes in one step.
  *
- * KEYS: 1 the stream's hash {owner, epoch, lease in ms}, 2 the highest epoch it ever had, 3 the set of all streams' names.
- * Epochs are below 2^53, so Lua's numbers hold them exactly. */
+ * <prefix>alive         sorted set: node id by the unix millisecond (Redis' clock) at which its lease ends
+ * <prefix>records       hash: node id -> its record
+ * <prefix>changes       sorted set: node id by the version of its last change
+ * <prefix>version       counts changes; begins with Redis' clock, so that one that came back empty is ahead of what nodes know
+ * <prefix>stream:<name> hash {owner, epoch, lease in ms}: lives as long as its owner
+ * <prefix>owned:<id>    hash: the names a node has claimed -> epoch
+ * <prefix>epoch:<name>  the highest epoch a name ever had, for a day
+ *
+ * A node renews one lease, whatever the number of its streams. Epochs and versions are below 2^53, so Lua's numbers hold them exactly. */
 #pragma once
 
-/* ARGV: owner, proposed epoch, lease ms, takeover 0/1, channel, name, ms to remember the epoch.
+#define SCRIPT_NOW \
+    "local t = redis.call('TIME')\n" \
+    "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+
+/* KEYS: alive, records, changes, version. ARGV: id, record, lease ms, changed 0/1, announce 0/1, fresh 0/1, version known, most, prefix.
+ * Renews the node's lease and says what is new.
+ *   fresh: the process has just begun, so what the id has claimed is its predecessor's, and goes.
+ *   A node whose lease is over goes at once, its streams a lease later: when Redis stood still, all are late.
+ * Returns {whether the lease had not run out, version, nodes alive, records changed since the version known (at most `most`)}. */
+static const char script_sync[] =
+    SCRIPT_NOW
+    "local id, lease, prefix = ARGV[1], tonumber(ARGV[3]), ARGV[9]\n"
+    "local channel = prefix .. 'events'\n"
+    "local function forget_streams(owner)\n"
+    "  local owned = redis.pcall('HGETALL', prefix .. 'owned:' .. owner)\n"
+    "  for i = 1, #owned, 2 do\n"
+    "    local key = prefix .. 'stream:' .. owned[i]\n"
+    "    local has = redis.pcall('HMGET', key, 'owner', 'epoch')\n"
+    "    if has[1] == owner and has[2] == owned[i + 1] then\n"
+    "      redis.call('DEL', key)\n"
+    "      redis.call('PUBLISH', channel, 'gone ' .. owned[i])\n"
+    "    end\n"
+    "  end\n"
+    "  redis.call('DEL', prefix .. 'owned:' .. owner)\n"
+    "end\n"
+    "if ARGV[6] == '1' then forget_streams(id) end\n"
+    "local had = tonumber(redis.call('ZSCORE', KEYS[1], id) or '0') > now and redis.call('HEXISTS', KEYS[2], id) == 1\n"
+    "redis.call('ZADD', KEYS[1], now + lease, id)\n"
+    "if ARGV[4] == '1' or not had then\n"
+    "  if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], string.format('%.0f', now * 1000)) end\n"
+    "  redis.call('HSET', KEYS[2], id, ARGV[2])\n"
+    "  redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), id)\n"
+    "end\n"
+    "if ARGV[5] == '1' or not had then redis.call('PUBLISH', channel, 'node ' .. id) end\n"
+    "for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do\n"
+    "  if redis.call('HDEL', KEYS[2], dead) == 1 then\n"
+    "    redis.call('ZREM', KEYS[3], dead)\n"
+    "    redis.call('PUBLISH', channel, 'node-gone ' .. dead)\n"
+    "  elseif tonumber(redis.call('ZSCORE', KEYS[1], dead)) < now - lease then\n"
+    "    forget_streams(dead)\n"
+    "    redis.call('ZREM', KEYS[1], dead)\n"
+    "  end\n"
+    "end\n"
+    "local ids = redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. ARGV[7], '+inf', 'LIMIT', 0, ARGV[8])\n"
+    "local records, version = {}, ARGV[7]\n"
+    "if #ids > 0 then\n"
+    "  records = redis.call('HMGET', KEYS[2], unpack(ids))\n"
+    "  version = redis.call('ZSCORE', KEYS[3], ids[#ids])\n"
+    "end\n"
+    "return {had and 1 or 0, version, redis.call('HLEN', KEYS[2]), records}\n";
+
+/* KEYS: alive, records, changes. ARGV: id, channel. The node ends; its claims have been released. */
+static const char script_leave[] =
+    "redis.call('ZREM', KEYS[1], ARGV[1])\n"
+    "redis.call('HDEL', KEYS[2], ARGV[1])\n"
+    "redis.call('ZREM', KEYS[3], ARGV[1])\n"
+    "redis.call('PUBLISH', ARGV[2], 'node-gone ' .. ARGV[1])\n";
+
+/* KEYS: stream, epoch, alive. ARGV: owner, proposed epoch, lease ms, takeover 0/1, channel, name, ms to remember the epoch, prefix of owned.
  * An owner renews every third of its lease. One of whose lease less than half is left has missed a beat, so it has died, or
  * hangs: who asks has the name now, and the old owner, should it wake up, finds a higher epoch.
  * Returns {1, owner, epoch}, or {0, present owner, its epoch}. */
 static const char script_claim[] =
-    "local owner = redis.call('HGET', KEYS[1], 'owner')\n"
-    "local lease = tonumber(redis.call('HGET', KEYS[1], 'lease') or '0')\n"
-    "local silent = lease > 0 and redis.call('PTTL', KEYS[1]) * 2 < lease\n"
-    "if owner and owner ~= ARGV[1] and ARGV[4] == '0' and not silent then\n"
-    "  return {0, owner, redis.call('HGET', KEYS[1], 'epoch')}\n"
+    SCRIPT_NOW
+    "local has = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'lease')\n"
+    "local owner = has[1]\n"
+    "if owner and owner ~= ARGV[1] then\n"
+    "  local left = tonumber(redis.call('ZSCORE', KEYS[3], owner) or '0') - now\n"
+    "  if ARGV[4] == '0' and left * 2 >= tonumber(has[3] or '0') then return {0, owner, has[2]} end\n"
+    "  redis.call('HDEL', ARGV[8] .. owner, ARGV[6])\n"
     "end\n"
     "local last = tonumber(redis.call('GET', KEYS[2]) or '0')\n"
     "local epoch = string.format('%.0f', math.max(last + 1, tonumber(ARGV[2])))\n"
     "redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', epoch, 'lease', ARGV[3])\n"
-    "redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
+    "redis.call('HSET', ARGV[8] .. ARGV[1], ARGV[6], epoch)\n"
     "redis.call('SET', KEYS[2], epoch, 'PX', ARGV[7])\n"
-    "redis.call('SADD', KEYS[3], ARGV[6])\n"
     "redis.call('PUBLISH', ARGV[5], 'stream ' .. ARGV[6] .. ' ' .. ARGV[1] .. ' ' .. epoch)\n"
     "return {1, ARGV[1], epoch}\n";
 
-/* ARGV: owner, epoch, lease ms, channel, name, ms to remember the epoch.
- * Returns {1, owner, epoch}: the lease runs on, or was put back after Redis lost it; {0, owner or '', epoch}: a higher
- * epoch has been, so the claim is lost. */
-static const char script_renew[] =
-    "local owner = redis.call('HGET', KEYS[1], 'owner')\n"
-    "local epoch = redis.call('HGET', KEYS[1], 'epoch')\n"
-    "if owner == ARGV[1] and epoch == ARGV[2] then\n"
-    "  redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
-    "  redis.call('PEXPIRE', KEYS[2], ARGV[6])\n"
-    "  return {1, owner, epoch}\n"
+/* KEYS: owned. ARGV: owner, lease ms, prefix, ms to remember epochs, announce 0/1, then name and epoch, name and epoch ...
+ * Each claim is looked at: put back when Redis lost it; lost itself when a higher epoch has been.
+ * Returns the lost ones: name, owner or '', epoch, name ... */
+static const char script_register[] =
+    "local lost, prefix = {}, ARGV[3]\n"
+    "for i = 6, #ARGV, 2 do\n"
+    "  local name, epoch = ARGV[i], ARGV[i + 1]\n"
+    "  local key = prefix .. 'stream:' .. name\n"
+    "  local has = redis.pcall('HMGET', key, 'owner', 'epoch')\n"
+    "  local same = has[1] == ARGV[1] and has[2] == epoch\n"
+    "  local last = math.max(tonumber(redis.call('GET', prefix .. 'epoch:' .. name) or '0'), tonumber(has[2] or '0'))\n"
+    "  if not same and last > tonumber(epoch) then\n"
+    "    if has[1] ~= ARGV[1] then redis.call('HDEL', KEYS[1], name) end\n"
+    "    lost[#lost + 1] = name\n"
+    "    lost[#lost + 1] = has[1] or ''\n"
+    "    lost[#lost + 1] = string.format('%.0f', last)\n"
+    "  elseif not has.err then\n"
+    "    if not same then redis.call('HSET', key, 'owner', ARGV[1], 'epoch', epoch, 'lease', ARGV[2]) end\n"
+    "    redis.call('HSET', KEYS[1], name, epoch)\n"
+    "    redis.call('SET', prefix .. 'epoch:' .. name, epoch, 'PX', ARGV[4])\n"
+    "    if not same or ARGV[5] == '1' then\n"
+    "      redis.call('PUBLISH', prefix .. 'events', 'stream ' .. name .. ' ' .. ARGV[1] .. ' ' .. epoch)\n"
+    "    end\n"
+    "  end\n"
     "end\n"
-    "local last = tonumber(redis.call('GET', KEYS[2]) or '0')\n"
-    "if math.max(last, tonumber(epoch or '0')) > tonumber(ARGV[2]) then\n"
-    "  return {0, owner or '', epoch or '0'}\n"
-    "end\n"
-    "redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', ARGV[2], 'lease', ARGV[3])\n"
-    "redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
-    "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[6])\n"
-    "redis.call('SADD', KEYS[3], ARGV[5])\n"
-    "redis.call('PUBLISH', ARGV[4], 'stream ' .. ARGV[5] .. ' ' .. ARGV[1] .. ' ' .. ARGV[2])\n"
-    "return {1, ARGV[1], ARGV[2]}\n";
+    "return lost\n";
 
-/* ARGV: owner, epoch, channel, name. Returns 1, or 0 when it was not ours any more. */
+/* KEYS: stream, owned. ARGV: owner, epoch, channel, name. Returns 1, or 0 when it was not ours any more. */
 static const char script_release[] =
-    "if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] then\n"
-    "  return 0\n"
-    "end\n"
+    "local has = redis.call('HMGET', KEYS[1], 'owner', 'epoch')\n"
+    "if has[1] ~= ARGV[1] or has[2] ~= ARGV[2] then return 0 end\n"
     "redis.call('DEL', KEYS[1])\n"
-    "redis.call('SREM', KEYS[3], ARGV[4])\n"
+    "redis.call('HDEL', KEYS[2], ARGV[4])\n"
     "redis.call('PUBLISH', ARGV[3], 'gone ' .. ARGV[4])\n"
     "return 1\n";

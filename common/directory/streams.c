@@ -9,7 +9,7 @@
 
 enum {
     STREAMS_MAX = 200000, /* kept here; what is beyond is asked for when needed */
-    SWEEP_MAX = 100,      /* old entries asked again a beat */
+    SWEEP_BUCKETS = 4096, /* looked at a beat for entries to forget */
     SCAN_COUNT = 500,
 };
 
@@ -196,60 +196,165 @@ static void check(struct directory *d, const char *name)
     ask(d, name, on_check_reply, c);
 }
 
+/* Reading all streams of one owner. */
+struct scan {
+    struct directory *d;
+    uint64_t began_us;
+    char owner[NODE_ID_MAX + 1];
+};
+
+/* What we thought that the owner has, and the scan has not met. */
+static void check_unseen(const struct scan *s)
+{
+    hash_for_each(it, &s->d->streams) {
+        const struct stream_entry *e = container_of(it, struct stream_entry, item);
+        if (!e->gone && e->confirmed_us < s->began_us && strcmp(e->record.owner, s->owner) == 0)
+            check(s->d, e->record.name);
+    }
+}
+
+static void take_owned(const struct scan *s, const redisReply *name, const redisReply *epoch)
+{
+    struct stream_record record = {0};
+
+    if (name->type != REDIS_REPLY_STRING || epoch->type != REDIS_REPLY_STRING || !stream_name_valid(name->str))
+        return;
+    strcpy(record.name, name->str);
+    strcpy(record.owner, s->owner);
+    record.epoch = strtoull(epoch->str, NULL, 10);
+    if (strcmp(s->owner, s->d->self.id) == 0)
+        claims_on_owned(s->d, &record);
+    streams_on_event(s->d, &record, false);
+}
+
 static void on_scan_reply(void *arg, const redisReply *r);
 
-static void scan(struct directory *d, const char *cursor)
+static void scan_on(struct scan *s, const char *cursor)
 {
     char key[KEY_CAP], count[16];
-    const char *argv[] = {"SSCAN", key_of(d, "streams", "", key), cursor, "COUNT", count};
+    const char *argv[] = {"HSCAN", key_of(s->d, "owned:", s->owner, key), cursor, "COUNT", count};
 
     snprintf(count, sizeof(count), "%d", SCAN_COUNT);
-    d->counters.commands++;
-    d->counters.scans++;
-    redis_conn_command(d->commands, on_scan_reply, d, LEN(argv), argv, NULL);
+    s->d->counters.commands++;
+    s->d->counters.scans++;
+    redis_conn_command(s->d->commands, on_scan_reply, s, LEN(argv), argv, NULL);
 }
 
 static void on_scan_reply(void *arg, const redisReply *r)
 {
-    struct directory *d = arg;
+    struct scan *s = arg;
 
-    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements != 2 || r->element[1]->type != REDIS_REPLY_ARRAY)
+    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements != 2 || r->element[1]->type != REDIS_REPLY_ARRAY) {
+        free(s);
         return;
-    const redisReply *names = r->element[1];
-    for (size_t i = 0; i < names->elements; i++)
-        if (names->element[i]->type == REDIS_REPLY_STRING)
-            check(d, names->element[i]->str);
-    if (strcmp(r->element[0]->str, "0") != 0)
-        scan(d, r->element[0]->str);
+    }
+    const redisReply *owned = r->element[1];
+    for (size_t i = 0; i + 1 < owned->elements; i += 2)
+        take_owned(s, owned->element[i], owned->element[i + 1]);
+    if (strcmp(r->element[0]->str, "0") != 0) {
+        scan_on(s, r->element[0]->str);
+        return;
+    }
+    check_unseen(s);
+    free(s);
+}
+
+static void scan(struct directory *d, const char *owner)
+{
+    struct scan *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return; /* the next check of this owner tries again */
+    s->d = d;
+    s->began_us = worker_now_us(d->worker);
+    strcpy(s->owner, owner);
+    scan_on(s, "0");
 }
 
 void streams_on_up(struct directory *d)
 {
-    scan(d, "0");
+    d->scan_due = true;
 }
 
-/* Asks again about the entries that have been silent for a lease, some each beat. */
+void streams_on_nodes(struct directory *d)
+{
+    if (!d->scan_due)
+        return;
+    d->scan_due = false;
+    for (size_t i = 0; i < d->nodes.n; i++)
+        if (d->nodes.v[i].role == NODE_ORIGIN)
+            scan(d, d->nodes.v[i].id);
+}
+
+static size_t known_of(const struct directory *d, const char *owner)
+{
+    size_t n = 0;
+
+    hash_for_each(it, &d->streams) {
+        const struct stream_entry *e = container_of(it, struct stream_entry, item);
+        n += !e->gone && strcmp(e->record.owner, owner) == 0;
+    }
+    return n;
+}
+
+struct count {
+    struct directory *d;
+    char owner[NODE_ID_MAX + 1];
+};
+
+/* Events may be under way, so it takes two counts in a row to doubt what we know. */
+static void on_count_reply(void *arg, const redisReply *r)
+{
+    struct count *c = arg;
+    struct directory *d = c->d;
+    bool differs = r && r->type == REDIS_REPLY_INTEGER && (size_t)r->integer != known_of(d, c->owner);
+
+    if (differs && strcmp(d->suspect, c->owner) == 0)
+        scan(d, c->owner);
+    strcpy(d->suspect, differs && !d->suspect[0] ? c->owner : "");
+    free(c);
+}
+
+/* One owner a beat: has it as many streams as we know of? */
+static void count_next(struct directory *d)
+{
+    size_t left = d->nodes.n;
+    char key[KEY_CAP];
+
+    if (!d->suspect[0]) {
+        do
+            d->check_at = (d->check_at + 1) % d->nodes.n;
+        while (d->nodes.v[d->check_at].role != NODE_ORIGIN && --left);
+        if (!left)
+            return;
+    }
+    struct count *c = calloc(1, sizeof(*c));
+    if (!c)
+        return;
+    c->d = d;
+    strcpy(c->owner, d->suspect[0] ? d->suspect : d->nodes.v[d->check_at].id);
+    const char *argv[] = {"HLEN", key_of(d, "owned:", c->owner, key)};
+    d->counters.commands++;
+    redis_conn_command(d->commands, on_count_reply, c, LEN(argv), argv, NULL);
+}
+
 void streams_sweep(struct directory *d)
 {
     uint64_t now_us = worker_now_us(d->worker);
-    size_t asked = 0;
 
-    for (size_t seen = 0; seen < d->streams.n_buckets && asked < SWEEP_MAX; seen++) {
+    for (size_t i = 0; i < d->streams.n_buckets && i < SWEEP_BUCKETS; i++) {
         struct hash_item *it = d->streams.buckets[d->sweep_at++ & (d->streams.n_buckets - 1)];
         while (it) {
             struct stream_entry *e = container_of(it, struct stream_entry, item);
             it = it->next;
-            if (now_us - e->confirmed_us < d->cfg.lease_us)
+            if (!e->gone || now_us - e->confirmed_us < d->cfg.lease_us)
                 continue;
-            if (e->gone) {
-                hash_remove(&d->streams, &e->item);
-                free(e);
-            } else {
-                check(d, e->record.name);
-                asked++;
-            }
+            hash_remove(&d->streams, &e->item);
+            free(e);
         }
     }
+    if (d->streams.count < STREAMS_MAX)
+        count_next(d);
 }
 
 void streams_clear(struct directory *d)

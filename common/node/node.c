@@ -77,6 +77,7 @@ static void describe_self(struct node *n)
     self->role = c->role;
     self->capacity_viewers = (uint32_t)c->limits.viewers;
     self->capacity_bps = c->limits.egress_bps;
+    self->capacity_permille = (uint32_t)c->limits.cpu_permille;
     self->has_coordinates = c->node.latitude.given && c->node.longitude.given;
     self->latitude = c->node.latitude.value;
     self->longitude = c->node.longitude.value;

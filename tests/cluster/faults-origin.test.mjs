@@ -98,7 +98,7 @@ await cluster.use(test, async (t) => {
         const began = Date.now();
         await until('all is registered', LEASE_MS + 5_000, async () =>
             (await redis('hget', `mr:stream:${stream}`, 'owner')) === 'origin'
-            && (await Promise.all(cluster.names.map((name) => redis('exists', `mr:node:${name}`)))).every((n) => n === '1'), 50);
+            && (await Promise.all(cluster.names.map((name) => redis('hexists', 'mr:records', name)))).every((n) => n === '1'), 50);
         const took = Date.now() - began;
         assert.equal((await getJson(`${cluster.url('edge')}/api/v1/nodes`)).nodes.length, cluster.names.length);
         await publisher.stop('SIGKILL');

@@ -62,8 +62,8 @@ await cluster.use(test, async (t) => {
             for (const name of cluster.names)
                 if ((await getJson(`${cluster.url(name)}/api/v1/node`)).directory.state !== 'up') return false;
             return (await redis(replicaPort, 'hget', 'mr:stream:live/sentinel', 'owner')) === 'origin'
-                && Number(await redis(replicaPort, 'pttl', 'mr:stream:live/sentinel')) > 0
-                && Number(await redis(replicaPort, 'pttl', 'mr:node:edge')) > 0;
+                && Number(await redis(replicaPort, 'zscore', 'mr:alive', 'origin')) > Date.now()
+                && Number(await redis(replicaPort, 'zscore', 'mr:alive', 'edge')) > Date.now();
         });
         const took = Date.now() - began;
         assert.ok((await probe(`${cluster.url('edge')}/live/sentinel.flv`, { seconds: 1 })).frames > 0, 'a new viewer');

@@ -77,7 +77,7 @@ void test_redis_kill(struct test_redis *r)
 const char *test_redis_cli(const struct test_redis *r, const char *words)
 {
     static char out[4096];
-    char command[512];
+    char command[4096];
 
     snprintf(command, sizeof(command), "redis-cli -p %u %s", r->port, words);
     FILE *f = popen(command, "r");

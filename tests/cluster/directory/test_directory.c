@@ -2,6 +2,7 @@
  * The directory against a real redis-server: claims, leases, fencing, Redis away and back. */
 #include "cluster/directory/redis.h"
 #include "directory/directory.h"
+#include "directory/record.h"
 #include "unit/io/loop.h"
 
 #include <signal.h>
@@ -218,6 +219,43 @@ static bool find(struct scene *s, struct party *p, const char *name)
     return p->found;
 }
 
+static void let_lease_run_down(struct scene *s, const char *node, int left_ms)
+{
+    char words[256];
+
+    snprintf(words, sizeof(words),
+             "EVAL \"local t = redis.call('TIME') redis.call('ZADD', 't:alive', t[1] * 1000 + t[2] / 1000 + %d, '%s')\" 0", left_ms, node);
+    test_redis_cli(&s->redis, words);
+}
+
+/* Another origin in Redis, as if it had written itself: its lease ends in left_ms. */
+static void put_node(struct scene *s, const char *id, int left_ms)
+{
+    struct node_record n = {.role = NODE_ORIGIN, .region = "eu", .started_us = 1};
+    uint8_t record[RECORD_BYTES_MAX];
+    char words[1024];
+
+    snprintf(n.id, sizeof(n.id), "%s", id);
+    size_t len = record_write(record, sizeof(record), &n);
+    int at = snprintf(words, sizeof(words), "EVAL \"redis.call('HSET', 't:records', '%s', '", id);
+    for (size_t i = 0; i < len; i++)
+        at += snprintf(words + at, sizeof(words) - (size_t)at, "\\%03u", record[i]);
+    snprintf(words + at, sizeof(words) - (size_t)at, "') redis.call('ZADD', 't:changes', redis.call('INCR', 't:version'), '%s')\" 0", id);
+    let_lease_run_down(s, id, left_ms);
+    test_redis_cli(&s->redis, words);
+}
+
+/* A stream of a node, without a word to others. */
+static void put_stream(struct scene *s, const char *owner, const char *name, const char *epoch)
+{
+    char words[512];
+
+    snprintf(words, sizeof(words), "hset t:stream:%s owner %s epoch %s lease 1000", name, owner, epoch);
+    test_redis_cli(&s->redis, words);
+    snprintf(words, sizeof(words), "hset t:owned:%s %s %s", owner, name, epoch);
+    test_redis_cli(&s->redis, words);
+}
+
 /* ---- */
 
 static void nodes_see_each_other_and_go_when_they_leave(void **state)
@@ -237,7 +275,8 @@ static void nodes_see_each_other_and_go_when_they_leave(void **state)
     assert_true(until(&s, a_closed, 1000000));
     test_loop_run_for(&s.loop, 200000);
     assert_int_equal(directory_nodes(s.b.d, &v), 1);
-    assert_string_equal(test_redis_cli(&s.redis, "keys 't:node:a'"), "");
+    assert_string_equal(test_redis_cli(&s.redis, "hexists t:records a"), "0");
+    assert_string_equal(test_redis_cli(&s.redis, "zscore t:alive a"), "");
     scene_fini(&s);
 }
 
@@ -334,11 +373,197 @@ static void of_an_owner_that_missed_a_renewal_the_name_can_be_had_before_its_lea
     uint64_t epoch = s.a.epoch;
     assert_int_equal(claim(&s, &s.b, "live/silent", false), CLAIM_TAKEN);
     /* As if the last renewal were 0.6 leases ago. */
-    assert_string_equal(test_redis_cli(&s.redis, "PEXPIRE t:stream:live/silent 400"), "1");
+    let_lease_run_down(&s, "a", 400);
     assert_int_equal(claim(&s, &s.b, "live/silent", false), CLAIM_OK);
     assert_true(s.b.epoch > epoch);
     assert_true(until(&s, a_lost, 2 * LEASE_MS * 1000)); /* it lives after all: told with its next renewal */
     assert_string_equal(s.a.lost_to, s.b.self.id);
+    scene_fini(&s);
+}
+
+/* Whatever words are lost: the lease's own renewal says that it had run out, and then every claim is looked at. */
+static void of_a_lease_that_ran_out_every_claim_is_looked_at(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/taken", false), CLAIM_OK);
+    assert_int_equal(claim(&s, &s.a, "live/kept", false), CLAIM_OK);
+    assert_int_equal(claim(&s, &s.a, "live/lost", false), CLAIM_OK);
+    put_node(&s, "z", 60000);
+    put_stream(&s, "z", "live/taken", "9000000000000");
+    test_redis_cli(&s.redis, "del t:stream:live/lost");
+    let_lease_run_down(&s, "a", -1);
+    assert_true(until(&s, a_lost, LEASE_MS * 1000));
+    test_loop_run_for(&s.loop, LEASE_MS * 500);
+    assert_int_equal(s.a.lost, 1);
+    assert_string_equal(s.a.lost_to, "z");
+    assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/taken owner"), "z");
+    assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/kept owner"), "a");
+    assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/lost owner"), "a");
+    scene_fini(&s);
+}
+
+static void a_claim_lost_without_a_word_is_noticed_by_and_by(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/taken", false), CLAIM_OK);
+    put_node(&s, "z", 60000);
+    put_stream(&s, "z", "live/taken", "9000000000000");
+    assert_true(until(&s, a_lost, 10 * LEASE_MS * 1000));
+    assert_string_equal(s.a.lost_to, "z");
+    scene_fini(&s);
+}
+
+static bool b_sees_three(const struct scene *s)
+{
+    const struct node_record *v;
+    return directory_nodes(s->b.d, &v) == 3;
+}
+
+static bool b_sees_two(const struct scene *s)
+{
+    const struct node_record *v;
+    return directory_nodes(s->b.d, &v) == 2;
+}
+
+static void a_dead_node_goes_when_its_lease_ends_and_its_streams_a_lease_later(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    put_node(&s, "z", 700);
+    put_stream(&s, "z", "live/z", "1700000000000");
+    assert_true(until(&s, b_sees_three, LEASE_MS * 500));
+    assert_true(find(&s, &s.b, "live/z"));
+    assert_string_equal(s.b.owner, "z");
+    assert_true(until(&s, b_sees_two, LEASE_MS * 1500));
+    s.b.n = 0;
+    assert_true(until(&s, b_told, LEASE_MS * 2000));
+    assert_string_equal(s.b.events[0].name, "live/z");
+    assert_true(s.b.events[0].gone);
+    assert_string_equal(test_redis_cli(&s.redis, "exists t:stream:live/z t:owned:z"), "0");
+    assert_string_equal(test_redis_cli(&s.redis, "zscore t:alive z"), "");
+    scene_fini(&s);
+}
+
+static void what_a_predecessor_of_the_same_id_had_claimed_is_gone_at_once(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_init(&s, true);
+    party_open(&s, &s.b, "b", NODE_ORIGIN);
+    put_node(&s, "a", 60000);
+    put_stream(&s, "a", "live/before", "1700000000000");
+    party_open(&s, &s.a, "a", NODE_ORIGIN);
+    assert_int_equal(claim(&s, &s.a, "live/now", false), CLAIM_OK);
+    assert_string_equal(test_redis_cli(&s.redis, "exists t:stream:live/before"), "0");
+    assert_string_equal(test_redis_cli(&s.redis, "hkeys t:owned:a"), "live/now");
+    scene_fini(&s);
+}
+
+static void what_was_released_while_redis_was_away_is_gone_when_it_is_back(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    kill(s.redis.pid, SIGSTOP);
+    assert_true(until(&s, both_away, 6000000));
+    directory_release(s.a.d, "live/x", s.a.epoch);
+    kill(s.redis.pid, SIGCONT);
+    assert_true(until(&s, both_up, 8000000));
+    test_loop_run_for(&s.loop, LEASE_MS * 300);
+    assert_string_equal(test_redis_cli(&s.redis, "exists t:stream:live/x t:owned:a"), "0");
+    assert_false(find(&s, &s.b, "live/x"));
+    scene_fini(&s);
+}
+
+static bool b_knows_missed(const struct scene *s)
+{
+    for (size_t i = 0; i < s->b.n; i++)
+        if (strcmp(s->b.events[i].name, "live/missed") == 0)
+            return true;
+    return false;
+}
+
+static void a_stream_of_which_no_word_came_is_found_by_counting(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    put_node(&s, "z", 60000);
+    put_stream(&s, "z", "live/missed", "1700000000000");
+    assert_true(until(&s, b_knows_missed, 5 * LEASE_MS * 1000));
+    scene_fini(&s);
+}
+
+static void more_nodes_than_an_answer_holds_are_all_learnt_and_the_loss_of_one_noticed(void **state)
+{
+    enum { NODES = 1200 };
+    struct scene s;
+    const struct node_record *v;
+    char script[512];
+
+    (void)state;
+    scene_init(&s, true);
+    put_node(&s, "z", 60000);
+    snprintf(script, sizeof(script),
+             "EVAL \"local r = redis.call('HGET', 't:records', 'z') local lease = redis.call('ZSCORE', 't:alive', 'z') for i = 1000, %d do "
+             "local id = 'node-' .. i redis.call('HSET', 't:records', id, '\\010\\009' .. id .. string.sub(r, 4)) "
+             "redis.call('ZADD', 't:alive', lease, id) redis.call('ZADD', 't:changes', redis.call('INCR', 't:version'), id) end\" 0",
+             1000 + NODES - 1);
+    test_redis_cli(&s.redis, script);
+    party_open(&s, &s.a, "a", NODE_EDGE);
+    assert_true(until(&s, both_up, 3000000));
+    for (int i = 0; i < 300 && directory_nodes(s.a.d, &v) != NODES + 2; i++)
+        test_loop_run_for(&s.loop, 10000);
+    assert_int_equal(directory_nodes(s.a.d, &v), NODES + 2);
+    assert_non_null(directory_node(s.a.d, "node-2199"));
+    test_redis_cli(&s.redis, "hdel t:records node-1500"); /* and nobody says so */
+    for (int i = 0; i < 300 && directory_node(s.a.d, "node-1500"); i++)
+        test_loop_run_for(&s.loop, 10000);
+    assert_null(directory_node(s.a.d, "node-1500"));
+    assert_int_equal(directory_nodes(s.a.d, &v), NODES + 1);
+    scene_fini(&s);
+}
+
+static uint32_t viewers_of_a(const struct scene *s)
+{
+    return directory_node(s->b.d, "a")->viewers;
+}
+
+static void load_is_told_when_it_matters(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    s.a.self.capacity_viewers = 1000;
+    s.a.self.viewers = 400;
+    directory_set_self(s.a.d, &s.a.self);
+    test_loop_run_for(&s.loop, LEASE_MS * 800); /* with the beats */
+    assert_int_equal(viewers_of_a(&s), 400);
+    s.a.self.viewers = 410;
+    directory_set_self(s.a.d, &s.a.self);
+    test_loop_run_for(&s.loop, LEASE_MS * 800);
+    assert_int_equal(viewers_of_a(&s), 400);
+    unsigned news = s.b.nodes_news;
+    s.a.self.viewers = 1000; /* full: at once, as fast as one who hears of it asks */
+    directory_set_self(s.a.d, &s.a.self);
+    assert_true(until(&s, both_see_both, 1000));
+    for (int i = 0; i < 60 && viewers_of_a(&s) != 1000; i++)
+        test_loop_run_for(&s.loop, 10000);
+    assert_int_equal(viewers_of_a(&s), 1000);
+    assert_int_equal(s.b.nodes_news, news + 1);
     scene_fini(&s);
 }
 
@@ -376,7 +601,7 @@ static void redis_killed_and_back_empty_has_everything_again_within_a_lease(void
     assert_non_null(directory_node(s.b.d, "a"));
     test_loop_run_for(&s.loop, LEASE_MS * 1000);
     assert_string_equal(test_redis_cli(&s.redis, "hget t:stream:live/x owner"), "a");
-    assert_string_equal(test_redis_cli(&s.redis, "exists t:node:a t:node:b"), "2");
+    assert_string_equal(test_redis_cli(&s.redis, "hlen t:records"), "2");
     assert_int_equal(s.a.lost, 0);
     scene_fini(&s);
 }
@@ -405,7 +630,8 @@ static void a_claim_made_while_connecting_waits_for_redis(void **state)
 
     (void)state;
     scene_init(&s, true);
-    assert_string_equal(test_redis_cli(&s.redis, "hset t:stream:live/x owner z epoch 99"), "2");
+    assert_string_equal(test_redis_cli(&s.redis, "hset t:stream:live/x owner z epoch 99 lease 1000"), "3");
+    let_lease_run_down(&s, "z", 1000);
     party_open(&s, &s.a, "a", NODE_ORIGIN);
     assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_TAKEN);
     assert_string_equal(s.a.owner, "z");
@@ -433,8 +659,10 @@ static void records_and_events_that_make_no_sense_harm_nobody(void **state)
 
     (void)state;
     scene_two(&s);
-    test_redis_cli(&s.redis, "set t:node:bad garbage");
-    test_redis_cli(&s.redis, "sadd t:nodes bad");
+    test_redis_cli(&s.redis, "hset t:records bad garbage");
+    test_redis_cli(&s.redis, "zadd t:changes 9000000000000 bad");
+    test_redis_cli(&s.redis, "zadd t:alive 9000000000000 bad");
+    test_redis_cli(&s.redis, "set t:owned:bad text");
     test_redis_cli(&s.redis, "publish t:events 'stream x'");
     test_redis_cli(&s.redis, "publish t:events ''");
     test_redis_cli(&s.redis, "hset t:stream:live/bad owner z epoch many");
@@ -457,6 +685,14 @@ int main(void)
         cmocka_unit_test(a_claim_is_renewed_beyond_its_lease),
         cmocka_unit_test(who_wakes_up_after_its_lease_cannot_touch_the_new_owner_s_entry),
         cmocka_unit_test(of_an_owner_that_missed_a_renewal_the_name_can_be_had_before_its_lease_ends),
+        cmocka_unit_test(of_a_lease_that_ran_out_every_claim_is_looked_at),
+        cmocka_unit_test(a_claim_lost_without_a_word_is_noticed_by_and_by),
+        cmocka_unit_test(a_dead_node_goes_when_its_lease_ends_and_its_streams_a_lease_later),
+        cmocka_unit_test(what_a_predecessor_of_the_same_id_had_claimed_is_gone_at_once),
+        cmocka_unit_test(what_was_released_while_redis_was_away_is_gone_when_it_is_back),
+        cmocka_unit_test(a_stream_of_which_no_word_came_is_found_by_counting),
+        cmocka_unit_test(more_nodes_than_an_answer_holds_are_all_learnt_and_the_loss_of_one_noticed),
+        cmocka_unit_test(load_is_told_when_it_matters),
         cmocka_unit_test(a_takeover_ends_the_old_claim),
         cmocka_unit_test(redis_killed_and_back_empty_has_everything_again_within_a_lease),
         cmocka_unit_test(with_redis_away_a_claim_is_provisional_and_registered_later),

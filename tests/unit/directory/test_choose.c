@@ -97,6 +97,8 @@ static void the_highest_share_of_a_capacity_is_the_load(void **state)
     assert_int_equal(node_load_permille(&n), 900);
     n.load_permille = 950;
     assert_int_equal(node_load_permille(&n), 950);
+    n.capacity_permille = 500;
+    assert_int_equal(node_load_permille(&n), 1900);
 }
 
 int main(void)

@@ -21,6 +21,7 @@ static const struct node_record full = {.id = "edge-1",
                                         .egress_bps = 123456789012,
                                         .capacity_viewers = 5000,
                                         .capacity_bps = 10000000000,
+                                        .capacity_permille = 800,
                                         .has_coordinates = true,
                                         .latitude = 50.11,
                                         .longitude = -8.68,
@@ -49,6 +50,7 @@ static void a_record_comes_back_as_it_was_written(void **state)
     assert_true(out.draining);
     assert_int_equal(out.capacity_viewers, full.capacity_viewers);
     assert_int_equal(out.capacity_bps, full.capacity_bps);
+    assert_int_equal(out.capacity_permille, full.capacity_permille);
     assert_true(out.has_coordinates);
     assert_true(out.latitude == full.latitude);
     assert_true(out.longitude == full.longitude);
