@@ -127,6 +127,7 @@ static void add_whep_session(void *arg, const struct whep_facts *f)
 
     facts_text(o, "state", f->ended ? "waiting for the publisher" : rtc_viewer_state_name(f->viewer.state));
     facts_address(o, "media_peer", &f->peer);
+    facts_text(o, "transport", f->tcp ? "tcp" : "udp");
     facts_text(o, "srtp", f->profile);
     facts_text(o, "video", codec_name(f->viewer.video));
     facts_text(o, "audio", codec_name(f->viewer.audio));
@@ -135,6 +136,8 @@ static void add_whep_session(void *arg, const struct whep_facts *f)
     facts_number(o, "retransmitted", video->resent + audio->resent);
     facts_number(o, "nacked", video->nacked + audio->nacked);
     facts_number(o, "keyframes_asked", f->viewer.keyframes_asked);
+    facts_number(o, "dropped_to_keyframe", f->viewer.skips);
+    facts_number(o, "moves", f->transport->moves);
     facts_number(o, "rtt_us", f->viewer.rtt_us);
     facts_number(o, "lost_permille", f->viewer.lost_fraction * 1000u / 256);
     facts_number(o, "catch_up_us", f->viewer.catch_up_us);
@@ -197,6 +200,7 @@ static void edge_whep_metrics(struct edge *e, struct metrics *m)
     whep_totals(e->whep, &t);
     metrics_add(m, &m_viewers, "kind=\"whep\"", (double)whep_viewers(e->whep));
     metrics_add(m, &m_joins, "kind=\"whep\"", (double)c->joins);
+    metrics_add(m, &m_skips, "kind=\"whep\"", (double)t.skips);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"bad_request\"", (double)c->bad_requests);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"not_acceptable\"", (double)c->not_acceptable);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"no_publisher\"", (double)c->no_publisher);

@@ -76,7 +76,7 @@ struct whep_counters {
 struct whep_totals {
     uint64_t packets, octets;  /* payload, retransmissions not counted */
     uint64_t resent, nacked, resend_gone, resend_refused;
-    uint64_t keyframes_asked, bad_rtcp;
+    uint64_t keyframes_asked, bad_rtcp, skips;
 };
 
 const struct whep_counters *whep_counters(const struct whep *w);
@@ -94,6 +94,7 @@ struct whep_facts {
     struct addr http_peer;     /* who asked */
     uint64_t started_unix_us;
     bool ended;                /* the stream has ended, the grace time runs */
+    bool tcp;                  /* by a TCP connection */
     const char *profile;       /* SRTP's; "" before the handshake */
     const struct rtc_transport_counters *transport;
     struct rtc_viewer_facts viewer;

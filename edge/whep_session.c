@@ -33,6 +33,7 @@ static void add_past(struct whep_totals *t, const struct rtc_viewer *viewer)
     }
     t->keyframes_asked += f.keyframes_asked;
     t->bad_rtcp += f.bad_rtcp;
+    t->skips += f.skips;
 }
 
 void whep_session_destroy(struct whep_session *s)
@@ -290,6 +291,7 @@ void whep_each(const struct whep *w, void (*fn)(void *arg, const struct whep_fac
             .http_peer = s->http_peer,
             .started_unix_us = s->started_unix_us,
             .ended = s->state == WHEP_GRACE,
+            .tcp = rtc_transport_tcp(t),
             .profile = rtc_transport_profile(t),
             .transport = rtc_transport_counters(t),
         };

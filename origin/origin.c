@@ -146,6 +146,7 @@ static void add_whip_session(void *arg, const struct whip_facts *f)
     }
     facts_text(o, "state", f->live ? "publishing" : "connecting");
     facts_address(o, "media_peer", &f->peer);
+    facts_text(o, "transport", f->tcp ? "tcp" : "udp");
     facts_text(o, "srtp", f->profile);
     json_object_set_new(o, "codecs", tracks);
     facts_number(o, "packets", sum.packets);

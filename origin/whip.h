@@ -81,6 +81,7 @@ struct whip_facts {
     struct addr http_peer;  /* who asked */
     uint64_t started_unix_us;
     bool live;              /* connected, and the stream published */
+    bool tcp;               /* by a TCP connection */
     const char *profile;    /* of SRTP */
     const struct rtc_transport_counters *transport;
     struct whip_media_facts media;

@@ -327,6 +327,7 @@ void whip_each(const struct whip *w, void (*fn)(void *arg, const struct whip_fac
             .http_peer = s->http_peer,
             .started_unix_us = s->started_unix_us,
             .live = s->state == WHIP_LIVE,
+            .tcp = rtc_transport_tcp(s->transport),
             .profile = rtc_transport_profile(s->transport),
             .transport = rtc_transport_counters(s->transport),
         };

@@ -63,6 +63,8 @@ static void keys_are_read(void **state)
     assert_int_equal(addr_port(&c.http.listen), 80);
     assert_int_equal(c.rtc.announce.n, 2);
     assert_string_equal(c.rtc.announce.v[1], "2001:db8::1");
+    assert_false(c.rtc.tcp.off);
+    assert_int_equal(c.rtc.tcp.at.sa.sa_family, AF_UNSPEC);
     assert_true(c.publish.takeover);
     assert_false(c.publish.audio_transcode);
     assert_int_equal(load(&c, NODE_EDGE,
@@ -80,6 +82,11 @@ static void keys_are_read(void **state)
     assert_string_equal(c.route.trusted_proxies.v[0], "127.0.0.1");
     assert_string_equal(c.route.mmdb, "geo.mmdb");
     assert_true(c.route.redirect);
+    assert_int_equal(load(&c, NODE_EDGE, "rtc: { tcp: off }\n", error), 0);
+    assert_true(c.rtc.tcp.off);
+    assert_int_equal(load(&c, NODE_EDGE, "rtc: { tcp: '0.0.0.0:443' }\n", error), 0);
+    assert_false(c.rtc.tcp.off);
+    assert_int_equal(addr_port(&c.rtc.tcp.at), 443);
     assert_int_equal(load(&c, NODE_BACKBONE, "relay: { prefetch: region }\n", error), 0);
     assert_int_equal(c.relay.prefetch, PREFETCH_REGION);
 }
@@ -101,6 +108,7 @@ static void a_wrong_key_or_value_is_named_with_its_place_and_what_was_expected(v
         {"http: { listen: here }\n", ":1:17: http.listen: expected an address and port, as 0.0.0.0:8080 or [::]:8080, got 'here'"},
         {"publish: { takeover: yes }\n", ":1:22: publish.takeover: expected true or false, got 'yes'"},
         {"rtc: { announce: 10.0.0.1 }\n", ":1:18: rtc.announce: expected a list of at most 64 texts, as [\"203.0.113.7\"], got '10.0.0.1'"},
+        {"rtc: { tcp: yes }\n", ":1:13: rtc.tcp: expected off, or an address as 0.0.0.0:443, got 'yes'"},
         {"node: 5\n", ":1:7: node: expected keys below it, as 'node: { ... }'"},
         {"- node\n", ":1:1: expected sections, as 'node:' or 'http:'"},
         {"node: { id: a, id: b }\n", ":1:16: 'id' is given twice"},

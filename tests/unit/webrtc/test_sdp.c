@@ -439,8 +439,8 @@ static void answer_init(struct sdp_answer *a, const struct sdp_offer *o, struct 
     a->ice_ufrag = "ourufrag";
     a->ice_pwd = "ourpasswordofsufficientlen";
     a->fingerprint = FINGERPRINT;
-    a->candidates = candidates;
-    a->n_candidates = 2;
+    a->candidates = a->tcp_candidates = candidates;
+    a->n_candidates = a->n_tcp_candidates = 2;
 }
 
 static void accept_all(struct sdp_answer *a, bool publisher)
@@ -507,7 +507,9 @@ static void a_whip_answer_receives_and_says_all_at_once(void **state)
     has_not(text, "abs-send-time");
     has(text, "a=rid:q recv\r\na=rid:h recv\r\na=rid:f recv\r\na=simulcast:recv q;h;f\r\n");
     has(text, "a=candidate:1 1 udp 2130706431 192.0.2.1 8000 typ host\r\n");
-    has(text, "a=candidate:2 1 udp 2130706175 2001:db8::1 8000 typ host\r\na=end-of-candidates\r\n");
+    has(text, "a=candidate:2 1 udp 2130706175 2001:db8::1 8000 typ host\r\n");
+    has(text, "a=candidate:3 1 tcp 1520435199 192.0.2.1 8000 typ host tcptype passive\r\n");
+    has(text, "a=candidate:4 1 tcp 1520434943 2001:db8::1 8000 typ host tcptype passive\r\na=end-of-candidates\r\n");
     has_not(text, "a=ssrc");
     free(o);
 }
