@@ -353,6 +353,8 @@ static const struct metric m_http = {"millrace_http_requests_total", "HTTP reque
 static const struct metric m_cache = {"millrace_cache_bytes", "Memory of cached packets", METRIC_GAUGE};
 static const struct metric m_directory = {"millrace_directory_up", "1 while Redis answers", METRIC_GAUGE};
 static const struct metric m_nodes = {"millrace_nodes", "Nodes known to be alive", METRIC_GAUGE};
+static const struct metric m_messages = {"millrace_messages_sent_total", "What packets left in: a message is one or several of a size",
+                                         METRIC_COUNTER};
 static const struct metric m_cpu = {"millrace_cpu_permille", "CPU of the process against its workers", METRIC_GAUGE};
 
 static const struct metric m_pressure = {
@@ -424,6 +426,7 @@ static void rtc_metrics(struct node_worker *w, struct metrics *m)
     const struct rtc_endpoint_counters *c = rtc_endpoint_counters(w->rtc);
 
     metrics_add(m, &metric_bad_input, "protocol=\"stun\"", (double)(c->stun_malformed + c->stun_unauthorized));
+    metrics_add(m, &m_messages, "transport=\"webrtc\"", (double)rtc_endpoint_udp_counters(w->rtc)->send_messages);
     socket_metrics(m, "where=\"webrtc_send\"", "where=\"webrtc_receive\"", rtc_endpoint_udp_counters(w->rtc));
 }
 

@@ -395,6 +395,16 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
     return true;
 }
 
+void rtp_sender_pad(struct rtp_out *out, uint8_t *room, size_t pad_len)
+{
+    memcpy(room, out->payload, out->payload_len);
+    memset(room + out->payload_len, 0, pad_len - 1);
+    room[out->payload_len + pad_len - 1] = (uint8_t)pad_len;
+    out->hdr[0] |= 0x20;
+    out->payload = room;
+    out->payload_len += pad_len;
+}
+
 /* ---- retransmission ------------------------------------------------------------------------------------------------ */
 
 static const struct rtp_segment *segment_of(const struct rtp_sender *s, uint64_t number)

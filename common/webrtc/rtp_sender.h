@@ -153,6 +153,15 @@ uint64_t rtp_segment_due_us(const struct rtp_segment *g, uint64_t ts_ticks);
  * layer, before the first). */
 bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out);
 
+/* Whether padding may be added to what was just written: only where it is never sent again under its index. */
+static inline bool rtp_sender_may_pad(const struct rtp_out *out)
+{
+    return out->numbered;
+}
+/* Padding (RFC 3550 s5.1) behind the payload, which is copied into room (PACKET_PAYLOAD_MAX + pad_len bytes) and is borrowed from
+ * there. pad_len: 1 .. 255. */
+void rtp_sender_pad(struct rtp_out *out, uint8_t *room, size_t pad_len);
+
 /* What the viewer misses: number as in its NACK. True with the retransmission in *out; false when there is
  * none to be had or allowed (counted). epoch: of the cache's packets. */
 bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *cache, uint64_t epoch, uint64_t now_us,

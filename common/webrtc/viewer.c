@@ -18,6 +18,8 @@ enum {
      * in half a minute. Told a likely delay, they start with it. */
     PLAYOUT_MS = 60,             /* three Opus packets: what a browser's audio buffer holds at least */
     PLAYOUT_DERIVED_MS = 120,    /* and as much again for sound that is transcoded */
+    PAD_MAX_BYTES = 64,  /* of a frame's last fragment: less than the message that it saves costs */
+    PAD_EACH_BYTES = 4,  /* of each of the others: browsers make them equal but for a byte */
     REPORT_SOON_US = 50000,    /* once live: two reports make a receiver's clock line */
     BEHIND_AGAIN_US = 50000,   /* catching up over a connection that is slower */
 };
@@ -156,12 +158,15 @@ void viewer_send(struct rtc_viewer *v, const struct rtp_out *out)
     viewer_rate_on_sent(v, out, rtc_transport_send_rtp(v->transport, &rtp));
 }
 
-void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const struct packet *p, uint64_t now)
+void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const struct packet *p, size_t pad_len, uint64_t now)
 {
     struct rtp_out out;
+    uint8_t room[PACKET_PAYLOAD_MAX + PAD_MAX_BYTES];
 
     if (!rtp_sender_write(&t->sender, p, now, &out))
         return;
+    if (pad_len && rtp_sender_may_pad(&out) && out.hdr_len + out.prefix_len + out.payload_len + pad_len <= RTP_OUT_MAX)
+        rtp_sender_pad(&out, room, pad_len);
     viewer_send(v, &out);
     if (v->first_packet_us == 0)
         v->first_packet_us = now;
@@ -219,7 +224,7 @@ static bool pump(struct rtc_viewer *v, uint64_t now)
             timer_start(&v->pace, due - now);
             return false;
         }
-        viewer_send_packet(v, &v->video, p, now);
+        viewer_send_packet(v, &v->video, p, 0, now);
     }
     return true;
 }
@@ -298,7 +303,7 @@ static void push_audio(struct rtc_viewer *v, const struct packet *p, uint64_t no
             return;
         viewer_start_sender(v, &v->audio, p, p->ts_ticks, 0, false);
     }
-    viewer_send_packet(v, &v->audio, p, now);
+    viewer_send_packet(v, &v->audio, p, 0, now);
 }
 
 /* Live video for a viewer that does not read its connection is left out, up to the keyframe after it has read all. */
@@ -327,27 +332,72 @@ static bool is_skipped(struct rtc_viewer *v, const struct packet *p, uint64_t no
     return v->skipping;
 }
 
-static void on_packets(struct consumer *c, const struct packet_batch *b)
+/* What of a batch is this viewer's. */
+struct share {
+    size_t n_video, n_audio;
+    uint16_t most_bytes; /* the longest payload of video */
+};
+
+static struct share share_of(const struct rtc_viewer *v, const struct packet_batch *b)
 {
-    struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
-    uint64_t now = now_us(v);
-    bool live = v->state == RTC_VIEWER_LIVE, playing = v->connected && v->ready, video = false;
+    struct share s = {0};
+
+    for (size_t i = 0; i < b->n; i++) {
+        const struct packet *p = b->v[i];
+        if (is_of(&v->video, p)) {
+            s.n_video++;
+            s.most_bytes = p->payload_len > s.most_bytes ? p->payload_len : s.most_bytes;
+        } else {
+            s.n_audio += is_of(&v->audio, p);
+        }
+    }
+    return s;
+}
+
+/* A message ends with the first packet that is shorter than those before it, so fragments that are a little shorter are filled
+ * up when something follows: the next fragment, or behind the last (left: 0) sound. */
+static size_t padding(const struct share *s, const struct packet *p, size_t left)
+{
+    size_t missing = (size_t)(s->most_bytes - p->payload_len);
+
+    if (left == 0)
+        return s->n_audio && missing <= PAD_MAX_BYTES ? missing : 0;
+    return missing <= PAD_EACH_BYTES ? missing : 0;
+}
+
+static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const struct share *s, uint64_t now)
+{
+    bool live = v->state == RTC_VIEWER_LIVE;
+    size_t left = s->n_video;
 
     for (size_t i = 0; i < b->n; i++) {
         const struct packet *p = b->v[i];
         if (v->layers.n > 1 && p->track == v->video.track)
             viewer_layers_on_packet(v, p, now);
-        if (is_of(&v->video, p)) {
-            video = true;
-            if (!live)
-                note_line(v, p, now);
-            else if (!is_skipped(v, p, now) && !viewer_rate_holds(v, p, now))
-                viewer_send_packet(v, &v->video, p, now);
-        } else if (playing && is_of(&v->audio, p)) {
-            push_audio(v, p, now);
-        }
+        if (!is_of(&v->video, p))
+            continue;
+        left -= left > 0; /* another layer may have begun within the batch */
+        if (!live)
+            note_line(v, p, now);
+        else if (!is_skipped(v, p, now) && !viewer_rate_holds(v, p, now))
+            viewer_send_packet(v, &v->video, p, padding(s, p, left), now);
     }
-    if (live || !playing || !video)
+}
+
+/* Pictures first, then sound, which is short: so both are one message. */
+static void on_packets(struct consumer *c, const struct packet_batch *b)
+{
+    struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
+    uint64_t now = now_us(v);
+    bool live = v->state == RTC_VIEWER_LIVE, playing = v->connected && v->ready;
+    struct share s = share_of(v, b);
+
+    if (s.n_video || v->layers.n > 1)
+        push_video(v, b, &s, now);
+    for (size_t i = 0; s.n_audio && playing && i < b->n; i++)
+        if (is_of(&v->audio, b->v[i]))
+            push_audio(v, b->v[i], now);
+    if (live || !playing || s.n_video == 0)
         return;
     if (v->state == RTC_VIEWER_WAITING)
         viewer_start_video(v);
@@ -467,7 +517,7 @@ int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg)
     v->ops = cfg->ops;
     v->arg = cfg->arg;
     v->worker = rtc_endpoint_worker(cfg->endpoint);
-    v->consumer = (struct consumer){.ops = &consumer_ops, .kind = "whep", .viewers = 1};
+    v->consumer = (struct consumer){.ops = &consumer_ops, .kind = "whep", .viewers = 1, .patient = true};
     random_token(v->cname, RTC_CNAME_BYTES);
     init_track(&v->video, cfg->video ? cfg->video : &none, ssrc);
     init_track(&v->audio, cfg->audio ? cfg->audio : &none, ssrc + 2);

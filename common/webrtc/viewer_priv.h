@@ -69,8 +69,8 @@ struct rtc_viewer {
 };
 
 void viewer_send(struct rtc_viewer *v, const struct rtp_out *out);
-/* Writes and sends a packet now. */
-void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const struct packet *p, uint64_t now_us);
+/* Writes and sends a packet now, with pad_len bytes of padding where it may have any. */
+void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const struct packet *p, size_t pad_len, uint64_t now_us);
 /* Begins the segment of the track's present layer; from_layer: in place of another layer of it. */
 void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const struct packet *first, uint64_t live_ts,
                          uint64_t run_us, bool from_layer);

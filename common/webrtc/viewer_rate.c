@@ -82,7 +82,7 @@ static void send_video(struct viewer_paced *w, bool force, uint64_t now_us)
     struct packet *p;
 
     while ((p = pacer_pop(&w->pacer, force, now_us))) {
-        viewer_send_packet(w->viewer, &w->viewer->video, p, now_us);
+        viewer_send_packet(w->viewer, &w->viewer->video, p, 0, now_us);
         packet_unref(&p);
     }
 }

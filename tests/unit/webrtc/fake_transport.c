@@ -146,6 +146,7 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
             f->transport_seq = ext.data[0] << 8 | ext.data[1];
         f->at_us = worker_now_us(endpoint.w);
         f->index = p->index;
+        f->len = len;
         memcpy(&f->mark, f->view.payload, p->payload_len >= sizeof(f->mark) ? sizeof(f->mark) : 0);
         f->view.payload = f->view.ext = NULL;
     }

@@ -11,6 +11,7 @@ enum { FAKE_SENT_MAX = 4096, FAKE_TRANSPORT_CC_ID = 3 };
 
 struct fake_rtp {
     uint64_t at_us, index;
+    size_t len;           /* bytes before protection */
     struct rtp_view view; /* payload and extensions are not kept */
     int transport_seq;    /* of the extension FAKE_TRANSPORT_CC_ID; -1: none */
     uint64_t mark;        /* first 8 bytes of the payload, RTX's number taken off */

@@ -601,6 +601,65 @@ static void all_that_leaves_has_the_next_transport_wide_number(void **state)
     }
 }
 
+/* A frame of fragments so long, and sound in the same turn, which comes first. */
+static void push_fragments_and_sound(struct fixture *f, const uint16_t *bytes, size_t n)
+{
+    push_audio(f);
+    for (size_t i = 0; i < n; i++) {
+        struct packet *p = make(f, VIDEO, f->n_video);
+        p->seq = PACKET_SEQ_FIRST + f->epoch * 1000 + f->n_video;
+        p->ts_ticks = (f->epoch << 33) + f->n_video++ / PACKETS_A_FRAME * FRAME_TICKS;
+        p->flags = (uint8_t)(i + 1 == n ? PACKET_FRAME_END | PACKET_MARKER : 0);
+        p->payload_len = bytes[i];
+        memset(p->bytes + 8, 0x55, bytes[i] - 8u);
+        router_push(f->r, p);
+    }
+    turn(f);
+}
+
+static void fragments_are_filled_up_so_that_sound_is_in_the_same_message(void **state)
+{
+    static const struct {
+        const char *name;
+        uint16_t bytes[3], sent[3]; /* payloads, and with padding */
+    } rows[] = {
+        {"the last one is a little shorter", {900, 900, 891}, {900, 900, 900}},
+        {"the last one is much shorter", {900, 900, 600}, {900, 900, 600}},
+        {"equal but for a byte, as browsers cut them", {899, 899, 900}, {900, 900, 900}},
+        {"one of another size", {700, 900, 880}, {700, 900, 900}},
+    };
+    struct fixture *f = *state;
+
+    numbered_viewer(f);
+    for (size_t row = 0; row < LEN(rows); row++) {
+        size_t from = f->t->n_sent;
+        print_message("  %s\n", rows[row].name);
+        push_fragments_and_sound(f, rows[row].bytes, 3);
+        assert_int_equal(f->t->n_sent, from + 4);
+        for (size_t i = 0; i < 3; i++) {
+            const struct fake_rtp *sent = &f->t->sent[from + i];
+            assert_int_equal(sent->view.payload_len, rows[row].bytes[i]); /* the padding is none of it */
+            assert_int_equal(sent->len - RTP_HEADER_BYTES - 4 - sent->view.ext_len, rows[row].sent[i]);
+            assert_int_equal(sent->view.pt, 96);
+        }
+        assert_int_equal(f->t->sent[from + 3].view.pt, 111);
+    }
+}
+
+/* What is asked for again leaves under the same index, and must be the same bytes. */
+static void nothing_is_filled_up_that_may_be_sent_again_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    const uint16_t bytes[] = {900, 900, 891};
+
+    live_viewer(f);
+    size_t from = f->t->n_sent;
+    push_fragments_and_sound(f, bytes, 3);
+    assert_int_equal(f->t->n_sent, from + 4);
+    assert_int_equal(f->t->sent[from + 2].view.payload_len, 891);
+    assert_int_equal(f->t->sent[from + 2].len, RTP_HEADER_BYTES + 891);
+}
+
 static void audio_that_has_no_rtx_is_not_sent_again_with_another_number(void **state)
 {
     struct fixture *f = *state;
@@ -744,6 +803,8 @@ int main(void)
         IN_FIXTURE(a_stream_that_cannot_be_had_is_told),
         IN_FIXTURE(the_transports_end_is_told_and_leaves_the_router),
         IN_FIXTURE(all_that_leaves_has_the_next_transport_wide_number),
+        IN_FIXTURE(fragments_are_filled_up_so_that_sound_is_in_the_same_message),
+        IN_FIXTURE(nothing_is_filled_up_that_may_be_sent_again_as_it_was),
         IN_FIXTURE(audio_that_has_no_rtx_is_not_sent_again_with_another_number),
         IN_FIXTURE(feedback_tells_what_arrives),
         IN_FIXTURE(a_frame_that_is_larger_than_the_burst_is_spaced),
