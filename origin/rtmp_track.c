@@ -322,8 +322,8 @@ static struct packet describe(struct rtmp_track *t, const struct rtmp_frame *f,
 {
     uint64_t ts_ticks = presentation_ticks(t, f);
     uint32_t hz = t->facts.clock_hz;
-    int flags = (cut->keyframe ? PACKET_KEYFRAME : 0) |
-                (is_discardable(t->facts.codec, cut) ? PACKET_DISCARDABLE : 0);
+    bool discardable = is_discardable(t->facts.codec, cut); /* a temporal layer of their own: such frames */
+    int flags = (cut->keyframe ? PACKET_KEYFRAME : 0) | (discardable ? PACKET_DISCARDABLE | PACKET_LAYER_SYNC : 0);
 
     return (struct packet){
         .ts_ticks = ts_ticks,
@@ -331,6 +331,7 @@ static struct packet describe(struct rtmp_track *t, const struct rtmp_frame *f,
         .cts_ticks = (int32_t)((int64_t)f->cts_ms * hz / 1000),
         .track = t->index,
         .flags = (uint8_t)flags,
+        .temporal = discardable,
     };
 }
 
@@ -348,6 +349,7 @@ static struct packet *next_packet(struct rtmp_track *t, const struct packet *lik
     p->cts_ticks = like->cts_ticks;
     p->track = like->track;
     p->flags = like->flags;
+    p->temporal = like->temporal;
     return p;
 }
 

@@ -39,6 +39,7 @@ void whip_source_start(struct whip_source *s, uint32_t ssrc, struct rtp_clock *c
     memset(s->key_ts, 0, sizeof(s->key_ts));
     s->newest_ts = 0;
     s->dd.valid = false;
+    s->mixed_frames = false;
     s->has_source = true;
 }
 
@@ -153,6 +154,32 @@ static void watch_b_frames(struct whip_source *s, uint64_t ts_ticks)
              s->stream);
 }
 
+/* VP9's U speaks of the layers above its own (RFC 9628 s4.2), VP8's Y and H.265's TSA of their own. */
+static uint8_t switch_flag(enum codec codec, const struct payload_marks *marks)
+{
+    if (!marks->switch_up)
+        return 0;
+    if (codec == CODEC_VP9)
+        return PACKET_SWITCH_UP;
+    return marks->temporal_id > 0 ? PACKET_LAYER_SYNC : 0;
+}
+
+/* H.264 frames that nothing refers to are a temporal layer of their own, if the packets tell (RFC 6184 s5.3): not where a frame's
+ * SEI travels alone and would be left over. */
+static void mark_unreferenced(struct whip_source *s, struct packet *p, bool start, bool discardable)
+{
+    const struct whip_recent *before = &s->recent[(p->seq - 1) % WHIP_RECENT];
+
+    if (s->cfg->facts.codec != CODEC_H264 || !discardable)
+        return;
+    if (!start && before->seq == p->seq - 1 && !before->discardable)
+        s->mixed_frames = true;
+    if (s->mixed_frames)
+        return;
+    p->temporal = 1;
+    p->flags |= PACKET_LAYER_SYNC;
+}
+
 static void mark_video(struct whip_source *s, struct packet *p,
                        const struct payload_marks *marks, bool late, uint64_t now_us)
 {
@@ -161,25 +188,43 @@ static void mark_video(struct whip_source *s, struct packet *p,
     p->flags |=
         (uint8_t)((start ? PACKET_FRAME_START : 0) | (ends_frame(s, marks, marker) ? PACKET_FRAME_END : 0) |
                   (note_keyframe(s, p->ts_ticks, marks->keyframe, now_us) ? PACKET_KEYFRAME : 0) |
-                  (marks->discardable ? PACKET_DISCARDABLE : 0) | (marks->switch_up ? PACKET_SWITCH_UP : 0));
+                  (marks->discardable ? PACKET_DISCARDABLE : 0) | switch_flag(s->cfg->facts.codec, marks));
     p->spatial = marks->spatial_id;
     p->temporal = marks->temporal_id;
+    mark_unreferenced(s, p, start, marks->discardable);
     s->counters.frames += start;
     if (start && !late)
         watch_b_frames(s, p->ts_ticks);
 }
 
-/* What the AV1 dependency descriptor says is certain; the payload does not tell layers. */
+/* AV1 RTP specification A.4: "switch" for a target means that all of the target's frames after this one can be decoded. */
+static bool descriptor_switches_up(const struct whip_source *s, const struct dd_frame *f)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < s->dd.target_count; i++) {
+        if (s->dd.target_spatial[i] != f->frame.spatial_id || s->dd.target_temporal[i] <= f->frame.temporal_id)
+            continue;
+        if (f->frame.dti[i] != DD_SWITCH)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+/* What the AV1 dependency descriptor says is certain, whatever the codec. Its frames are those of one spatial layer. */
 static void mark_by_descriptor(struct whip_source *s, struct packet *p, const struct rtp_ext *ext,
                                uint64_t now_us)
 {
+    const struct whip_recent *before = &s->recent[(p->seq - 1) % WHIP_RECENT];
     struct dd_frame f;
 
     if (dd_parse(&f, &s->dd, ext->data, ext->len) != CODEC_OK)
         return; /* no structure yet, or damaged: the payload's word stands */
-    p->flags &= (uint8_t)~(PACKET_FRAME_START | PACKET_FRAME_END);
-    p->flags |= (uint8_t)((f.start_of_frame ? PACKET_FRAME_START : 0) |
-                          (f.end_of_frame ? PACKET_FRAME_END : 0));
+    bool start = f.start_of_frame && (before->seq == p->seq - 1 ? before->ts_ticks != p->ts_ticks : f.frame.spatial_id == 0);
+    p->flags &= (uint8_t)~(PACKET_FRAME_START | PACKET_FRAME_END | PACKET_SWITCH_UP | PACKET_LAYER_SYNC);
+    p->flags |= (uint8_t)((start ? PACKET_FRAME_START : 0) | (f.end_of_frame ? PACKET_FRAME_END : 0) |
+                          (descriptor_switches_up(s, &f) ? PACKET_SWITCH_UP : 0));
     if (note_keyframe(s, p->ts_ticks, f.has_structure, now_us))
         p->flags |= PACKET_KEYFRAME;
     p->spatial = f.frame.spatial_id;
@@ -259,5 +304,6 @@ void whip_source_fill(struct whip_source *s, const struct rtp_view *v, const str
         mark_video(s, p, marks, a->late, now_us);
     if (marks && whip_find_extension(s->cfg, v, RTP_EXT_DEPENDENCY_DESCRIPTOR, &descriptor))
         mark_by_descriptor(s, p, &descriptor, now_us);
-    s->recent[p->seq % WHIP_RECENT] = (struct whip_recent){.seq = p->seq, .ts_ticks = p->ts_ticks};
+    s->recent[p->seq % WHIP_RECENT] = (struct whip_recent){
+        .seq = p->seq, .ts_ticks = p->ts_ticks, .discardable = p->flags & PACKET_DISCARDABLE};
 }

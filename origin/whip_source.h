@@ -54,6 +54,7 @@ struct whip_track_cfg {
 
 struct whip_recent {
     uint64_t seq, ts_ticks;
+    bool discardable;
 };
 
 struct whip_source {
@@ -67,6 +68,7 @@ struct whip_source {
     bool has_source, has_rtx_source;
     bool want_keyframe;        /* a PLI goes with the next feedback */
     bool b_frames;             /* presentation times went back: seen, and logged */
+    bool mixed_frames;         /* H.264: some packets of frames that nothing refers to do not say so */
     bool silent;               /* nothing came for WHIP_SILENT_US: seen, and logged */
     uint64_t asked_us;         /* the last PLI */
     uint64_t keyframe_us;      /* when the last keyframe began to come */

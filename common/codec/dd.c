@@ -198,3 +198,73 @@ int dd_parse(struct dd_frame *out, struct dd_structure *structure, const uint8_t
         *structure = fresh;
     return CODEC_OK;
 }
+
+/* ---- for those who leave layers out ---- */
+
+bool dd_targets_learn(struct dd_targets *out, const uint8_t *data, size_t len)
+{
+    struct dd_structure s = {0};
+    struct dd_frame f;
+
+    if (len <= MANDATORY_BYTES || !(data[MANDATORY_BYTES] & 0x80) || dd_parse(&f, &s, data, len) != CODEC_OK)
+        return false;
+    out->count = s.target_count;
+    for (unsigned i = 0; i < s.target_count; i++)
+        out->layers[i] = (uint8_t)(s.target_spatial[i] << 4 | s.target_temporal[i]);
+    return true;
+}
+
+uint32_t dd_targets_mask(const struct dd_targets *t, unsigned spatial, unsigned temporal)
+{
+    uint32_t mask = 0;
+
+    for (unsigned i = 0; i < t->count; i++)
+        if ((t->layers[i] >> 4) <= spatial && (t->layers[i] & 15) <= temporal)
+            mask |= UINT32_C(1) << i;
+    return mask;
+}
+
+struct bits_out {
+    uint8_t *dst;
+    size_t cap_bits, n;
+};
+
+static void put_bits(struct bits_out *o, uint32_t v, unsigned n)
+{
+    while (n-- > 0 && o->n < o->cap_bits) {
+        uint8_t bit = (uint8_t)(0x80 >> o->n % 8);
+        o->dst[o->n / 8] = (uint8_t)(o->n % 8 ? o->dst[o->n / 8] : 0);
+        o->dst[o->n / 8] |= v >> n & 1 ? bit : 0;
+        o->n++;
+    }
+}
+
+static size_t bits_read(const struct bits *b, const uint8_t *data)
+{
+    return (size_t)(b->p - data) * 8 - b->bits_left;
+}
+
+size_t dd_restrict(uint8_t *dst, size_t cap, const struct dd_targets *targets, uint32_t mask, const uint8_t *data, size_t len)
+{
+    struct bits b = bits_init(data, len), copy = b;
+    struct bits_out o = {dst, cap * 8, 0};
+    struct dd_structure s;
+    bool extended = len > MANDATORY_BYTES;
+
+    bits_u(&b, MANDATORY_BYTES * 8);
+    bool structure = extended && bits_u1(&b), active = extended && bits_u1(&b);
+    uint32_t custom = extended ? bits_u(&b, 3) : 0;
+    if (b.bad || targets->count == 0 || (structure && read_structure(&b, &s) != CODEC_OK))
+        return 0;
+    size_t before = bits_read(&b, data);
+    uint32_t theirs = active ? bits_u(&b, targets->count) : UINT32_MAX;
+    put_bits(&o, bits_u(&copy, MANDATORY_BYTES * 8), MANDATORY_BYTES * 8);
+    put_bits(&o, (uint32_t)structure << 4 | 1u << 3 | custom, 5);
+    bits_u(&copy, extended ? 5 : 0);
+    for (size_t i = MANDATORY_BYTES * 8 + 5; i < before; i++)
+        put_bits(&o, bits_u1(&copy), 1);
+    put_bits(&o, theirs & mask, targets->count);
+    for (size_t left = len * 8 - bits_read(&b, data); left > 0; left--)
+        put_bits(&o, bits_u1(&b), 1);
+    return b.bad || o.n == o.cap_bits ? 0 : (o.n + 7) / 8;
+}

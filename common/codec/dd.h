@@ -50,3 +50,17 @@ struct dd_frame {
  * CODEC_OK, CODEC_ERR_SHORT, CODEC_ERR_SYNTAX, or CODEC_ERR_SUPPORT while no structure has been
  * seen (wait for a keyframe). On an error *out and *structure are untouched. */
 MUST_USE int dd_parse(struct dd_frame *out, struct dd_structure *structure, const uint8_t *data, size_t len);
+
+/* What of a structure is needed to say which layers go on: the layers of each target. */
+struct dd_targets {
+    uint8_t count; /* 0: not known */
+    uint8_t layers[DD_TARGETS_MAX]; /* spatial << 4 | temporal */
+};
+
+/* True, and *out filled, when the descriptor brings a structure. */
+bool dd_targets_learn(struct dd_targets *out, const uint8_t *data, size_t len);
+/* The targets that need no layer above these. */
+uint32_t dd_targets_mask(const struct dd_targets *t, unsigned spatial, unsigned temporal);
+/* The descriptor saying that of its active targets only those of mask still come (A.8.3.3). targets: of the structure in force,
+ * its own if it brings one. Returns the length; 0 when it is damaged or does not fit. */
+size_t dd_restrict(uint8_t *dst, size_t cap, const struct dd_targets *targets, uint32_t mask, const uint8_t *data, size_t len);

@@ -29,8 +29,10 @@ enum packet_flags {
     PACKET_KEYFRAME = 1 << 2,    /* of a frame at which decoding can start */
     PACKET_MARKER = 1 << 3,      /* the RTP marker bit: end of picture; for audio the start of talk */
     PACKET_DISCARDABLE = 1 << 4, /* nothing refers to its frame */
-    PACKET_SWITCH_UP = 1 << 5,   /* a receiver may go up to this temporal layer here */
+    PACKET_SWITCH_UP = 1 << 5,   /* no frame after it refers to one before it of a temporal layer above its own: with this
+                                    frame a receiver may go up to any */
     PACKET_PADDING = 1 << 6,     /* no payload: keeps its place in the sequence, carries no medium */
+    PACKET_LAYER_SYNC = 1 << 7,  /* its frame refers to lower temporal layers only: a receiver of the one below may go up to its own */
 };
 
 /* Ids of RTP header extension elements inside the cluster (packet.ext, pipes), two-byte form

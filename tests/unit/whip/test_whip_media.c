@@ -172,7 +172,8 @@ static void h264_frames_begin_at_a_new_timestamp_and_keyframes_are_marked_to_the
         ROW("IDR, first fragment", 12, 9000, false, H264_IDR_START, K),
         ROW("IDR, last fragment", 13, 9000, true, H264_IDR_END, K | E),
         ROW("a slice", 14, 12000, true, H264_SLICE, S | E),
-        ROW("a slice that nobody refers to", 15, 15000, true, H264_SLICE_UNUSED, S | E | PACKET_DISCARDABLE),
+        ROW("a slice that nobody refers to", 15, 15000, true, H264_SLICE_UNUSED,
+            S | E | PACKET_DISCARDABLE | PACKET_LAYER_SYNC),
         ROW("a packet is missing before: the payload's word counts", 17, 18000, true, H264_SLICE, S | E),
     };
 
