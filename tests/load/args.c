@@ -18,7 +18,7 @@ static const char help[] =
     "  millrace-load --scenario evening.yaml\n"
     "\n"
     "Groups (may be repeated; the options below each belong to the group before them):\n"
-    "  --whep URL, --flv URL          viewers\n"
+    "  --whep URL, --flv URL          viewers, at the stream or at an entry point (/route/play/...)\n"
     "    --viewers N                  how many (1)\n"
     "    --ramp N                     joins a second (all at once)\n"
     "    --start S                    seconds after the start (0)\n"
@@ -44,6 +44,10 @@ static const char help[] =
     "  --sources NET/BITS             send from the addresses of this network, which is routed to this host (ip route\n"
     "                                 add local NET/BITS dev lo); for servers on loopback addresses not needed\n"
     "  --own-sockets                  a socket a WebRTC viewer, also on loopback\n"
+    "  --reconnect                    viewers who lose their server, or to whom nothing comes for 3 s, join again\n"
+    "  --no-events                    WHEP's reconnect events are not asked for\n"
+    "  --ca FILE                      whom to trust for https and rtmps (whom the system trusts)\n"
+    "  --insecure                     any certificate will do\n"
     "  --token TEXT                   Authorization: Bearer\n"
     "  --json FILE, --csv FILE, --report FILE.html   --quiet\n"
     "\n"
@@ -52,7 +56,7 @@ static const char help[] =
 enum {
     OPT_WHEP = 256, OPT_FLV, OPT_RTMP, OPT_WHIP, OPT_SCENARIO, OPT_VIEWERS, OPT_RAMP, OPT_START, OPT_HOLD, OPT_CHURN,
     OPT_STREAMS, OPT_FILE, OPT_SYNTHETIC, OPT_COUNT, OPT_DURATION, OPT_SETTLE, OPT_TIMEOUT, OPT_THREADS, OPT_CHECK,
-    OPT_SRTP, OPT_NO_RTX, OPT_NO_CC, OPT_NO_FEEDBACK, OPT_SOURCES, OPT_OWN, OPT_TOKEN, OPT_JSON, OPT_CSV, OPT_REPORT,
+    OPT_SRTP, OPT_NO_RTX, OPT_NO_CC, OPT_NO_FEEDBACK, OPT_SOURCES, OPT_OWN, OPT_RECONNECT, OPT_NO_EVENTS, OPT_CA, OPT_INSECURE, OPT_TOKEN, OPT_JSON, OPT_CSV, OPT_REPORT,
     OPT_QUIET, OPT_HELP, OPT_VERSION,
 };
 
@@ -65,7 +69,8 @@ static const struct option options[] = {
     {"settle", 1, NULL, OPT_SETTLE}, {"timeout", 1, NULL, OPT_TIMEOUT}, {"threads", 1, NULL, OPT_THREADS},
     {"check", 1, NULL, OPT_CHECK}, {"srtp", 1, NULL, OPT_SRTP}, {"no-rtx", 0, NULL, OPT_NO_RTX},
     {"no-transport-cc", 0, NULL, OPT_NO_CC}, {"no-feedback", 0, NULL, OPT_NO_FEEDBACK},
-    {"sources", 1, NULL, OPT_SOURCES}, {"own-sockets", 0, NULL, OPT_OWN}, {"token", 1, NULL, OPT_TOKEN},
+    {"sources", 1, NULL, OPT_SOURCES}, {"own-sockets", 0, NULL, OPT_OWN}, {"reconnect", 0, NULL, OPT_RECONNECT},
+    {"no-events", 0, NULL, OPT_NO_EVENTS}, {"ca", 1, NULL, OPT_CA}, {"insecure", 0, NULL, OPT_INSECURE}, {"token", 1, NULL, OPT_TOKEN},
     {"json", 1, NULL, OPT_JSON}, {"csv", 1, NULL, OPT_CSV}, {"report", 1, NULL, OPT_REPORT},
     {"quiet", 0, NULL, OPT_QUIET}, {"help", 0, NULL, OPT_HELP}, {"version", 0, NULL, OPT_VERSION}, {0},
 };
@@ -173,6 +178,24 @@ static int take_of_group(struct args *a, int option)
     }
 }
 
+/* Options without a value. Whether it is one. */
+static bool take_flag(struct args *a, int option)
+{
+    struct load_options *o = &a->options;
+    bool *flag = option == OPT_NO_RTX        ? &o->no_rtx
+                 : option == OPT_NO_CC       ? &o->no_transport_cc
+                 : option == OPT_NO_FEEDBACK ? &o->no_feedback
+                 : option == OPT_OWN         ? &o->each
+                 : option == OPT_RECONNECT   ? &o->reconnect
+                 : option == OPT_NO_EVENTS   ? &o->no_events
+                 : option == OPT_INSECURE    ? &a->insecure
+                 : option == OPT_QUIET       ? &a->quiet : NULL;
+
+    if (flag)
+        *flag = true;
+    return flag;
+}
+
 /* Options of the run. */
 static int take_of_run(struct args *a, int option)
 {
@@ -193,6 +216,8 @@ static int take_of_run(struct args *a, int option)
         return take_profile(a);
     case OPT_SOURCES:
         return take_sources(o);
+    case OPT_CA:
+        return take_text(a->ca, sizeof(a->ca));
     case OPT_TOKEN:
         return take_text(a->bearer, sizeof(a->bearer));
     case OPT_JSON:
@@ -201,21 +226,6 @@ static int take_of_run(struct args *a, int option)
         return take_text(a->csv, sizeof(a->csv));
     case OPT_REPORT:
         return take_text(a->html, sizeof(a->html));
-    case OPT_NO_RTX:
-        o->no_rtx = true;
-        return -1;
-    case OPT_NO_CC:
-        o->no_transport_cc = true;
-        return -1;
-    case OPT_NO_FEEDBACK:
-        o->no_feedback = true;
-        return -1;
-    case OPT_OWN:
-        o->each = true;
-        return -1;
-    case OPT_QUIET:
-        a->quiet = true;
-        return -1;
     case OPT_HELP:
         fputs(help, stdout);
         return 0;
@@ -235,7 +245,7 @@ static int take(struct args *a, int option)
         return take_scenario(a);
     if (option >= OPT_VIEWERS && option <= OPT_COUNT)
         return take_of_group(a, option);
-    return take_of_run(a, option);
+    return take_flag(a, option) ? -1 : take_of_run(a, option);
 }
 
 int args_parse(struct args *a, int argc, char **argv)

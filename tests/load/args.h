@@ -14,6 +14,8 @@ struct args {
     unsigned threads;
     double settle_s; /* after the last viewer was started, before the steady window begins */
     bool quiet;
+    bool insecure;
+    char ca[PLAN_PATH_MAX];
     char json[PLAN_PATH_MAX], csv[PLAN_PATH_MAX], html[PLAN_PATH_MAX], bearer[PLAN_PATH_MAX];
     enum srtp_profile profiles[3];
 };

@@ -217,6 +217,14 @@ int assoc_open(struct assoc *a, struct assoc_shared *shared, struct ice_agent *i
     return port_slot_open(shared->port, &a->slot, toward, on_datagram);
 }
 
+int assoc_turn(struct assoc *a, const struct addr *toward)
+{
+    if (!port_is_one_each(a->shared->port))
+        return -EAFNOSUPPORT;
+    port_slot_close(&a->slot);
+    return port_slot_open(a->shared->port, &a->slot, toward, on_datagram);
+}
+
 int assoc_start(struct assoc *a, const struct rtc_remote *remote)
 {
     size_t cap = strlen(remote->ufrag) + 1 + ICE_UFRAG_BYTES + 1;

@@ -17,7 +17,7 @@
 #include "webrtc/ice.h"
 #include "webrtc/transport.h"
 
-enum { ASSOC_CANDIDATES_MAX = 4, ASSOC_PENDING_MAX = 3, ASSOC_RTCP_MAX = 1200 };
+enum { ASSOC_CANDIDATES_MAX = 8, ASSOC_PENDING_MAX = 3, ASSOC_RTCP_MAX = 1200 };
 
 struct assoc;
 
@@ -63,6 +63,8 @@ struct assoc {
 /* Takes a slot and draws credentials; toward: the server's address, as far as it is known. 0 or a negative errno. */
 MUST_USE int assoc_open(struct assoc *a, struct assoc_shared *shared, struct ice_agent *ice, const struct addr *toward,
                         const struct assoc_ops *ops);
+/* Before assoc_start: the server turns out to be at an address of another family. 0 or a negative errno. */
+MUST_USE int assoc_turn(struct assoc *a, const struct addr *toward);
 /* What the answer says; checks begin. 0 or -1. */
 MUST_USE int assoc_start(struct assoc *a, const struct rtc_remote *remote);
 void assoc_close(struct assoc *a);

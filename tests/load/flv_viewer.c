@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  * flv_viewer.c - one viewer by HTTP-FLV. */
+#include "fetch.h"
 #include "flv_reader.h"
 #include "frames.h"
-#include "http_client.h"
 #include "thread.h"
 #include "wire/flv.h"
 
 #include <stdlib.h>
 
 enum {
-    REDIRECTS_MAX = 5,
     LIVE_AFTER_US = 2000000, /* delay is measured when the catch-up is over */
     JUMP_MS = 250,           /* of decode time from one frame to the next: frames were left out */
 };
 
 struct flv {
     struct viewer v;
-    struct url url;
-    struct addr to;
-    unsigned redirects;
-    struct http_call *call;
-    struct timer timer; /* to retry, and the time to join */
+    struct fetch fetch;
     struct flv_reader reader;
     struct frame_watch watch;
     uint64_t live_from_us;
@@ -71,7 +66,7 @@ static void on_tag(void *arg, const struct flv_seen *tag)
         return;
     if (!p->v.joined) {
         uint64_t now_us = worker_now_us(p->v.thread->worker);
-        timer_stop(&p->timer);
+        fetch_stop_timer(&p->fetch);
         p->live_from_us = now_us + LIVE_AFTER_US;
         viewer_joined(&p->v, now_us);
     }
@@ -84,76 +79,30 @@ static void on_tag(void *arg, const struct flv_seen *tag)
 static bool on_body(void *arg, const uint8_t *bytes, size_t len)
 {
     struct flv *p = arg;
+    uint64_t now_us = worker_now_us(p->v.thread->worker);
 
     if (!p->answered) {
         p->answered = true;
-        histogram_push(&p->v.thread->tally.http_us, worker_now_us(p->v.thread->worker) - p->v.started_us);
+        histogram_push(&p->v.thread->tally.http_us, now_us - p->v.started_us);
     }
+    p->v.media_us = now_us;
     p->v.thread->tally.bytes += len;
-    return flv_reader_push(&p->reader, bytes, len);
+    if (flv_reader_push(&p->reader, bytes, len))
+        return true;
+    viewer_failed(&p->v, "not FLV");
+    return false;
 }
 
-static void get(struct flv *p);
-
-static void redirect(struct flv *p, const struct http_answer *a)
+static void on_end(void *arg, const struct http_answer *a)
 {
-    char authority[URL_HOST_MAX + 10];
-    struct url to;
-
-    if (p->redirects++ == REDIRECTS_MAX || url_resolve(&to, &p->url, a->location)) {
-        viewer_failed(&p->v, "redirect that leads nowhere");
-        return;
-    }
-    url_authority(&to, authority);
-    if (addr_resolve(&p->to, authority)) {
-        viewer_failed(&p->v, "redirect to an unknown host");
-        return;
-    }
-    p->url = to;
-    p->v.thread->tally.redirects++;
-    get(p);
+    (void)a;
+    viewer_failed(&((struct flv *)arg)->v, "ended by the server");
 }
 
-static void on_done(void *arg, const struct http_answer *a)
+static void on_late(void *arg)
 {
     struct flv *p = arg;
-    uint64_t now_us = worker_now_us(p->v.thread->worker), wait_us = (uint64_t)a->retry_after_s * 1000000;
-
-    p->call = NULL;
-    if (a->status == 301 || a->status == 302 || a->status == 307 || a->status == 308) {
-        redirect(p, a);
-    } else if (a->status >= 400 && wait_us && !p->v.joined && now_us + wait_us < p->v.deadline_us) {
-        p->v.thread->tally.retries++;
-        timer_start(&p->timer, wait_us);
-    } else if (p->reader.bad) {
-        viewer_failed(&p->v, "not FLV");
-    } else if (a->status / 100 == 2) {
-        viewer_failed(&p->v, "ended by the server");
-    } else {
-        viewer_http_failed(&p->v, a);
-    }
-}
-
-static void get(struct flv *p)
-{
-    const struct load_options *options = p->v.thread->options;
-    struct http_call_cfg cfg = {.url = p->url, .to = p->to, .method = "GET", .bearer = options->bearer,
-                                .timeout_us = (uint64_t)(options->timeout_s * 1e6), .on_body = on_body,
-                                .on_done = on_done, .arg = p};
-
-    timer_start(&p->timer, viewer_left_us(&p->v));
-    if (http_call_start(&p->call, p->v.thread->worker, &cfg))
-        viewer_failed(&p->v, "http: no connection could be made");
-}
-
-static void on_due(struct timer *t, uint64_t now_us)
-{
-    struct flv *p = container_of(t, struct flv, timer);
-
-    if (now_us < p->v.deadline_us)
-        get(p);
-    else
-        viewer_failed(&p->v, p->answered ? "no media" : "http timeout");
+    viewer_failed(&p->v, p->answered ? "no media" : "http timeout");
 }
 
 /* ---- Life --------------------------------------------------------------------------------------------------------- */
@@ -161,17 +110,19 @@ static void on_due(struct timer *t, uint64_t now_us)
 static int start(struct viewer *v)
 {
     struct flv *p = flv_of(v);
-    struct worker *w = v->thread->worker;
+    struct fetch_cfg cfg = {.v = v, .method = "GET", .name = "flv", .on_body = on_body, .on_answer = on_end,
+                            .on_late = on_late, .arg = p};
+    struct addr to;
+    struct url url;
 
-    timer_init(&p->timer, w, on_due);
     flv_reader_init(&p->reader, on_tag, p);
     p->watch.tally = &v->thread->tally;
-    p->to = *viewer_to(v);
-    if (viewer_url(v, &p->url)) {
-        viewer_failed(v, "not a URL");
+    if (viewer_url(v, &url, &to)) {
+        viewer_failed(v, "not a URL of a known host");
         return -1;
     }
-    get(p);
+    fetch_init(&p->fetch, &cfg, &url, &to);
+    fetch_start(&p->fetch, NULL, 0);
     return 0;
 }
 
@@ -180,8 +131,7 @@ static void close_viewer(struct viewer *v, bool politely)
     struct flv *p = flv_of(v);
 
     (void)politely;
-    timer_stop(&p->timer);
-    http_call_cancel(&p->call);
+    fetch_close(&p->fetch);
     frame_watch_end(&p->watch, worker_now_us(v->thread->worker));
 }
 

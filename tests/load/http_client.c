@@ -21,7 +21,7 @@ struct http_call {
     http_parser parser;
     bool done;      /* on_done was called, or the owner cancelled: freed when the connection is */
     bool in_value;
-    char field[FIELD_MAX], location[VALUE_MAX], value[VALUE_MAX];
+    char field[FIELD_MAX], location[VALUE_MAX], link[VALUE_MAX], value[VALUE_MAX];
     uint32_t retry_after_s;
     char *body;
     size_t body_len, request_len;
@@ -42,6 +42,7 @@ static void finish(struct http_call *c, unsigned status)
     struct http_answer a = {.status = status,
                             .error = status ? "" : c->error,
                             .location = c->location,
+                            .link = c->link,
                             .retry_after_s = c->retry_after_s,
                             .body = c->body ? c->body : "",
                             .body_len = c->body_len,
@@ -74,10 +75,19 @@ static void append(char *to, size_t cap, const char *from, size_t len)
     to[at + len] = '\0';
 }
 
+static void append_link(struct http_call *c)
+{
+    if (c->link[0])
+        append(c->link, sizeof(c->link), ", ", 2);
+    append(c->link, sizeof(c->link), c->value, strlen(c->value));
+}
+
 static void take_field(struct http_call *c)
 {
     if (strcasecmp(c->field, "location") == 0)
         strcpy(c->location, c->value);
+    else if (strcasecmp(c->field, "link") == 0)
+        append_link(c);
     else if (strcasecmp(c->field, "retry-after") == 0)
         c->retry_after_s = (uint32_t)strtoul(c->value, NULL, 10);
     c->field[0] = c->value[0] = '\0';
@@ -197,13 +207,15 @@ static const char *reason(int err)
 static void on_close(void *arg, int err)
 {
     struct http_call *c = arg;
+    char why[96];
 
+    snprintf(why, sizeof(why), err == CONN_ERR_TLS ? "tls: %s" : "%s", err == CONN_ERR_TLS ? conn_error(c->conn) : reason(err));
     c->conn = NULL;
     if (!c->done && err == 0 && c->parser.status_code) /* a body that ends with the connection */
         http_parser_execute(&c->parser, &settings, "", 0);
     if (!c->done && HTTP_PARSER_ERRNO(&c->parser) == HPE_PAUSED)
         finish(c, c->parser.status_code);
-    fail(c, reason(err));
+    fail(c, why);
     free_call(c);
 }
 
@@ -250,12 +262,14 @@ int http_call_start(struct http_call **out, struct worker *w, const struct http_
     if (!c)
         return -ENOMEM;
     c->cfg = *cfg;
+    struct tls_ctx *tls = url_is_secure(&cfg->url) ? cfg->tls : NULL;
     http_parser_init(&c->parser, HTTP_RESPONSE);
     c->parser.data = c;
     timer_init(&c->timer, w, on_timeout);
     int err = write_request(c, cfg);
     if (!err)
-        err = conn_connect(&c->conn, w, &cfg->to, NULL, NULL, &ops, c);
+        err = url_is_secure(&cfg->url) && !tls ? -EPROTONOSUPPORT
+                                               : conn_connect(&c->conn, w, &cfg->to, tls, tls ? cfg->url.host : NULL, &ops, c);
     if (err) {
         free_call(c);
         return err;
@@ -271,10 +285,11 @@ static void on_deleted(void *arg, const struct http_answer *a)
     (void)arg, (void)a;
 }
 
-void http_delete(struct worker *w, const struct url *url, const struct addr *to, const char *bearer, uint64_t timeout_us)
+void http_delete(struct worker *w, const struct url *url, const struct addr *to, struct tls_ctx *tls, const char *bearer,
+                 uint64_t timeout_us)
 {
     struct http_call *c; /* it frees itself */
-    struct http_call_cfg cfg = {.url = *url, .to = *to, .method = "DELETE", .bearer = bearer, .timeout_us = timeout_us,
+    struct http_call_cfg cfg = {.url = *url, .to = *to, .tls = tls, .method = "DELETE", .bearer = bearer, .timeout_us = timeout_us,
                                 .on_done = on_deleted};
     int err = http_call_start(&c, w, &cfg);
 

@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "io/addr.h"
 #include "io/worker.h"
+#include "secure/tls.h"
 #include "url.h"
 
 #include <stdbool.h>
@@ -25,6 +26,7 @@ struct http_answer {
     unsigned status;        /* 0: there was no answer, see error */
     const char *error;      /* "connection refused", "timeout", ... ; "" when there is an answer */
     const char *location;   /* "" when absent */
+    const char *link;       /* all Link fields, with commas; "" when absent */
     uint32_t retry_after_s; /* 0 when absent or a date */
     const char *body;       /* NUL-terminated; empty with .on_body */
     size_t body_len;
@@ -34,6 +36,7 @@ struct http_answer {
 struct http_call_cfg {
     struct url url;
     struct addr to;            /* the URL's host, resolved */
+    struct tls_ctx *tls;       /* for https; borrowed for the call */
     const char *method;
     const char *content_type;  /* NULL: no body */
     const char *accept;        /* NULL: none */
@@ -50,6 +53,7 @@ struct http_call_cfg {
 /* 0 or a negative errno (then no callback comes). */
 MUST_USE int http_call_start(struct http_call **out, struct worker *w, const struct http_call_cfg *cfg);
 /* DELETE of a session, whose answer nobody waits for: at most timeout_us. */
-void http_delete(struct worker *w, const struct url *url, const struct addr *to, const char *bearer, uint64_t timeout_us);
+void http_delete(struct worker *w, const struct url *url, const struct addr *to, struct tls_ctx *tls, const char *bearer,
+                 uint64_t timeout_us);
 /* Clears the pointer; NULL inside is fine. */
 void http_call_cancel(struct http_call **c);

@@ -204,6 +204,17 @@ static void raise_descriptors(void)
     }
 }
 
+static int open_tls(struct run *r)
+{
+    struct tls_cfg cfg = {.use = TLS_CLIENT, .ca = r->args.ca[0] ? r->args.ca : NULL, .insecure = r->args.insecure};
+    char err[CERT_ERROR_CAP];
+
+    if (tls_ctx_create(&r->args.options.tls, &cfg, err) == 0)
+        return 0;
+    fprintf(stderr, "millrace-load: --ca: %s\n", err);
+    return -1;
+}
+
 static int start_threads(struct run *r)
 {
     char err[PLAN_ERROR_CAP];
@@ -269,6 +280,7 @@ static void clean_up(struct run *r)
         free(r->groups[i].to);
     }
     report_fini(&r->report);
+    tls_ctx_unref(&r->args.options.tls);
 }
 
 /* Did everyone get what was asked for? */
@@ -282,7 +294,8 @@ static int run_all(struct run *r)
     struct worker_cfg cfg = {.name = "main", .index = WORKER_MAIN};
 
     if (worker_create(&r->worker, &cfg) || signal_watch_open(&r->on_int, r->worker, SIGINT, on_signal, r) ||
-        signal_watch_open(&r->on_term, r->worker, SIGTERM, on_signal, r) || prepare(r) || start_threads(r))
+        signal_watch_open(&r->on_term, r->worker, SIGTERM, on_signal, r) || prepare(r) || open_tls(r) ||
+        start_threads(r))
         return 1; /* the process ends: nothing to clean */
     r->terminal = isatty(STDERR_FILENO);
     r->start_us = r->sampled_us = worker_now_us(r->worker);

@@ -335,10 +335,8 @@ static int check_group(const struct plan_group *g, char err[PLAN_ERROR_CAP])
     char url[URL_BYTES_MAX + 1];
 
     url_number(url, sizeof(url), g->url, 0);
-    if (url_parse(&u, url) || (strcmp(u.scheme, "rtmp") == 0) != rtmp)
+    if (url_parse(&u, url) || (strncmp(u.scheme, "rtmp", 4) == 0) != rtmp)
         snprintf(err, PLAN_ERROR_CAP, "%.256s: not a URL of %s", g->url, rtmp ? "rtmp" : "http");
-    else if (strcmp(u.scheme, "https") == 0)
-        snprintf(err, PLAN_ERROR_CAP, "%.256s: https is not supported yet", g->url);
     else if (!plan_is_viewer(g) && !g->source[0] == !g->synthetic[0])
         snprintf(err, PLAN_ERROR_CAP, "%.256s: a file or synthetic media to publish, one of both", g->url);
     else if (g->synthetic[0] && plan_synthetic(g->synthetic, &synthetic))

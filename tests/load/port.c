@@ -314,6 +314,11 @@ int port_slot_open(struct port *p, struct port_slot *s, const struct addr *towar
     return err;
 }
 
+bool port_is_one_each(const struct port *p)
+{
+    return p->cfg.mode == PORT_EACH;
+}
+
 void port_slot_close(struct port_slot *s)
 {
     if (!s->port)

@@ -53,5 +53,7 @@ MUST_USE int port_slot_open(struct port *p, struct port_slot *s, const struct ad
                             void (*on_datagram)(struct port_slot *, uint8_t *, size_t, const struct addr *, uint64_t));
 /* Fine at any time, from within on_datagram too. */
 void port_slot_close(struct port_slot *s);
+/* Whether each slot has a socket of its own. */
+bool port_is_one_each(const struct port *p);
 /* What does not go out is lost, as in a network. */
 void port_slot_send(struct port_slot *s, const struct addr *to, const void *bytes, size_t len);

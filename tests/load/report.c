@@ -88,6 +88,12 @@ void report_print_end(const struct report *r)
     printf("picture: %llu frames, %llu breaks, %llu jumps, %llu freezes (%.1f s); %.1f MB\n", (unsigned long long)t->frames,
            (unsigned long long)t->breaks, (unsigned long long)t->jumps, (unsigned long long)t->freezes,
            (double)t->frozen_us / 1e6, (double)t->bytes / 1e6);
+    if (t->lost || t->moves || t->moves_failed)
+        printf("servers: %llu viewers lost theirs, %llu of them came back; %llu moved to another as told, %llu could not\n",
+               (unsigned long long)t->lost, (unsigned long long)t->reconnects, (unsigned long long)t->moves,
+               (unsigned long long)t->moves_failed);
+    print_percentiles("back again", &t->reconnect_us);
+    print_percentiles("moved", &t->move_us);
     if (t->published)
         printf("publishers: %llu of %llu accepted, %llu failed, %llu frames sent, %llu of them late\n",
                (unsigned long long)t->publishing, (unsigned long long)t->published, (unsigned long long)t->publish_failed,
@@ -137,6 +143,10 @@ static json_t *tally_json(const struct tally *t)
     json_object_set_new(o, "picture", json_pack("{s:I,s:I,s:I,s:I}", "frames", (json_int_t)t->frames, "keyframes",
                                                 (json_int_t)t->keyframes, "breaks", (json_int_t)t->breaks, "jumps",
                                                 (json_int_t)t->jumps));
+    json_object_set_new(o, "servers_lost", json_pack("{s:I,s:I,s:I,s:I,s:o,s:o}", "lost", (json_int_t)t->lost, "reconnected",
+                                                     (json_int_t)t->reconnects, "moved", (json_int_t)t->moves, "not_moved",
+                                                     (json_int_t)t->moves_failed, "reconnect_ms", percentiles(&t->reconnect_us),
+                                                     "move_ms", percentiles(&t->move_us)));
     json_object_set_new(o, "publishers", json_pack("{s:I,s:I,s:I,s:I}", "started", (json_int_t)t->published, "accepted",
                                                    (json_int_t)t->publishing, "failed", (json_int_t)t->publish_failed,
                                                    "frames_late", (json_int_t)t->publish_late));

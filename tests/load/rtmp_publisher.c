@@ -74,7 +74,7 @@ static void send_connect(struct rtmp *p)
     writer_u32(&w, CHUNK_BYTES);
     send_message(p, RTMP_SET_CHUNK_SIZE, CHUNK_STREAM_CONTROL, 0, &w);
     url_authority(&p->url, authority);
-    snprintf(tc_url, sizeof(tc_url), "rtmp://%s/%s", authority, p->app);
+    snprintf(tc_url, sizeof(tc_url), "%s://%s/%s", p->url.scheme, authority, p->app);
     w = writer_init(bytes, sizeof(bytes));
     amf0_write_string(&w, "connect");
     amf0_write_number(&w, CONNECT);
@@ -281,10 +281,13 @@ static void on_open(void *arg)
 static void on_close(void *arg, int err)
 {
     struct rtmp *p = arg;
+    char cause[96];
 
+    snprintf(cause, sizeof(cause), "rtmp: %s", err == CONN_ERR_TLS      ? conn_error(p->conn)
+                                               : err == -ECONNREFUSED ? "connection refused" : "closed by the server");
     p->conn = NULL;
     if (!p->v.closed)
-        viewer_failed(&p->v, err == -ECONNREFUSED ? "rtmp: connection refused" : "rtmp: closed by the server");
+        viewer_failed(&p->v, cause);
 }
 
 static void on_timeout(struct timer *t, uint64_t now_us)
@@ -322,15 +325,19 @@ static int start(struct viewer *v)
 {
     static const struct conn_ops ops = {.on_open = on_open, .on_data = on_data, .on_close = on_close};
     struct rtmp *p = rtmp_of(v);
+    struct tls_ctx *tls = NULL;
     const char *cause = "rtmp: no connection could be made";
+    struct addr to;
 
     timer_init(&p->timer, v->thread->worker, on_timeout);
     p->message_cap = 2 * (largest(v->group->media) * 17 / 16 + 1024);
     p->message = malloc(p->message_cap);
-    if (viewer_url(v, &p->url) || split_path(p))
+    if (viewer_url(v, &p->url, &to) || split_path(p))
         cause = "rtmp: the URL needs an application and a stream";
-    else if (p->message && rtmp_chunk_reader_create(&p->reader) == RTMP_CHUNK_OK &&
-             conn_connect(&p->conn, v->thread->worker, viewer_to(v), NULL, NULL, &ops, p) == 0) {
+    else if (url_is_secure(&p->url))
+        tls = v->thread->options->tls;
+    if (p->key[0] && p->message && rtmp_chunk_reader_create(&p->reader) == RTMP_CHUNK_OK &&
+             conn_connect(&p->conn, v->thread->worker, &to, tls, tls ? p->url.host : NULL, &ops, p) == 0) {
         timer_start(&p->timer, viewer_left_us(v));
         return 0;
     }

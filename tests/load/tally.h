@@ -15,10 +15,16 @@
     X(asked)            /* viewers that were started */ \
     X(joined)           /* to which media came */ \
     X(failed)           /* that gave up before */ \
-    X(dropped)          /* that lost the server after */ \
+    X(dropped)          /* that lost the server after, and did not come back */ \
     X(left)             /* that left as planned */ \
     X(retries)          /* HTTP requests repeated because the server said Retry-After */ \
-    X(redirects)        /* 307 followed */ \
+    X(redirects)        /* 307 and entry points followed */ \
+    X(events)           /* WHEP sessions whose server-sent events are listened to */ \
+    X(events_failed)    /* that offered them in vain */ \
+    X(moves)            /* viewers who were sent elsewhere by such an event, and are playing there */ \
+    X(moves_failed)     /* who could not, and stayed as long as they were let */ \
+    X(lost)             /* viewers whose server was lost to them; those who do not come back are dropped */ \
+    X(reconnects)       /* who came back */ \
     X(bytes)            /* of media: RTP packets, FLV stream */ \
     X(rtp_received)     /* packets, without duplicates, retransmitted ones included */ \
     X(rtp_checked)      /* of these: authenticated and decrypted */ \
@@ -52,7 +58,9 @@
     X(first_keyframe_us) /* start -> first whole keyframe */ \
     X(delay_us)          /* frame: sent by the publisher -> arrived here */ \
     X(jitter_us)         /* RFC 3550 interarrival jitter, each viewer once a second */ \
-    X(freeze_us)         /* length of a freeze */
+    X(freeze_us)         /* length of a freeze */ \
+    X(move_us)           /* sent elsewhere -> first packet from there */ \
+    X(reconnect_us)      /* loss noticed -> first packet again */
 
 enum { TALLY_CAUSES_MAX = 24, TALLY_CAUSE_BYTES = 48 };
 

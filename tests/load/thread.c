@@ -14,6 +14,7 @@ enum {
     NAP_FROM_VIEWERS = 64,
     STARTS_A_TICK = 64,      /* at most, so that media is read in between */
     MAIL_US = 250000,        /* how often the main thread gets the tally */
+    SILENT_US = 3000000,     /* without media, and with --reconnect: the server is lost */
     LEAVE_WAIT_US = 1500000, /* for the viewers' DELETEs at the end */
     GOODBYE_US = 300000,     /* for the publishers' */
     RECV_BYTES = 64 << 20,   /* of the shared socket */
@@ -36,13 +37,12 @@ static struct viewer *create(enum plan_kind kind)
     return NULL;
 }
 
-/* number: which of the group. */
-static void start_viewer(struct load_thread *t, const struct load_group *g, unsigned number, uint64_t now_us)
+static struct viewer *make_viewer(struct load_thread *t, const struct load_group *g, unsigned number, uint64_t now_us)
 {
     struct viewer *v = create(g->plan->kind);
 
     if (!v)
-        return;
+        return NULL;
     v->publisher = !plan_is_viewer(g->plan);
     v->thread = t;
     v->group = g;
@@ -50,13 +50,42 @@ static void start_viewer(struct load_thread *t, const struct load_group *g, unsi
     v->started_us = now_us;
     v->deadline_us = now_us + (uint64_t)(t->options->timeout_s * 1e6);
     list_push_back(&t->viewers, &v->link);
-    if (v->publisher) {
-        t->tally.published++;
-    } else {
-        t->tally.asked++;
+    if (!v->publisher)
         t->alive++;
-    }
+    return v;
+}
+
+/* number: which of the group. */
+static void start_viewer(struct load_thread *t, const struct load_group *g, unsigned number, uint64_t now_us)
+{
+    struct viewer *v = make_viewer(t, g, number, now_us);
+
+    if (!v)
+        return;
+    if (v->publisher)
+        t->tally.published++;
+    else
+        t->tally.asked++;
     (void)v->ops->start(v); /* what fails there has been counted */
+}
+
+struct viewer *viewer_replace(struct viewer *old, const char *url)
+{
+    char *moved_to = url ? strdup(url) : NULL;
+    struct viewer *v = url && !moved_to ? NULL : make_viewer(old->thread, old->group, old->stream, worker_now_us(old->thread->worker));
+
+    if (!v) {
+        free(moved_to);
+        return NULL;
+    }
+    v->moved_to = moved_to;
+    v->comes_back = !url;
+    if (url) {
+        v->replaces = old;
+        old->replacement = v;
+    }
+    (void)v->ops->start(v);
+    return v;
 }
 
 /* The group's viewers that should have been started by now, of all threads. */
@@ -89,13 +118,24 @@ static unsigned start_due(struct load_thread *t, size_t i, double at_s, uint64_t
 
 /* ---- Viewers go ---------------------------------------------------------------------------------------------- */
 
-/* Of one group, or of all. */
+/* Of one group, or of all; first those who are on their way to take another's place. */
 static void leave_all(struct load_thread *t, const struct load_group *g, bool publishers)
+{
+    for (int coming = 1; coming >= 0; coming--)
+        list_for_each(it, &t->viewers) {
+            struct viewer *v = container_of(it, struct viewer, link);
+            if ((!g || v->group == g) && v->publisher == publishers && (!coming || v->replaces))
+                viewer_leave(v);
+        }
+}
+
+/* To whom nothing comes any more: their server may be gone without a word. */
+static void look_for_silence(struct load_thread *t, uint64_t now_us)
 {
     list_for_each(it, &t->viewers) {
         struct viewer *v = container_of(it, struct viewer, link);
-        if ((!g || v->group == g) && v->publisher == publishers)
-            viewer_leave(v);
+        if (v->joined && !v->publisher && now_us > v->media_us + SILENT_US)
+            viewer_failed(v, "media stopped");
     }
 }
 
@@ -134,6 +174,7 @@ static void free_dead(struct load_thread *t)
         list_remove(it);
         if (v->ops->fini)
             v->ops->fini(v);
+        free(v->moved_to);
         free(v); /* the struct viewer is at the head of each kind */
     }
 }
@@ -259,6 +300,8 @@ static void on_tick(struct timer *timer, uint64_t now_us)
     if (now_us >= t->next_mail_us) {
         mail_tally(t, false);
         t->next_mail_us = now_us + MAIL_US;
+        if (t->options->reconnect)
+            look_for_silence(t, now_us);
     }
     if (all_ended(t))
         begin_end(t);

@@ -7,6 +7,7 @@
 
 #include "assoc.h"
 #include "base/list.h"
+#include "fetch.h"
 #include "http_client.h"
 #include "media_source.h"
 #include "plan.h"
@@ -26,7 +27,10 @@ struct load_options {
     double timeout_s;      /* to join */
     bool no_feedback;      /* no NACK, PLI, transport-cc */
     bool no_rtx, no_transport_cc; /* not offered */
+    bool no_events;        /* WHEP's server-sent events are not asked for */
+    bool reconnect;        /* who loses the server comes again */
     const char *bearer;    /* token for WHEP, WHIP and FLV; "" none */
+    struct tls_ctx *tls;   /* for https and rtmps */
     uint32_t network;      /* of PORT_SHARED, host byte order; 0: not given */
     unsigned network_bits;
     bool each;             /* PORT_EACH whatever the server */
@@ -62,8 +66,14 @@ struct viewer {
     const struct load_group *group;
     unsigned stream;     /* {n} */
     uint64_t started_us, deadline_us;
+    uint64_t media_us;   /* when media came last */
     bool joined, closed;
     bool publisher;
+    /* Two in one place, while one goes over to another server: */
+    struct viewer *replacement; /* comes, and takes over with its first media; NULL: none */
+    struct viewer *replaces;    /* plays on until then; NULL: none, or it has been lost meanwhile */
+    char *moved_to;             /* where the server said; NULL: the group's URL */
+    bool comes_back;            /* in the place of one that lost its server */
 };
 
 struct viewer *whep_viewer_create(void); /* NULL when memory is short */
@@ -78,13 +88,17 @@ void viewer_keyframe(struct viewer *v, uint64_t at_us);
 void viewer_failed(struct viewer *v, const char *cause);
 /* The same because of an HTTP answer, or because there was none. */
 void viewer_http_failed(struct viewer *v, const struct http_answer *a);
+/* The server wants it to be elsewhere: another one joins there in its place. */
+void viewer_move(struct viewer *v, const char *url);
 /* Of its time to join. */
 uint64_t viewer_left_us(const struct viewer *v);
 /* It leaves as planned; ops->close is called. */
 void viewer_leave(struct viewer *v);
-/* Its URL with its {n}. */
-int viewer_url(const struct viewer *v, struct url *out);
+/* Its URL with its {n}, or where it was sent to, and that host's address. */
+int viewer_url(const struct viewer *v, struct url *out, struct addr *to);
 const struct addr *viewer_to(const struct viewer *v);
+/* Starts another one in the place of v, which was sent elsewhere, or has lost its server. NULL when memory is short. thread.c */
+struct viewer *viewer_replace(struct viewer *v, const char *url);
 /* Arrival by the worker's clock of what the kernel got at unix_us. */
 uint64_t viewer_at_us(const struct viewer *v, uint64_t unix_us);
 

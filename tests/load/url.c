@@ -10,7 +10,7 @@
 static const struct {
     const char *scheme;
     uint16_t port;
-} schemes[] = {{"http", 80}, {"https", 443}, {"rtmp", 1935}};
+} schemes[] = {{"http", 80}, {"https", 443}, {"rtmp", 1935}, {"rtmps", 443}};
 
 static int read_scheme(struct url *u, const char **text)
 {
@@ -81,15 +81,64 @@ int url_parse(struct url *out, const char *text)
     return 0;
 }
 
+/* Whether it begins with a scheme: "http:". */
+static bool is_absolute(const char *text)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+
+    return n > 0 && isalpha((unsigned char)text[0]) && text[n] == ':';
+}
+
+/* RFC 3986 s5.2.4, of the path before its query. In place. */
+static void remove_dots(char *path)
+{
+    char *in = path, *out = path, *query = path + strcspn(path, "?");
+
+    while (in < query) {
+        size_t n = 1 + strcspn(in + 1, "/?"); /* a segment with its slash */
+        bool one = n == 2 && in[1] == '.', two = n == 3 && in[1] == '.' && in[2] == '.', last = in + n == query;
+
+        while (two && out > path && *--out != '/')
+            ;
+        if (!one && !two) {
+            memmove(out, in, n);
+            out += n;
+        } else if (last) {
+            *out++ = '/';
+        }
+        in += n;
+    }
+    memmove(out, query, strlen(query) + 1);
+}
+
 int url_resolve(struct url *out, const struct url *base, const char *location)
 {
-    if (strstr(location, "://"))
+    char text[URL_BYTES_MAX + 1];
+    int before = (int)strcspn(base->path, "?"), n;
+
+    if (is_absolute(location))
         return url_parse(out, location);
-    if (location[0] != '/' || location[1] == '/' || strlen(location) > URL_BYTES_MAX)
+    if (location[0] == '\0')
+        return -1; /* nowhere else: a redirect to itself is a loop */
+    if (location[0] == '/' && location[1] == '/') {
+        n = snprintf(text, sizeof(text), "%s:%s", base->scheme, location);
+        return n < (int)sizeof(text) ? url_parse(out, text) : -1;
+    }
+    if (location[0] != '/' && location[0] != '?')
+        while (before > 1 && base->path[before - 1] != '/')
+            before--;
+    n = snprintf(text, sizeof(text), "%.*s%.*s", location[0] == '/' ? 0 : before, base->path, (int)strcspn(location, "#"), location);
+    if (n >= (int)sizeof(text))
         return -1;
     *out = *base;
-    snprintf(out->path, sizeof(out->path), "%s", location);
+    snprintf(out->path, sizeof(out->path), "%s", text);
+    remove_dots(out->path);
     return 0;
+}
+
+bool url_is_secure(const struct url *u)
+{
+    return strcmp(u->scheme, "https") == 0 || strcmp(u->scheme, "rtmps") == 0;
 }
 
 void url_authority(const struct url *u, char out[URL_HOST_MAX + 10])

@@ -12,10 +12,39 @@ static void retire(struct viewer *v)
     v->closed = true;
     list_remove(&v->link);
     list_push_back(&t->dead, &v->link);
+    if (v->replaces)
+        v->replaces->replacement = NULL;
+    if (v->replacement)
+        v->replacement->replaces = NULL;
+    v->replaces = v->replacement = NULL;
     if (v->publisher)
         return;
     t->alive--;
     t->playing -= v->joined;
+}
+
+static uint64_t waited_us(const struct viewer *v, uint64_t at_us)
+{
+    return at_us > v->started_us ? at_us - v->started_us : 0;
+}
+
+/* In the place of one that plays still, or has lost its server. */
+static void take_over(struct viewer *v, uint64_t at_us)
+{
+    struct tally *tally = &v->thread->tally;
+    struct viewer *old = v->replaces;
+
+    if (v->comes_back) {
+        tally->reconnects++;
+        histogram_push(&tally->reconnect_us, waited_us(v, at_us));
+    } else {
+        tally->moves++;
+        histogram_push(&tally->move_us, waited_us(v, at_us));
+    }
+    if (!old)
+        return;
+    retire(old);
+    old->ops->close(old, true);
 }
 
 void viewer_joined(struct viewer *v, uint64_t at_us)
@@ -29,29 +58,57 @@ void viewer_joined(struct viewer *v, uint64_t at_us)
         tally->publishing++;
         return;
     }
-    tally->joined++;
     v->thread->playing++;
-    histogram_push(&tally->join_us, at_us > v->started_us ? at_us - v->started_us : 0);
+    v->media_us = at_us;
+    if (v->moved_to || v->comes_back) {
+        take_over(v, at_us);
+        return;
+    }
+    tally->joined++;
+    histogram_push(&tally->join_us, waited_us(v, at_us));
 }
 
 void viewer_keyframe(struct viewer *v, uint64_t at_us)
 {
-    histogram_push(&v->thread->tally.first_keyframe_us, at_us > v->started_us ? at_us - v->started_us : 0);
+    if (!v->moved_to && !v->comes_back)
+        histogram_push(&v->thread->tally.first_keyframe_us, waited_us(v, at_us));
+}
+
+/* The server was lost: is another one in this place, or coming? */
+static bool comes_again(struct viewer *v)
+{
+    struct load_thread *t = v->thread;
+
+    t->tally.lost++;
+    if (v->replacement) {
+        v->replacement->comes_back = true; /* it counts as that from now on */
+        return true;
+    }
+    return t->options->reconnect && !t->ending && viewer_replace(v, NULL);
+}
+
+static void count_failure(struct viewer *v)
+{
+    struct tally *tally = &v->thread->tally;
+
+    if (v->publisher)
+        tally->publish_failed++;
+    else if (v->joined)
+        tally->dropped += !comes_again(v);
+    else if (v->replaces)
+        tally->moves_failed++;
+    else if (v->moved_to || v->comes_back)
+        tally->dropped++; /* that one had been lost too */
+    else
+        tally->failed++;
 }
 
 void viewer_failed(struct viewer *v, const char *cause)
 {
-    struct tally *tally = &v->thread->tally;
-
     if (v->closed)
         return;
-    tally_cause_push(tally, cause, 1);
-    if (v->publisher)
-        tally->publish_failed++;
-    else if (v->joined)
-        tally->dropped++;
-    else
-        tally->failed++;
+    tally_cause_push(&v->thread->tally, cause, 1);
+    count_failure(v);
     retire(v);
     v->ops->close(v, true);
 }
@@ -67,31 +124,61 @@ void viewer_http_failed(struct viewer *v, const struct http_answer *a)
     viewer_failed(v, cause);
 }
 
+void viewer_move(struct viewer *v, const char *url)
+{
+    if (v->joined && !v->closed && !v->replacement && !v->thread->ending && !viewer_replace(v, url))
+        v->thread->tally.moves_failed++;
+}
+
 uint64_t viewer_left_us(const struct viewer *v)
 {
     uint64_t now_us = worker_now_us(v->thread->worker);
     return v->deadline_us > now_us ? v->deadline_us - now_us : 0;
 }
 
-
-void viewer_leave(struct viewer *v)
+static void count_leaving(struct viewer *v)
 {
-    if (v->closed)
+    struct tally *tally = &v->thread->tally;
+
+    if (v->publisher || v->replaces)
+        return; /* whose place it is leaves too */
+    tally->left += v->joined;
+    if (v->joined)
         return;
-    if (!v->publisher && v->joined) {
-        v->thread->tally.left++;
-    } else if (!v->publisher) {
-        v->thread->tally.failed++;
-        tally_cause_push(&v->thread->tally, "no media before the end", 1);
-    }
-    retire(v);
-    v->ops->close(v, true);
+    if (v->comes_back)
+        tally->dropped++;
+    else
+        tally->failed++;
+    tally_cause_push(tally, v->comes_back ? "not back before the end" : "no media before the end", 1);
 }
 
-int viewer_url(const struct viewer *v, struct url *out)
+/* As planned; one that was on its way to take its place does not come. */
+void viewer_leave(struct viewer *v)
 {
-    char text[URL_BYTES_MAX + 1];
+    struct viewer *coming = v->replacement;
 
+    if (v->closed)
+        return;
+    count_leaving(v);
+    retire(v);
+    v->ops->close(v, true);
+    if (coming) {
+        retire(coming);
+        coming->ops->close(coming, true);
+    }
+}
+
+int viewer_url(const struct viewer *v, struct url *out, struct addr *to)
+{
+    char text[URL_BYTES_MAX + 1], authority[URL_HOST_MAX + 10];
+
+    if (v->moved_to) {
+        if (url_parse(out, v->moved_to))
+            return -1;
+        url_authority(out, authority);
+        return addr_resolve(to, authority) ? -1 : 0;
+    }
+    *to = *viewer_to(v);
     url_number(text, sizeof(text), v->group->plan->url, v->stream);
     return url_parse(out, text);
 }

@@ -5,7 +5,7 @@
  * Source: RFC 9725. */
 #include "base/random.h"
 #include "codec/packetise.h"
-#include "http_client.h"
+#include "fetch.h"
 #include "offer.h"
 #include "pacer.h"
 #include "thread.h"
@@ -43,10 +43,10 @@ struct out_track {
 
 struct whip {
     struct viewer v;
-    struct url url, session;
+    struct fetch fetch;
+    struct url session;
     bool has_session;
-    struct http_call *call;
-    struct timer timer; /* the time to be accepted; then reports */
+    struct timer timer; /* reports */
     struct rtc_endpoint *endpoint;
     struct rtc_transport *transport;
     struct out_track video, audio;
@@ -160,6 +160,7 @@ static void on_connected(void *arg)
     struct whip *p = arg;
     struct worker *w = p->v.thread->worker;
 
+    fetch_stop_timer(&p->fetch);
     viewer_joined(&p->v, worker_now_us(w));
     timer_start(&p->timer, REPORT_US);
     if (pacer_start(&p->pacer, w, p->v.group->media, &p->v.thread->tally, on_frame, p))
@@ -189,47 +190,37 @@ static const char *take_answer(struct whip *p, const struct sdp_offer *answer)
     return rtc_transport_start(p->transport, &remote) ? "out of memory" : NULL;
 }
 
-static void on_done(void *arg, const struct http_answer *a)
+static void on_answer(void *arg, const struct http_answer *a)
 {
     struct whip *p = arg;
-    struct sdp_offer *answer;
-    const char *why;
+    struct sdp_offer *answer = malloc(sizeof(*answer));
+    const char *why = "out of memory";
 
-    p->call = NULL;
-    if (a->status / 100 != 2) {
-        viewer_http_failed(&p->v, a);
-        return;
-    }
-    if (a->location[0] && url_resolve(&p->session, &p->url, a->location) == 0)
+    if (a->location[0] && url_resolve(&p->session, &p->fetch.url, a->location) == 0)
         p->has_session = true;
-    answer = malloc(sizeof(*answer));
-    if (!answer)
-        why = "out of memory";
-    else
+    if (answer)
         why = sdp_offer_parse(answer, a->body, a->body_len) ? "sdp: malformed" : take_answer(p, answer);
     free(answer);
     if (why)
         viewer_failed(&p->v, why);
 }
 
-static int post_offer(struct whip *p)
+static void on_late(void *arg)
 {
-    const struct load_options *options = p->v.thread->options;
-    char text[OFFER_BYTES_MAX];
+    viewer_failed(&((struct whip *)arg)->v, "whip timeout");
+}
+
+static int write_offer(const struct whip *p, char text[OFFER_BYTES_MAX])
+{
     size_t n;
     struct offer o = {.ufrag = rtc_transport_ufrag(p->transport), .pwd = rtc_transport_pwd(p->transport),
                       .fingerprint = rtc_endpoint_fingerprint(p->endpoint), .publish = true, .video = true,
                       .candidate = rtc_endpoint_candidates(p->endpoint, &n), .audio = p->v.group->media->has_audio,
                       .video_ssrc = p->video.ssrc, .audio_ssrc = p->audio.ssrc};
+
     if (n == 0)
         o.candidate = NULL;
-    int len = offer_write(text, sizeof(text), &o);
-    struct http_call_cfg cfg = {.url = p->url, .to = *viewer_to(&p->v), .method = "POST",
-                                .content_type = "application/sdp", .accept = "application/sdp",
-                                .bearer = options->bearer, .body = text, .body_len = (size_t)len,
-                                .timeout_us = (uint64_t)(options->timeout_s * 1e6), .on_done = on_done, .arg = p};
-
-    return len < 0 ? -1 : http_call_start(&p->call, p->v.thread->worker, &cfg);
+    return offer_write(text, OFFER_BYTES_MAX, &o);
 }
 
 static void on_due(struct timer *t, uint64_t now_us)
@@ -237,10 +228,6 @@ static void on_due(struct timer *t, uint64_t now_us)
     struct whip *p = container_of(t, struct whip, timer);
 
     (void)now_us;
-    if (!p->v.joined) {
-        viewer_failed(&p->v, "whip timeout");
-        return;
-    }
     send_report(p, &p->video);
     send_report(p, &p->audio);
     timer_start(t, REPORT_US);
@@ -257,7 +244,7 @@ static int open_track(struct out_track *t, enum codec codec, uint8_t pt, bool ke
     return packetiser_init(&t->packetiser, &(struct packetiser_cfg){.codec = codec});
 }
 
-static int open_rtc(struct whip *p)
+static int open_rtc(struct whip *p, const struct addr *to)
 {
     static const struct rtc_transport_ops ops = {
         .on_connected = on_connected, .on_rtp = on_rtp, .on_rtcp = on_rtcp, .on_closed = on_closed};
@@ -265,7 +252,7 @@ static int open_rtc(struct whip *p)
     struct rtc_endpoint_cfg endpoint = {.cert = t->shared.cert, .srtp = t->shared.srtp};
     struct rtc_transport_cfg transport = {.ops = &ops, .arg = p, .controlling = true};
 
-    endpoint.listen.sa.sa_family = viewer_to(&p->v)->sa.sa_family;
+    endpoint.listen.sa.sa_family = to->sa.sa_family;
     if (rtc_endpoint_open(&p->endpoint, t->worker, &endpoint))
         return -1;
     return rtc_transport_create(&p->transport, p->endpoint, &transport);
@@ -274,26 +261,34 @@ static int open_rtc(struct whip *p)
 static int start(struct viewer *v)
 {
     struct whip *p = whip_of(v);
+    struct fetch_cfg cfg = {.v = v, .method = "POST", .content_type = "application/sdp", .accept = "application/sdp",
+                            .name = "whip", .on_answer = on_answer, .on_late = on_late, .arg = p};
+    char text[OFFER_BYTES_MAX];
+    struct addr to;
+    struct url url;
+    int len;
 
     timer_init(&p->timer, v->thread->worker, on_due);
-    timer_start(&p->timer, viewer_left_us(v));
-    if (viewer_url(v, &p->url) || open_track(&p->video, CODEC_H264, OFFER_PT_H264, true) ||
-        open_track(&p->audio, CODEC_OPUS, OFFER_PT_OPUS, false) || open_rtc(p) || post_offer(p)) {
+    if (viewer_url(v, &url, &to) || open_track(&p->video, CODEC_H264, OFFER_PT_H264, true) ||
+        open_track(&p->audio, CODEC_OPUS, OFFER_PT_OPUS, false) || open_rtc(p, &to) || (len = write_offer(p, text)) < 0) {
         viewer_failed(v, "whip: cannot be set up");
         return -1;
     }
+    fetch_init(&p->fetch, &cfg, &url, &to);
+    fetch_start(&p->fetch, text, (size_t)len);
     return 0;
 }
 
 static void close_publisher(struct viewer *v, bool politely)
 {
     struct whip *p = whip_of(v);
+    const struct load_options *options = v->thread->options;
 
     timer_stop(&p->timer);
     pacer_stop(&p->pacer);
-    http_call_cancel(&p->call);
+    fetch_close(&p->fetch);
     if (p->has_session && politely)
-        http_delete(v->thread->worker, &p->session, viewer_to(v), v->thread->options->bearer, DELETE_TIMEOUT_US);
+        http_delete(v->thread->worker, &p->session, &p->fetch.to, options->tls, options->bearer, DELETE_TIMEOUT_US);
     rtc_transport_destroy(&p->transport);
     free(p->video.sent);
     p->video.sent = NULL;

@@ -66,6 +66,7 @@ static void urls_have_scheme_host_port_and_path(void **state)
         {"http://edge.example/a?b=c#d", 0, "http", "edge.example", 80, "/a?b=c"},
         {"HTTPS://edge.example", 0, "https", "edge.example", 443, "/"},
         {"rtmp://[::1]:1936/live/key", 0, "rtmp", "::1", 1936, "/live/key"},
+        {"rtmps://host/live/key", 0, "rtmps", "host", 443, "/live/key"},
         {"rtmp://host:/live/key", 0, "rtmp", "host", 1935, "/live/key"},
         {"http://host?x", 0, "http", "host", 80, "/?x"},
         {"ftp://host/", -1, "", "", 0, ""},
@@ -90,23 +91,42 @@ static void urls_have_scheme_host_port_and_path(void **state)
     }
 }
 
-static void a_location_is_absolute_or_an_absolute_path(void **state)
+static void a_location_is_seen_from_where_it_was_told(void **state)
 {
-    struct url base, u;
-    char authority[URL_HOST_MAX + 10];
+    static const struct {
+        const char *location;
+        int result;
+        const char *authority, *path;
+    } rows[] = {
+        {"/whep/session/x", 0, "[::1]:8082", "/whep/session/x"},
+        {"/a?b=c#d", 0, "[::1]:8082", "/a?b=c"},
+        {"http://other:81/y", 0, "other:81", "/y"},
+        {"https://other/y?z", 0, "other:443", "/y?z"},
+        {"//other/y", 0, "other:80", "/y"},
+        {"y", 0, "[::1]:8082", "/whep/live/y"},
+        {"session/7?t=http://a/", 0, "[::1]:8082", "/whep/live/session/7?t=http://a/"},
+        {"./y", 0, "[::1]:8082", "/whep/live/y"},
+        {"../y/.", 0, "[::1]:8082", "/whep/y/"},
+        {"../../../../y/..", 0, "[::1]:8082", "/"},
+        {"/a/./b/../c", 0, "[::1]:8082", "/a/c"},
+        {"?q=2", 0, "[::1]:8082", "/whep/live/test?q=2"},
+        {"", -1, "", ""},
+        {"mailto:me", -1, "", ""},
+        {"//", -1, "", ""},
+    };
+    struct url base;
 
     (void)state;
-    assert_int_equal(url_parse(&base, "http://[::1]:8082/whep/live/test"), 0);
-    assert_int_equal(url_resolve(&u, &base, "/whep/session/x"), 0);
-    assert_string_equal(u.path, "/whep/session/x");
-    url_authority(&u, authority);
-    assert_string_equal(authority, "[::1]:8082");
-    assert_int_equal(url_resolve(&u, &base, "http://other:81/y"), 0);
-    url_authority(&u, authority);
-    assert_string_equal(authority, "other:81");
-    assert_int_equal(url_resolve(&u, &base, "//other/y"), -1);
-    assert_int_equal(url_resolve(&u, &base, "y"), -1);
-    assert_int_equal(url_resolve(&u, &base, ""), -1);
+    assert_int_equal(url_parse(&base, "http://[::1]:8082/whep/live/test?old=/1/2"), 0);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        char authority[URL_HOST_MAX + 10] = "";
+        struct url u = {0};
+        assert_int_equal(url_resolve(&u, &base, rows[i].location), rows[i].result);
+        if (rows[i].result == 0)
+            url_authority(&u, authority);
+        assert_string_equal(authority, rows[i].authority);
+        assert_string_equal(u.path, rows[i].path);
+    }
 }
 
 static void n_in_a_url_becomes_a_number(void **state)
@@ -258,7 +278,7 @@ int main(void)
         cmocka_unit_test(numbers_have_decimal_multiples),
         cmocka_unit_test(synthetic_media_are_height_rate_and_bitrate),
         cmocka_unit_test(urls_have_scheme_host_port_and_path),
-        cmocka_unit_test(a_location_is_absolute_or_an_absolute_path),
+        cmocka_unit_test(a_location_is_seen_from_where_it_was_told),
         cmocka_unit_test(n_in_a_url_becomes_a_number),
         cmocka_unit_test(a_scenario_becomes_groups),
         cmocka_unit_test(mistakes_in_a_scenario_are_told_with_their_line),
