@@ -6,6 +6,7 @@
 #include "webrtc/rtx.h"
 #include "wire/rtp_write.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert((RTP_RESEND_SLOTS & (RTP_RESEND_SLOTS - 1)) == 0, "slot by mask");
@@ -72,6 +73,12 @@ void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
     s->budget_bytes = BUDGET_FIRST_BYTES;
 }
 
+void rtp_sender_fini(struct rtp_sender *s)
+{
+    free(s->cuts);
+    s->cuts = s->now.cut = s->before.cut = NULL;
+}
+
 /* Ticks from the last that was sent to the first that will be. A picture of the other layer that was captured with or
  * before the last one is a little later all the same: no two frames have one timestamp. */
 static uint64_t elapsed_ticks(const struct rtp_sender *s, const struct rtp_start *start, uint64_t now_us)
@@ -85,6 +92,17 @@ static uint64_t elapsed_ticks(const struct rtp_sender *s, const struct rtp_start
         us = start->first_capture_us > s->last_capture_us ? start->first_capture_us - s->last_capture_us : 0;
     uint64_t ticks = us_to_ticks(us, start->clock_hz);
     return ticks > least ? ticks : least;
+}
+
+/* For a segment in place of the present one: the same layers are left out. */
+static struct rtp_cut *next_cut(struct rtp_sender *s, uint64_t newest)
+{
+    if (!s->now.cut)
+        return NULL;
+    struct rtp_cut *next = s->now.cut == s->cuts ? s->cuts + 1 : s->cuts;
+    rtp_cut_init(next, newest, s->now.cut->target);
+    next->skipped = s->now.cut->skipped;
+    return next;
 }
 
 void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint64_t now_us)
@@ -116,6 +134,7 @@ void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint6
     g.ts_offset = first_out + g.run_ticks - g.meet_ts;
 
     bool same_epoch = s->now.epoch == start->epoch;
+    g.cut = next_cut(s, start->first_seq - 1);
     s->before = same_epoch ? s->now : (struct rtp_segment){0};
     s->now = g;
     s->running = true;
@@ -130,9 +149,82 @@ void rtp_sender_stop(struct rtp_sender *s)
  * viewer's go on without it. */
 static void close_jump(struct rtp_sender *s, uint64_t seq)
 {
+    struct rtp_cut *cut = next_cut(s, seq);
+
     s->before = s->now;
     s->now.first_seq = seq;
     s->now.seq_offset = s->highest + 1 - seq;
+    s->now.cut = cut;
+}
+
+/* ---- what is left out ------------------------------------------------------------------------------------- */
+
+int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level, uint64_t newest)
+{
+    const struct rtp_level all = {RTP_LEVEL_ALL, RTP_LEVEL_ALL};
+
+    if (!s->now.cut) {
+        if (level.spatial == all.spatial && level.temporal == all.temporal)
+            return 0;
+        s->cuts = calloc(2, sizeof(*s->cuts));
+        if (!s->cuts)
+            return -1;
+        s->now.cut = s->cuts;
+        rtp_cut_init(s->now.cut, newest, all);
+    }
+    rtp_cut_aim(s->now.cut, level);
+    return 0;
+}
+
+struct rtp_level rtp_sender_level(const struct rtp_sender *s)
+{
+    return s->now.cut ? rtp_cut_level(s->now.cut) : (struct rtp_level){RTP_LEVEL_ALL, RTP_LEVEL_ALL};
+}
+
+static bool vp8_marks(const struct packet *p, struct payload_marks *m)
+{
+    return p->payload_len > 0 && codec_inspect(CODEC_VP8, packet_payload(p), p->payload_len, m) == CODEC_OK;
+}
+
+bool rtp_sender_cut(struct rtp_sender *s, const struct packet *p)
+{
+    struct rtp_segment *g = &s->now;
+    struct payload_marks m;
+
+    if (p->track != g->track || p->layer != g->layer || p->seq < g->first_seq)
+        return true; /* rtp_sender_write knows better */
+    bool newer = p->seq > g->cut->newest, taken = rtp_cut_push(g->cut, p);
+    if (newer && g->vp8 && p->flags & PACKET_FRAME_START && vp8_marks(p, &m))
+        rtp_cut_on_picture(g->cut, m.picture_id, m.picture_id_bits, !taken);
+    return taken;
+}
+
+/* The viewer's number of the cluster's. False: nobody knows any more what was left out before it. */
+static bool number_of(const struct rtp_segment *g, uint64_t seq, uint64_t *number)
+{
+    uint64_t out = 0;
+
+    if (g->cut && !rtp_cut_before(g->cut, seq, &out))
+        return false;
+    *number = seq + g->seq_offset - out;
+    return true;
+}
+
+/* And back. */
+static bool seq_of(const struct rtp_segment *g, uint64_t number, uint64_t *seq)
+{
+    *seq = number - g->seq_offset;
+    return !g->cut || rtp_cut_seq(g->cut, number - g->seq_offset, seq);
+}
+
+static bool is_empty(const struct rtp_segment *g, const struct packet *p)
+{
+    return g->cut && !rtp_cut_shows(g->cut, p);
+}
+
+static bool has_marker(const struct rtp_segment *g, const struct packet *p)
+{
+    return g->cut ? rtp_cut_ends_picture(g->cut, p) : (p->flags & PACKET_MARKER) != 0;
 }
 
 /* ---- headers ------------------------------------------------------------------------------------------------ */
@@ -217,6 +309,17 @@ static size_t fitting(const struct packet *p, struct rtp_ext_writer *w, uint16_t
     return (size_t)len;
 }
 
+/* The dependency descriptor with what is left of the layers, where it has to say so. */
+static void tell_targets(const struct rtp_segment *g, const struct packet *p, struct rtp_ext *e, uint8_t *dst, size_t cap)
+{
+    size_t len = rtp_cut_descriptor(g->cut, p, e->data, e->len, dst, cap);
+
+    if (len == 0)
+        return;
+    e->data = dst;
+    e->len = (uint8_t)len;
+}
+
 /* The extension block of p in the viewer's ids. But for the transport-wide number it depends on segment and packet alone, so
  * that a packet that is sent again is the same. Returns its bytes, 0 for none. */
 static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
@@ -224,6 +327,7 @@ static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segm
 {
     struct reader r = reader_init(p->bytes, p->ext_len);
     bool has_playout = false, numbered = s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] != 0;
+    uint8_t targets[PACKET_EXT_MAX];
     struct rtp_ext e;
 
     if (p->ext_len == 0 && !(p->flags & PACKET_FRAME_START) && !numbered)
@@ -234,6 +338,8 @@ static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segm
     while (next_element(&r, &e)) {
         uint8_t id = s->cfg.ext_id[kind_of_canonical(e.id)];
         has_playout |= e.id == PACKET_EXT_PLAYOUT_DELAY;
+        if (g->cut && e.id == PACKET_EXT_DEPENDENCY)
+            tell_targets(g, p, &e, targets, sizeof(targets));
         if (id && (w.two_byte || fits_one_byte(&e, id)))
             rtp_ext_write(&w, id, e.data, e.len);
     }
@@ -248,9 +354,12 @@ static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segm
 
 /* ---- VP8's descriptor ------------------------------------------------------------------------------------------- */
 
-static bool vp8_marks(const struct packet *p, struct payload_marks *m)
+/* Gapless too. */
+static uint16_t vp8_picture_id(const struct rtp_segment *g, const struct payload_marks *m)
 {
-    return p->payload_len > 0 && codec_inspect(CODEC_VP8, packet_payload(p), p->payload_len, m) == CODEC_OK;
+    uint16_t out = g->cut ? rtp_cut_pictures_before(g->cut, m->picture_id, m->picture_id_bits) : 0;
+
+    return (uint16_t)(m->picture_id + g->picture_id_offset - out) & 0x7fff;
 }
 
 /* Offsets of the segment by its first packet, and what was sent last. */
@@ -269,14 +378,14 @@ static void follow_vp8(struct rtp_sender *s, const struct packet *p, bool newest
     g->vp8_known = s->sent_vp8 = true;
     if (!newest)
         return;
-    s->picture_id = (m.picture_id + g->picture_id_offset) & 0x7fff;
+    s->picture_id = vp8_picture_id(g, &m);
     s->tl0picidx = (uint8_t)(m.tl0picidx + g->tl0picidx_offset);
     s->keyidx = (m.keyidx + g->keyidx_offset) & 0x1f;
 }
 
 static void rewrite_vp8(const struct rtp_segment *g, const struct payload_marks *m, uint8_t *d)
 {
-    uint16_t id = (m->picture_id + g->picture_id_offset) & 0x7fff;
+    uint16_t id = vp8_picture_id(g, m);
 
     if (m->picture_id_bits == 15) {
         d[m->picture_id_at] = (uint8_t)(0x80 | id >> 8);
@@ -293,13 +402,13 @@ static void rewrite_vp8(const struct rtp_segment *g, const struct payload_marks 
 /* The payload in the viewer's counters: the descriptor as a prefix, the shared bytes untouched after it. */
 static void write_payload(const struct rtp_segment *g, const struct packet *p, struct rtp_out *out)
 {
-    bool moved = g->picture_id_offset || g->tl0picidx_offset || g->keyidx_offset;
+    bool moved = g->picture_id_offset || g->tl0picidx_offset || g->keyidx_offset || g->cut;
     struct payload_marks m;
 
     out->prefix_len = 0;
     out->payload = packet_payload(p);
-    out->payload_len = p->payload_len;
-    if (!g->vp8 || !moved || !vp8_marks(p, &m) || m.header_bytes > RTP_OUT_PREFIX_MAX - RTX_OSN_BYTES)
+    out->payload_len = is_empty(g, p) ? 0 : p->payload_len;
+    if (out->payload_len == 0 || !g->vp8 || !moved || !vp8_marks(p, &m) || m.header_bytes > RTP_OUT_PREFIX_MAX - RTX_OSN_BYTES)
         return;
     memcpy(out->prefix, out->payload, m.header_bytes);
     rewrite_vp8(g, &m, out->prefix);
@@ -317,7 +426,7 @@ static bool write_packet(const struct rtp_sender *s, const struct rtp_segment *g
     uint8_t block[PACKET_EXT_MAX + 20];
 
     h->ts_ticks = (uint32_t)rtp_segment_ts(g, p->ts_ticks);
-    h->marker = (p->flags & PACKET_MARKER) != 0;
+    h->marker = has_marker(g, p);
     h->ext_len = write_extensions(s, g, p, block, sizeof(block), &h->ext_profile);
     h->ext = h->ext_len ? block : NULL;
     out->numbered = h->ext_len && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC];
@@ -369,9 +478,13 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
 
     if (!s->running || p->track != g->track || p->layer != g->layer || p->seq < g->first_seq)
         return false;
-    if (p->seq + g->seq_offset > s->highest + RTP_JUMP_MAX)
+    uint64_t number;
+    if (!number_of(g, p->seq, &number))
+        return false;
+    if (number > s->highest + RTP_JUMP_MAX) {
+        number = s->highest + 1;
         close_jump(s, p->seq);
-    uint64_t number = p->seq + g->seq_offset;
+    }
     struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = (uint16_t)number, .pt = g->pt};
     if (was_sent(s, number))
         return false;
@@ -390,7 +503,7 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
         s->counters.late++;
     }
     s->counters.packets++;
-    s->counters.octets += p->payload_len;
+    s->counters.octets += out->payload_len + out->prefix_len;
     fill_budget(s, p);
     return true;
 }
@@ -462,8 +575,9 @@ bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *c
     const struct rtp_segment *g = number <= s->highest ? segment_of(s, number) : NULL;
 
     s->counters.nacked++;
+    uint64_t theirs;
     const struct packet *p =
-        g && g->epoch == epoch ? cache_find(cache, g->track, g->layer, number - g->seq_offset) : NULL;
+        g && g->epoch == epoch && seq_of(g, number, &theirs) ? cache_find(cache, g->track, g->layer, theirs) : NULL;
     if (!p) {
         s->counters.resend_gone++;
         return false;
@@ -491,7 +605,8 @@ bool rtp_sender_repeat(struct rtp_sender *s, uint64_t n, const struct cache *cac
     if (!s->sent_any || !s->running || g->epoch != epoch || !has_rtx(s, g) || number < g->first_seq + g->seq_offset ||
         number > s->highest)
         return false;
-    const struct packet *p = cache_find(cache, g->track, g->layer, number - g->seq_offset);
+    uint64_t theirs;
+    const struct packet *p = seq_of(g, number, &theirs) ? cache_find(cache, g->track, g->layer, theirs) : NULL;
     if (!p || !write_rtx(s, g, p, (uint16_t)number, out))
         return false;
     s->counters.repeated++;

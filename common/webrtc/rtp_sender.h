@@ -4,7 +4,8 @@
  * The viewer sees one RTP stream whose numbers and timestamps run on, whatever happens behind it: a new epoch, another
  * layer, another parent. What is sent is cut into segments, in which the viewer's number is the cluster's plus
  * a constant; so no packet needs a memory of its own, a packet that comes late gets the number that was left free
- * for it, and a NACK leads back to the cluster's number and thereby to the cache.
+ * for it, and a NACK leads back to the cluster's number and thereby to the cache. Where layers are left out (rtp_cut.h), what was
+ * left out before the packet comes off.
  *
  * Catching up: a viewer that joins begins with a keyframe of the past. The timestamps between that and the moment at
  * which it has caught up are squeezed, linearly: the past is given as many ticks as it takes to send. So the
@@ -24,6 +25,7 @@
 #include "cache/cache.h"
 #include "codec/inspect.h"
 #include "media/packet.h"
+#include "webrtc/rtp_cut.h"
 #include "wire/rtcp.h"
 #include "wire/rtp_ext.h"
 
@@ -63,6 +65,7 @@ struct rtp_segment {
     uint32_t clock_hz;
     uint16_t playout_ms;          /* least delay that the viewer is asked to play with; 0: its own affair */
     uint8_t track, layer, pt, rtx_pt;
+    struct rtp_cut *cut;          /* NULL: all of the layer is sent */
     bool vp8, vp8_known;          /* the descriptor's counters run on: offsets (modulo their sizes) are known with the first packet */
     uint16_t picture_id_offset;
     uint8_t tl0picidx_offset, keyidx_offset;
@@ -81,6 +84,7 @@ struct rtp_sender_counters {
 struct rtp_sender {
     struct rtp_sender_cfg cfg;
     struct rtp_segment now, before; /* before: of the same epoch, for retransmissions */
+    struct rtp_cut *cuts;         /* theirs; NULL: nothing was ever left out */
     uint64_t highest;             /* viewer's 64-bit number last given out; the SRTP index is one roll-over less */
     uint64_t rtx_next;
     uint64_t last_ts, last_us, last_capture_us; /* the viewer's timestamp, sending and capture time of the highest */
@@ -118,6 +122,7 @@ struct rtp_out {
 };
 
 void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg);
+void rtp_sender_fini(struct rtp_sender *s);
 
 struct rtp_start {
     uint64_t epoch;
@@ -142,12 +147,26 @@ static inline bool rtp_sender_running(const struct rtp_sender *s)
     return s->running;
 }
 
+/* From the next picture on that allows it no layers above these are sent, in this segment and those to come. newest: cluster number
+ * of the segment up to which all were taken. 0, or -1 when memory is short (1.5 KB at the first call). */
+MUST_USE int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level, uint64_t newest);
+/* What is sent now; all: nothing is left out. */
+struct rtp_level rtp_sender_level(const struct rtp_sender *s);
+/* Once for each packet of the segment, as they come, before it is written or waits for that: false when it is left out. */
+static inline bool rtp_sender_takes(struct rtp_sender *s, const struct packet *p);
+
 /* How long to take for span_us of media of so many bytes: a fourth of it, more when that is too many bits a second. */
 uint64_t rtp_catch_up_us(uint64_t span_us, uint64_t bytes);
 /* The viewer's (64-bit) timestamp of a cluster timestamp in this segment; never falls when ts grows. */
 uint64_t rtp_segment_ts(const struct rtp_segment *g, uint64_t ts_ticks);
 /* When a packet with this timestamp is to be sent: never later than the end of the catching up. */
 uint64_t rtp_segment_due_us(const struct rtp_segment *g, uint64_t ts_ticks);
+
+bool rtp_sender_cut(struct rtp_sender *s, const struct packet *p);
+static inline bool rtp_sender_takes(struct rtp_sender *s, const struct packet *p)
+{
+    return !s->now.cut || rtp_sender_cut(s, p);
+}
 
 /* The packet in the viewer's terms, counted as sent at now_us. False when it is not of this segment (another track or
  * layer, before the first). */

@@ -224,7 +224,8 @@ static bool pump(struct rtc_viewer *v, uint64_t now)
             timer_start(&v->pace, due - now);
             return false;
         }
-        viewer_send_packet(v, &v->video, p, 0, now);
+        if (rtp_sender_takes(&v->video.sender, p))
+            viewer_send_packet(v, &v->video, p, 0, now);
     }
     return true;
 }
@@ -379,7 +380,7 @@ static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const
         left -= left > 0; /* another layer may have begun within the batch */
         if (!live)
             note_line(v, p, now);
-        else if (!is_skipped(v, p, now) && !viewer_rate_holds(v, p, now))
+        else if (!is_skipped(v, p, now) && rtp_sender_takes(&v->video.sender, p) && !viewer_rate_holds(v, p, now))
             viewer_send_packet(v, &v->video, p, padding(s, p, left), now);
     }
 }
@@ -546,6 +547,7 @@ void rtc_viewer_destroy(struct rtc_viewer **v)
     timer_stop(&gone->report);
     timer_stop(&gone->layers.check);
     viewer_rate_fini(gone);
+    rtp_sender_fini(&gone->video.sender);
     rtc_transport_destroy(&gone->transport);
     free(gone);
 }
