@@ -119,7 +119,7 @@ await cluster.use(test, async (t) => {
         await drain(parent, 'DELETE');
     });
 
-    await t.test('SIGTERM: an edge with viewers drains until its deadline, a second signal ends it at once', async () => {
+    await t.test('SIGTERM: an edge with viewers drains until its deadline', async () => {
         const node = cluster.nodes.get('edge');
         const watch = new Watch(`${cluster.url('edge')}/live/drain.flv`);
         await until('it plays', 10_000, () => watch.pictures > 30);

@@ -8,8 +8,8 @@ export async function http(url, { timeout_ms = 5_000, ...options } = {}) {
     return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-export async function getJson(url) {
-    const { status, text } = await http(url);
+export async function getJson(url, options) {
+    const { status, text } = await http(url, options);
     if (status !== 200) throw new Error(`${url}: ${status} ${text}`);
     return JSON.parse(text);
 }
