@@ -68,6 +68,22 @@ export class Namespace {
         return (await must(program, args)).stdout;
     }
 
+    // Its address becomes 10.<net>.0.<last>: the one before is gone.
+    async move(last) {
+        const before = this.far;
+        this.far = before.replace(/\d+$/, `${last}`);
+        await this.#inside('ip', 'addr', 'del', `${before}/24`, 'dev', 'net0');
+        await this.#inside('ip', 'addr', 'add', `${this.far}/24`, 'dev', 'net0');
+        await this.#inside('ip', 'route', 'replace', 'default', 'via', this.near);
+    }
+
+    // From now on no UDP leaves it, nor comes in.
+    async dropUdp() {
+        for (const hook of ['input', 'output'])
+            await this.#inside('nft', `add table inet no_udp; add chain inet no_udp ${hook} { type filter hook ${hook} priority 0; }; ` +
+                `add rule inet no_udp ${hook} meta l4proto udp drop`);
+    }
+
     async remove() {
         await this.holder.stop('SIGKILL');
     }

@@ -6,8 +6,11 @@
 // Events: 'state', after which .state, .problem and .retryAt_ms say how it stands:
 //   idle -> connecting -> live -> (lost) waiting -> connecting ...     stop() leads back to idle
 //                     \-> failed: refused, and trying again would not help
+import { answerOf, fragmentOf, iceServersOf } from './ice.js';
 import { Problem, request } from './api.js';
 
+const DIRECT_MS = 2_000; // for a connection without the servers of the answer's Link field; then with them
+const UNWELL_MS = 1_000; // a connection that is disconnected for so long is given new addresses
 const CONNECT_MS = 12_000; // from the answer to a connected transport: ICE and DTLS, with their own retransmissions
 const PAUSE_MIN_MS = 500;
 const PAUSE_MAX_MS = 8_000;
@@ -22,6 +25,7 @@ export class Session extends EventTarget {
 
     #wanted = null; // AbortController of the time from start() to stop()
     #resource = null; // {url, etag, links} of the HTTP session
+    #iceServers = []; // once told
     #losses = 0; // since media last came
     #onMoved = () => {};
 
@@ -132,7 +136,7 @@ export class Session extends EventTarget {
 
     // Resolves, when media can flow, to {lost}: a promise that rejects when the session is lost.
     async #open(signal) {
-        const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+        const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: this.#iceServers });
         this.pc = pc;
         this.prepare(pc);
         const offer = await pc.createOffer();
@@ -149,8 +153,43 @@ export class Session extends EventTarget {
         this.#resource = { url: new URL(location, response.url).href, etag: response.headers.get('ETag'),
             links: response.headers.get('Link') ?? '' };
         this.opened++;
+        const known = this.#iceServers.length > 0;
+        this.#iceServers = iceServersOf(this.#resource.links);
+        pc.setConfiguration({ ...pc.getConfiguration(), iceServers: this.#iceServers }); // for the next gathering
         await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
+        this.#watchOver(pc, !known && this.#iceServers.length > 0);
         return this.#connected(pc, signal);
+    }
+
+    // New credentials and addresses, on both sides, for the present connection (RFC 9725 s4.3.3). The old ones hold until
+    // the new ones work.
+    async restartIce(pc = this.pc) {
+        const resource = this.#resource;
+        const answer = pc.remoteDescription;
+        const offer = await pc.createOffer({ iceRestart: true });
+        await pc.setLocalDescription({ type: 'offer', sdp: this.mungeOffer(offer.sdp) });
+        const response = await request(resource.url, {
+            method: 'PATCH',
+            headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*', ...this.authorization() },
+            body: fragmentOf(pc.localDescription.sdp),
+        });
+        resource.etag = response.headers.get('ETag');
+        await pc.setRemoteDescription({ type: 'answer', sdp: answerOf(answer.sdp, await response.text()) });
+    }
+
+    // A connection that does not come about directly is tried again by the servers that the node named; one that is lost,
+    // as when a phone leaves its Wi-Fi, from whatever address there is now.
+    #watchOver(pc, relays) {
+        let timer = 0;
+        const later = (pause_ms) => {
+            clearTimeout(timer);
+            timer = setTimeout(() => this.restartIce(pc).catch((error) => console.warn(`no ICE restart: ${error.message}`)), pause_ms);
+        };
+        pc.addEventListener('connectionstatechange', () => {
+            if (pc.connectionState !== 'connecting') clearTimeout(timer);
+            if (pc === this.pc && pc.connectionState === 'disconnected') later(UNWELL_MS);
+        });
+        if (relays) later(DIRECT_MS);
     }
 
     #connected(pc, signal) {
