@@ -150,6 +150,12 @@ static void add_whep_session(void *arg, const struct whep_facts *f)
         facts_number(o, "layer", f->viewer.layer);
         facts_number(o, "layer_switches", f->viewer.layer_switches);
     }
+    if (f->viewer.carries_data) {
+        facts_number(o, "data_messages", f->viewer.data.sent);
+        facts_number(o, "data_bytes", f->viewer.data.bytes);
+        facts_number(o, "data_dropped", f->viewer.data.dropped);
+        facts_number(o, "data_skipped", f->viewer.data.skipped);
+    }
     json_array_append_new(arg, o);
 }
 
@@ -192,6 +198,18 @@ static const struct metric m_skips = {"millrace_viewer_skips_total", "Times a sl
 static const struct metric m_thinned = {"millrace_bytes_thinned_total", "Media not sent because a worker was overloaded",
                                         METRIC_COUNTER};
 
+static const struct metric m_data = {"millrace_data_messages_total", "Messages of data channels", METRIC_COUNTER};
+static const struct metric m_data_dropped = {"millrace_data_messages_dropped_total", "Messages of data channels given up, by cause",
+                                             METRIC_COUNTER};
+
+static void edge_data_metrics(const struct viewer_data_counters *d, struct metrics *m)
+{
+    metrics_add(m, &m_data, "direction=\"out\"", (double)d->sent);
+    metrics_add(m, &m_data_dropped, "cause=\"slow_viewer\"", (double)d->dropped);
+    metrics_add(m, &m_data_dropped, "cause=\"lost\"", (double)d->skipped);
+    metrics_add(m, &m_data_dropped, "cause=\"from_viewer\"", (double)d->received);
+}
+
 static void edge_whep_metrics(struct edge *e, struct metrics *m)
 {
     const struct whep_counters *c = whep_counters(e->whep);
@@ -211,6 +229,7 @@ static void edge_whep_metrics(struct edge *e, struct metrics *m)
     metrics_add(m, &metric_retransmitted, "transport=\"webrtc\"", (double)t.resent);
     metrics_add(m, &metric_bad_input, "protocol=\"whep\"", (double)c->bad_requests);
     metrics_add(m, &metric_bad_input, "protocol=\"rtcp\"", (double)t.bad_rtcp);
+    edge_data_metrics(&t.data, m);
 }
 
 static void edge_metrics(struct node_worker *w, struct metrics *m)

@@ -77,6 +77,7 @@ struct whep_totals {
     uint64_t packets, octets;  /* payload, retransmissions not counted */
     uint64_t resent, nacked, resend_gone, resend_refused;
     uint64_t keyframes_asked, bad_rtcp, skips;
+    struct viewer_data_counters data;
 };
 
 const struct whep_counters *whep_counters(const struct whep *w);

@@ -2,6 +2,8 @@
  * whep_answer.c - what of an offer we agree to, and the answer's text; see whep_priv.h. */
 #include "edge/whep_priv.h"
 
+#include "webrtc/sctp.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,6 +146,9 @@ int whep_answer_write(char *dst, size_t cap, struct whep_session *s, const struc
         memcpy(s->video_mid, s->offer->media[video.at].mid, sizeof(s->video_mid));
     for (size_t i = 0; i < s->offer->n_media; i++)
         a.media[i].cname = rtc_viewer_cname(s->viewer);
+    if (s->data)
+        a.media[s->data - s->offer->media] = (struct sdp_answer_media){
+            .accepted = true, .sctp_port = SCTP_PORT_DEFAULT, .message_max = VIEWER_DATA_TAKES};
     rtc_resource_answer(&s->resource, rtc_viewer_transport(s->viewer), &a);
     return sdp_answer_write(dst, cap, &a);
 }

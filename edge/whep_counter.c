@@ -86,7 +86,7 @@ static const struct sdp_media *section(const struct sdp_offer *o, enum sdp_kind 
 
 static bool takes(const struct sdp_offer *o, const struct whep_section *ours, const struct track *track)
 {
-    enum sdp_kind kind = codec_kind(track->codec) == CODEC_KIND_VIDEO ? SDP_VIDEO : SDP_AUDIO;
+    enum sdp_kind kind = codec_kind(track->codec) == CODEC_KIND_VIDEO ? SDP_VIDEO : SDP_AUDIO; /* data: to nobody */
     const struct sdp_media *theirs = section(o, kind);
     int at = rtc_payload_find(&ours->media, track);
 

@@ -35,6 +35,7 @@ struct whep_session {
     struct http_exchange *x;   /* WHEP_JOINING: the POST */
     struct sdp_offer *offer;   /* WHEP_JOINING, WHEP_OFFERING */
     bool counter;              /* the offer is whep_counter_create's: the player is to answer ours */
+    const struct sdp_media *data; /* of the offer: the section of data channels that we agree to; NULL: none */
     struct rtc_viewer *viewer;
     struct timer timer;        /* the join's deadline, the grace time, or the end */
     uint64_t started_unix_us;

@@ -33,6 +33,11 @@ static void add_past(struct whep_totals *t, const struct rtc_viewer *viewer)
     }
     t->keyframes_asked += f.keyframes_asked;
     t->bad_rtcp += f.bad_rtcp;
+    t->data.sent += f.data.sent;
+    t->data.bytes += f.data.bytes;
+    t->data.dropped += f.data.dropped;
+    t->data.skipped += f.data.skipped;
+    t->data.received += f.data.received;
     t->skips += f.skips;
 }
 
@@ -86,6 +91,7 @@ static void begin_playing(struct whep_session *s)
     timer_stop(&s->timer);
     free(s->offer);
     s->offer = NULL;
+    s->data = NULL;
 }
 
 static void counter_offer(struct whep_session *s, char *text, size_t len)
@@ -107,9 +113,21 @@ int whep_session_start(struct whep_session *s, const struct sdp_offer *answer)
     return 0;
 }
 
+/* Data channels cost a viewer's state a hundred kilobytes: only where the stream has messages to send. */
+static int agree_on_data(struct whep_session *s)
+{
+    const struct track_set *tracks = rtc_viewer_tracks(s->viewer);
+    const struct sdp_media *m = s->counter ? NULL : sdp_offer_data(s->offer);
+
+    if (!m || !tracks || track_set_find(tracks, CODEC_DATA) < 0 || !rtc_endpoint_sctp(s->w->cfg.endpoint))
+        return 0;
+    s->data = m;
+    return rtc_viewer_carry_data(s->viewer, m->sctp_port, m->message_max, sdp_answer_role(s->offer) == DTLS_ACTIVE);
+}
+
 static void answer(struct whep_session *s)
 {
-    char *text = malloc(WHEP_ANSWER_CAP);
+    char *text = agree_on_data(s) == 0 ? malloc(WHEP_ANSWER_CAP) : NULL;
     int len = text ? whep_answer_write(text, WHEP_ANSWER_CAP, s, rtc_viewer_tracks(s->viewer)) : SDP_ERR_ROOM;
 
     if (len < 0 || (!s->counter && start_transport(s, s->offer) < 0)) {

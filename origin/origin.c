@@ -155,6 +155,12 @@ static void add_whip_session(void *arg, const struct whip_facts *f)
     facts_number(o, "recovered", sum.recovered);
     facts_number(o, "nacked", sum.nacked);
     facts_number(o, "plis", sum.plis);
+    if (f->carries_data) {
+        facts_number(o, "data_messages", f->data.messages);
+        facts_number(o, "data_bytes", f->data.bytes);
+        facts_number(o, "data_dropped", f->data.dropped);
+        facts_number(o, "data_throttled", f->data.throttled);
+    }
     json_array_append_new(arg, o);
 }
 
@@ -185,6 +191,23 @@ static const struct metric m_publishes = {"millrace_publishes_total", "Publishin
 static const struct metric m_transcodes = {"millrace_transcodes", "Audio tracks being transcoded now", METRIC_GAUGE};
 static const struct metric m_refused = {"millrace_publish_refusals_total", "Publishings refused, by cause", METRIC_COUNTER};
 
+static const struct metric m_data = {"millrace_data_messages_total", "Messages of data channels", METRIC_COUNTER};
+static const struct metric m_data_dropped = {"millrace_data_messages_dropped_total", "Messages of data channels given up, by cause",
+                                             METRIC_COUNTER};
+static const struct metric m_data_waits = {"millrace_data_throttled_total", "Times that a publisher's data channels were made to wait",
+                                           METRIC_COUNTER};
+
+static void origin_data_metrics(struct origin *o, struct metrics *m)
+{
+    struct whip_data_counters d = {0};
+
+    whip_data_totals(o->whip, &d);
+    metrics_add(m, &m_data, "direction=\"in\"", (double)d.messages);
+    metrics_add(m, &m_data_waits, "", (double)d.throttled);
+    metrics_add(m, &m_data_dropped, "cause=\"oversize\"", (double)d.dropped);
+    metrics_add(m, &metric_bad_input, "protocol=\"data_channel\"", (double)d.bad);
+}
+
 static void origin_whip_metrics(struct origin *o, struct metrics *m)
 {
     const struct whip_counters *c = whip_counters(o->whip);
@@ -213,6 +236,7 @@ static void origin_metrics(struct node_worker *w, struct metrics *m)
     char label[64];
 
     origin_whip_metrics(o, m);
+    origin_data_metrics(o, m);
     metrics_add(m, &m_publishes, "kind=\"rtmp\"", (double)c->publishes);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"taken\"", (double)c->refused_taken);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"name\"", (double)c->refused_name);

@@ -15,6 +15,7 @@
 
 #include "base/compiler.h"
 #include "http/server.h"
+#include "origin/whip_data.h"
 #include "origin/whip_media.h"
 #include "relay/relay.h"
 #include "webrtc/endpoint.h"
@@ -70,6 +71,7 @@ struct whip_counters {
 const struct whip_counters *whip_counters(const struct whip *w);
 /* Of all sessions, past and present. */
 void whip_totals(const struct whip *w, struct whip_media_counters *out);
+void whip_data_totals(const struct whip *w, struct whip_data_counters *out);
 /* Sessions that have their answer. */
 size_t whip_publishers(const struct whip *w);
 
@@ -85,5 +87,7 @@ struct whip_facts {
     const char *profile;    /* of SRTP */
     const struct rtc_transport_counters *transport;
     struct whip_media_facts media;
+    bool carries_data;
+    struct whip_data_counters data;
 };
 void whip_each(const struct whip *w, void (*fn)(void *arg, const struct whip_facts *f), void *arg);

@@ -2,6 +2,8 @@
  * whip_answer.c - what of an offer we agree to, and the answer's text; see whip_priv.h. */
 #include "origin/whip_priv.h"
 
+#include "webrtc/sctp.h"
+
 #include <string.h>
 
 enum {
@@ -73,6 +75,11 @@ int whip_agree(const struct sdp_offer *o, struct whip_media_cfg *out)
     return out->n_tracks ? SDP_OK : SDP_ERR_CODEC;
 }
 
+const struct sdp_media *whip_agree_data(const struct whip *w, const struct sdp_offer *o)
+{
+    return rtc_endpoint_sctp(w->cfg.endpoint) ? sdp_offer_data(o) : NULL;
+}
+
 /* ---- The answer -------------------------------------------------------------------------------- */
 
 static void answer_section(struct sdp_answer *a, size_t i, const struct sdp_codec *c)
@@ -100,6 +107,9 @@ int whip_answer_write(char *dst, size_t cap, struct whip_session *s)
 
         if (c)
             answer_section(&a, i, c);
+        else if (s->data && &s->offer->media[i] == whip_agree_data(s->w, s->offer))
+            a.media[i] = (struct sdp_answer_media){
+                .accepted = true, .sctp_port = SCTP_PORT_DEFAULT, .message_max = WHIP_DATA_MESSAGE_MAX};
     }
     rtc_resource_answer(&s->resource, s->transport, &a);
     return sdp_answer_write(dst, cap, &a);

@@ -7,6 +7,7 @@
 #include "http/cors.h"
 #include "io/timer.h"
 #include "origin/whip.h"
+#include "origin/whip_data.h"
 #include "relay/publish.h"
 #include "webrtc/resource.h"
 #include "webrtc/sdp.h"
@@ -28,6 +29,7 @@ struct whip_session {
     struct sdp_offer *offer;     /* WHIP_CLAIMING */
     struct publication *publication;
     struct rtc_transport *transport;
+    struct whip_data *data;      /* NULL: no data channels were agreed on */
     struct timer timer;          /* feedback */
     uint64_t started_unix_us;
     struct addr http_peer;
@@ -44,12 +46,15 @@ struct whip {
     size_t publishers;
     struct whip_counters counters;
     struct whip_media_counters past; /* of sessions that are gone */
+    struct whip_data_counters past_data;
 };
 
 /* ---- whip_answer.c ----------------------------------------------------------------------------- */
 
 /* Chooses a codec for each usable section and fills in the tracks. Returns SDP_OK or SDP_ERR_CODEC. */
 MUST_USE int whip_agree(const struct sdp_offer *o, struct whip_media_cfg *out);
+/* The section of data channels that we agree to; NULL: none. */
+const struct sdp_media *whip_agree_data(const struct whip *w, const struct sdp_offer *o);
 /* Bytes or SDP_ERR_ROOM. */
 MUST_USE int whip_answer_write(char *dst, size_t cap, struct whip_session *s);
 

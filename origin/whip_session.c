@@ -14,6 +14,20 @@
 
 /* ---- The end ----------------------------------------------------------------------------------- */
 
+static void add_data(struct whip_data_counters *to, const struct whip_data *data)
+{
+    struct whip_data_counters c;
+
+    if (!data)
+        return;
+    whip_data_counters(data, &c);
+    to->messages += c.messages;
+    to->bytes += c.bytes;
+    to->throttled += c.throttled;
+    to->dropped += c.dropped;
+    to->bad += c.bad;
+}
+
 void whip_session_destroy(struct whip_session *s)
 {
     if (s->state != WHIP_CLAIMING)
@@ -22,6 +36,8 @@ void whip_session_destroy(struct whip_session *s)
         whip_media_count(&s->media, &s->w->past);
     hash_remove(&s->w->sessions, &s->item);
     timer_stop(&s->timer);
+    add_data(&s->w->past_data, s->data);
+    whip_data_destroy(&s->data);
     rtc_transport_destroy(&s->transport);
     publish_close(&s->publication);
     free(s->offer);
@@ -77,9 +93,13 @@ static void publish_tracks(struct whip_session *s)
     struct track_set tracks;
 
     whip_media_tracks(&s->media, &tracks);
+    if (s->data)
+        tracks.v[tracks.n++] = (struct track){.codec = CODEC_DATA, .clock_hz = 90000, .n_layers = 1};
     if (s->w->cfg.audio_transcode)
         transcode_derive_tracks(&tracks);
     publish_start(s->publication, &tracks);
+    if (s->data)
+        whip_data_ready(s->data);
 }
 
 static void on_source(void *arg)
@@ -110,6 +130,8 @@ static void go_live(struct whip_session *s)
     cfg->stream = s->stream;
     whip_media_init(&s->media, cfg, worker_now_us(s->w->worker));
     s->state = WHIP_LIVE;
+    if (s->data)
+        whip_data_start(s->data);
     if (whip_media_announced(&s->media))
         publish_tracks(s);
     schedule(s);
@@ -155,6 +177,22 @@ static const struct rtc_transport_ops transport_ops = {
 
 /* ---- The answer -------------------------------------------------------------------------------- */
 
+static int open_data(struct whip_session *s)
+{
+    struct whip_data_cfg cfg = {
+        .transport = s->transport,
+        .worker = s->w->worker,
+        .offered = whip_agree_data(s->w, s->offer),
+        .active = sdp_answer_role(s->offer) == DTLS_ACTIVE,
+        .pool = publish_pool(s->publication),
+        .track = (uint8_t)s->agreed.n_tracks, /* behind the media */
+        .push = push,
+        .arg = s,
+    };
+
+    return cfg.offered ? whip_data_create(&s->data, &cfg) : 0;
+}
+
 static int start_transport(struct whip_session *s)
 {
     struct rtc_transport_cfg cfg = {.ops = &transport_ops, .arg = s, .receive_media = true};
@@ -165,7 +203,7 @@ static int start_transport(struct whip_session *s)
         .role = sdp_answer_role(s->offer),
     };
 
-    if (rtc_transport_create(&s->transport, s->w->cfg.endpoint, &cfg) < 0)
+    if (rtc_transport_create(&s->transport, s->w->cfg.endpoint, &cfg) < 0 || open_data(s) < 0)
         return -1;
     return rtc_transport_start(s->transport, &remote);
 }
@@ -312,6 +350,12 @@ void whip_totals(const struct whip *w, struct whip_media_counters *out)
     }
 }
 
+void whip_data_totals(const struct whip *w, struct whip_data_counters *out)
+{
+    *out = w->past_data;
+    hash_for_each(it, &w->sessions) add_data(out, container_of(it, struct whip_session, item)->data);
+}
+
 void whip_each(const struct whip *w, void (*fn)(void *arg, const struct whip_facts *f), void *arg)
 {
     hash_for_each(it, &w->sessions)
@@ -335,6 +379,8 @@ void whip_each(const struct whip *w, void (*fn)(void *arg, const struct whip_fac
             memset(&f.peer, 0, sizeof(f.peer));
         if (f.live)
             whip_media_facts(&s->media, worker_now_us(w->worker), &f.media);
+        f.carries_data = s->data != NULL;
+        add_data(&f.data, s->data);
         fn(arg, &f);
     }
 }

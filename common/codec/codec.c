@@ -31,12 +31,12 @@ static enum codec known(enum codec c)
 
 enum codec_kind codec_kind(enum codec c)
 {
-    return codecs[known(c)].kind;
+    return c == CODEC_DATA ? CODEC_KIND_DATA : codecs[known(c)].kind;
 }
 
 const char *codec_name(enum codec c)
 {
-    return codecs[known(c)].name;
+    return c == CODEC_DATA ? "data" : codecs[known(c)].name;
 }
 
 enum codec codec_of_name(const char *name, size_t name_len)

@@ -26,10 +26,11 @@ enum codec {
     CODEC_AV1,
     CODEC_OPUS,
     CODEC_AAC,
-    CODEC_COUNT
+    CODEC_COUNT, /* of coded media */
+    CODEC_DATA = 32, /* nothing coded: messages of data channels (webrtc/data_message.h) */
 };
 
-enum codec_kind { CODEC_KIND_NONE = 0, CODEC_KIND_AUDIO, CODEC_KIND_VIDEO };
+enum codec_kind { CODEC_KIND_NONE = 0, CODEC_KIND_AUDIO, CODEC_KIND_VIDEO, CODEC_KIND_DATA };
 
 enum codec_err {
     CODEC_OK = 0,
@@ -42,7 +43,7 @@ enum codec_err {
 
 enum codec_kind codec_kind(enum codec c);
 
-/* SDP encoding name as registered ("H264", "opus", "mpeg4-generic"); "none" for CODEC_NONE. */
+/* SDP encoding name as registered ("H264", "opus", "mpeg4-generic"); "data"; "none" for CODEC_NONE. */
 const char *codec_name(enum codec c);
 
 /* By SDP encoding name, any case, name_len characters. CODEC_NONE when not known. */

@@ -174,13 +174,22 @@ static json_t *encodings_json(const struct track *t, uint64_t want)
     return list;
 }
 
+static const char *kind_name(enum codec c)
+{
+    switch (codec_kind(c)) {
+    case CODEC_KIND_VIDEO: return "video";
+    case CODEC_KIND_DATA: return "data";
+    default: return "audio";
+    }
+}
+
 /* want: of this track, a bit a layer. */
 static json_t *track_json(const struct track *t, uint64_t want)
 {
     json_t *o = json_object();
 
     set(o, "codec", json_string(codec_name(t->codec)));
-    set(o, "kind", json_string(codec_kind(t->codec) == CODEC_KIND_VIDEO ? "video" : "audio"));
+    set(o, "kind", json_string(kind_name(t->codec)));
     set(o, "layers", u64(t->n_layers));
     set(o, "derived", json_boolean(t->derived));
     set(o, "b_frames", json_boolean(t->b_frames));

@@ -13,6 +13,7 @@
 #include "node/node_priv.h"
 #include "secure/cert.h"
 #include "webrtc/ice_link.h"
+#include "webrtc/sctp.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -359,6 +360,7 @@ static void node_fini(struct node *n)
     free(n->seats);
     hub_destroy(&n->hub);
     route_fini(n);
+    rtc_sctp_stack_close(&n->sctp);
     if (n->main)
         worker_destroy(&n->main);
     cert_destroy(&n->cert);
@@ -379,6 +381,10 @@ static int node_run(struct node *n, char *error)
         return -1;
     if (worker_create(&n->main, &cfg) != 0) {
         snprintf(error, CONFIG_ERROR_CAP, "the event loop cannot be made");
+        return -1;
+    }
+    if (n->role->webrtc && n->config.rtc.data && rtc_sctp_stack_open(&n->sctp, n->main) != 0) {
+        snprintf(error, CONFIG_ERROR_CAP, "out of memory");
         return -1;
     }
     n->started_us = worker_unix_us(n->main);

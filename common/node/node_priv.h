@@ -67,6 +67,7 @@ struct node {
     _Atomic unsigned n_watches;
     struct cache_budget budget;
     struct cert *cert;
+    struct rtc_sctp_stack *sctp;     /* NULL: no data channels */
     char *ice_link;                  /* see node_ice_link */
     struct certificates certificates;
     struct seat *seats;

@@ -121,6 +121,7 @@ static int open_rtc(struct node *n, struct node_worker *w, char *error)
                                    .n_announce = c->rtc.announce.n,
                                    .cert = n->cert,
                                    .srtp = w->srtp,
+                                   .sctp = n->sctp,
                                    .recv_bytes = RECV_BYTES,
                                    .send_bytes = SEND_BYTES,
                                    .after_media = n->role->pulls};

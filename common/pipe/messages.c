@@ -155,7 +155,7 @@ static bool parse_layer(struct layer *out, const Pipe__Layer *m)
 
 static bool parse_track(struct track *out, const Pipe__Track *m, size_t n_tracks)
 {
-    if (m->codec == CODEC_NONE || m->codec >= CODEC_COUNT || m->clock_hz == 0 || m->channels > UINT8_MAX ||
+    if (codec_kind((enum codec)m->codec) == CODEC_KIND_NONE || m->clock_hz == 0 || m->channels > UINT8_MAX ||
         m->n_layers == 0 || m->n_layers > LAYERS_MAX || m->source >= n_tracks ||
         m->spatial_layers > LAYERS_MAX || m->temporal_layers > LAYERS_MAX || m->config.len > TRACK_CONFIG_MAX)
         return false;

@@ -194,7 +194,10 @@ static uint64_t start_of_layer(const struct pipe_tx *tx, unsigned i, uint64_t pi
 
     if (tx->layers[i].min_seq)
         return cache_begin(cache_of(tx));
-    if (track >= tracks->n || codec_kind(tracks->v[track].codec) != CODEC_KIND_VIDEO)
+    enum codec_kind kind = track < tracks->n ? codec_kind(tracks->v[track].codec) : CODEC_KIND_AUDIO;
+    if (kind == CODEC_KIND_DATA)
+        return cache_end(cache_of(tx)); /* messages have no past */
+    if (kind != CODEC_KIND_VIDEO)
         return pictures; /* sound begins with them */
     return cache_keyframe(cache_of(tx), track, i % LAYERS_MAX, &at) ? at : cache_end(cache_of(tx));
 }

@@ -219,6 +219,7 @@ int rtc_endpoint_open(struct rtc_endpoint **out, struct worker *w, const struct 
         return -ENOMEM;
     e->worker = w;
     e->srtp = cfg->srtp;
+    e->sctp = cfg->sctp;
     e->cert = cfg->cert;
     int err = open_parts(e, cfg);
     if (err) {
@@ -266,6 +267,11 @@ const struct addr *rtc_endpoint_tcp_candidates(const struct rtc_endpoint *e, siz
 {
     *n = e->tcp_candidates.n;
     return e->tcp_candidates.v;
+}
+
+struct rtc_sctp_stack *rtc_endpoint_sctp(const struct rtc_endpoint *e)
+{
+    return e->sctp;
 }
 
 const char *rtc_endpoint_fingerprint(const struct rtc_endpoint *e)

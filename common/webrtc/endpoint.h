@@ -24,6 +24,7 @@
 struct cert;         /* secure/cert.h */
 struct ice_tcp_counters;
 struct srtp_engine;  /* secure/srtp.h */
+struct rtc_sctp_stack; /* webrtc/sctp.h */
 struct rtc_endpoint;
 
 enum { RTC_CANDIDATES_MAX = 16 /* addresses that we announce */ };
@@ -37,6 +38,7 @@ struct rtc_endpoint_cfg {
     size_t n_announce;
     const struct cert *cert;    /* of our DTLS; borrowed for the endpoint's life */
     struct srtp_engine *srtp;   /* the worker's; borrowed for the endpoint's life */
+    struct rtc_sctp_stack *sctp; /* the process's, borrowed; NULL: no data channels */
     int recv_bytes, send_bytes; /* socket buffers; 0: the system's */
     bool after_media;           /* its peers are viewers: what they say is read after media (udp.h) */
 };
@@ -62,6 +64,7 @@ void rtc_endpoint_local(const struct rtc_endpoint *e, struct addr *out);
 /* The addresses for a=candidate lines, with ports; borrowed for the endpoint's life. Those of TCP are none without it. */
 const struct addr *rtc_endpoint_candidates(const struct rtc_endpoint *e, size_t *n);
 const struct addr *rtc_endpoint_tcp_candidates(const struct rtc_endpoint *e, size_t *n);
+struct rtc_sctp_stack *rtc_endpoint_sctp(const struct rtc_endpoint *e);
 /* "sha-256 AB:CD:..." of our certificate. */
 const char *rtc_endpoint_fingerprint(const struct rtc_endpoint *e);
 const struct rtc_endpoint_counters *rtc_endpoint_counters(const struct rtc_endpoint *e);

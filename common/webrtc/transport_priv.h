@@ -35,6 +35,7 @@ struct rtc_endpoint {
     struct ice_agent *ice;
     struct dtls_ctx *dtls;
     struct srtp_engine *srtp; /* borrowed */
+    struct rtc_sctp_stack *sctp; /* borrowed */
     const struct cert *cert;  /* borrowed */
     struct hash by_ufrag;     /* struct ice_local */
     struct hash by_addr;      /* struct ice_path, of UDP */

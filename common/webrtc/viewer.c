@@ -385,11 +385,21 @@ static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const
     }
 }
 
+static void push_data(struct rtc_viewer *v, const struct packet_batch *b, uint64_t now)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->v[i]->track == v->data_track)
+            viewer_data_push(v->data, b->v[i], now);
+}
+
 /* Pictures first, then sound, which is short: so both are one message. */
 static void on_packets(struct consumer *c, const struct packet_batch *b)
 {
     struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
     uint64_t now = now_us(v);
+
+    if (v->data)
+        push_data(v, b, now);
     bool live = v->state == RTC_VIEWER_LIVE, playing = v->connected && v->ready;
     struct share s = share_of(v, b);
 
@@ -416,6 +426,8 @@ static void pause_sending(struct rtc_viewer *v)
     timer_stop(&v->report);
     timer_stop(&v->layers.check);
     viewer_rate_clear(v);
+    if (v->data)
+        viewer_data_reset(v->data);
     v->state = RTC_VIEWER_IDLE;
     v->ready = v->skipping = false;
     v->has_line = false;
@@ -430,6 +442,7 @@ static void on_tracks(struct consumer *c, const struct track_set *tracks)
     v->epoch = tracks->epoch;
     choose_track(&v->video, CODEC_KIND_VIDEO, tracks);
     choose_track(&v->audio, CODEC_KIND_AUDIO, tracks);
+    v->data_track = track_set_find(tracks, CODEC_DATA);
     viewer_layers_start(v, v->video.codec != CODEC_NONE ? &tracks->v[v->video.track] : NULL);
     viewer_want(v);
     v->ops->on_tracks(v->arg, v->video.codec != CODEC_NONE || v->audio.codec != CODEC_NONE);
@@ -438,8 +451,11 @@ static void on_tracks(struct consumer *c, const struct track_set *tracks)
 static void on_ready(struct consumer *c)
 {
     struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
+    uint64_t first, end;
 
     v->ready = true;
+    if (v->data && v->data_track >= 0 && cache_range(router_cache(c->router), (unsigned)v->data_track, 0, &first, &end))
+        viewer_data_expect(v->data, end);
     begin(v);
 }
 
@@ -466,6 +482,8 @@ static void on_connected(void *arg)
 
     v->connected = true;
     v->connected_us = now_us(v);
+    if (v->data)
+        viewer_data_start(v->data);
     begin(v);
 }
 
@@ -548,6 +566,7 @@ void rtc_viewer_destroy(struct rtc_viewer **v)
     timer_stop(&gone->layers.check);
     viewer_rate_fini(gone);
     rtp_sender_fini(&gone->video.sender);
+    viewer_data_destroy(&gone->data);
     rtc_transport_destroy(&gone->transport);
     free(gone);
 }
@@ -555,6 +574,17 @@ void rtc_viewer_destroy(struct rtc_viewer **v)
 void rtc_viewer_play(struct rtc_viewer *v, struct router *router)
 {
     router_attach(router, &v->consumer, 0);
+}
+
+int rtc_viewer_carry_data(struct rtc_viewer *v, uint16_t port, uint32_t message_max, bool active)
+{
+    struct viewer_data_cfg cfg = {
+        .transport = v->transport, .worker = v->worker, .port = port, .message_max = message_max, .active = active};
+
+    if (viewer_data_create(&v->data, &cfg) != 0)
+        return -1;
+    viewer_want(v);
+    return 0;
 }
 
 /* ---- what it is ------------------------------------------------------------------------------------------------------ */
@@ -625,5 +655,8 @@ void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out)
         .keyframes_asked = v->keyframes_asked,
         .skips = v->skips,
         .bad_rtcp = v->bad_rtcp,
+        .carries_data = v->data != NULL,
     };
+    if (v->data)
+        viewer_data_counters(v->data, &out->data);
 }

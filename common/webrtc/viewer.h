@@ -18,6 +18,7 @@
 #include "router/router.h"
 #include "webrtc/rtp_sender.h"
 #include "webrtc/transport.h"
+#include "webrtc/viewer_data.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -69,6 +70,10 @@ void rtc_viewer_destroy(struct rtc_viewer **v);
 /* Attaches to the stream. Once. */
 void rtc_viewer_play(struct rtc_viewer *v, struct router *router);
 
+/* The viewer takes data channels too, and the stream has some: before its transport starts. port, message_max: of its SDP;
+ * active: we are the DTLS client. 0, or -1 when memory is short. */
+MUST_USE int rtc_viewer_carry_data(struct rtc_viewer *v, uint16_t port, uint32_t message_max, bool active);
+
 /* For the answer, and to be started with what the offer says. Owned by the viewer. */
 struct rtc_transport *rtc_viewer_transport(struct rtc_viewer *v);
 uint32_t rtc_viewer_ssrc(const struct rtc_viewer *v, enum codec_kind kind);
@@ -117,5 +122,7 @@ struct rtc_viewer_facts {
     uint64_t keyframes_asked;    /* PLI and FIR received */
     uint64_t skips;              /* times that it was left out up to the next keyframe: it did not read its TCP connection */
     uint64_t bad_rtcp;
+    bool carries_data;
+    struct viewer_data_counters data;
 };
 void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out);

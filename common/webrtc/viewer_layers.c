@@ -49,6 +49,8 @@ void viewer_want(struct rtc_viewer *v)
         else if (!wanted)
             l->wanted_us[i] = l->packet_us[i] = 0;
     }
+    if (v->data && v->data_track >= 0)
+        want |= want_bit((unsigned)v->data_track, 0);
     if (want != v->consumer.want)
         consumer_want(&v->consumer, want);
 }

@@ -7,6 +7,7 @@
 #include "webrtc/gcc.h"
 #include "webrtc/layer_choice.h"
 #include "webrtc/viewer.h"
+#include "webrtc/viewer_data.h"
 
 struct viewer_track {
     struct rtc_viewer_media media;
@@ -66,6 +67,8 @@ struct rtc_viewer {
     struct viewer_track video, audio;
     struct viewer_layers layers;
     struct viewer_rate rate;
+    struct viewer_data *data; /* NULL: no data channels were agreed on */
+    int data_track;           /* of the present epoch; -1: it has none */
 };
 
 void viewer_send(struct rtc_viewer *v, const struct rtp_out *out);

@@ -136,7 +136,7 @@ static struct track_set full_tracks(void)
 
     for (size_t t = 0; t < TRACKS_MAX; t++) {
         set.v[t] = (struct track){
-            .codec = (enum codec)(1 + t % (CODEC_COUNT - 1)),
+            .codec = t == TRACKS_MAX - 1 ? CODEC_DATA : (enum codec)(1 + t % (CODEC_COUNT - 1)),
             .clock_hz = 90000 + (uint32_t)t,
             .channels = (uint8_t)t,
             .n_layers = LAYERS_MAX,

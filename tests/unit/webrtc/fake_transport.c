@@ -12,6 +12,7 @@
 
 struct rtc_endpoint {
     struct worker *w;
+    struct rtc_sctp_stack *sctp;
 };
 
 static struct rtc_endpoint endpoint;
@@ -24,6 +25,29 @@ struct rtc_endpoint *fake_endpoint(struct worker *w)
     if (addr_parse(&candidate, "127.0.0.1:8000") < 0)
         abort();
     return &endpoint;
+}
+
+void fake_endpoint_sctp(struct rtc_sctp_stack *stack)
+{
+    endpoint.sctp = stack;
+}
+
+struct rtc_sctp_stack *rtc_endpoint_sctp(const struct rtc_endpoint *e)
+{
+    return e->sctp;
+}
+
+void rtc_transport_carry_data(struct rtc_transport *t, void (*on_data)(void *arg, const uint8_t *bytes, size_t len), void *arg)
+{
+    t->on_data = on_data;
+    t->data_arg = arg;
+}
+
+bool rtc_transport_send_data(struct rtc_transport *t, const uint8_t *bytes, size_t len)
+{
+    if (t->connected && t->send_data)
+        t->send_data(t->send_data_arg, bytes, len);
+    return t->connected;
 }
 
 struct rtc_transport *fake_transport(void)

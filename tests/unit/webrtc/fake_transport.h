@@ -27,9 +27,16 @@ struct rtc_transport {
     char ufrag[16];
     unsigned restarts;
     struct rtc_transport_counters counters;
+    void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* see rtc_transport_carry_data */
+    void *data_arg;
+    /* Where the test wants data packets; NULL: they are lost. */
+    void (*send_data)(void *arg, const uint8_t *bytes, size_t len);
+    void *send_data_arg;
 };
 
 struct rtc_endpoint *fake_endpoint(struct worker *w);
+/* What rtc_endpoint_sctp says. */
+void fake_endpoint_sctp(struct rtc_sctp_stack *stack);
 /* The transport created last; NULL after it was destroyed. */
 struct rtc_transport *fake_transport(void);
 void fake_connect(struct rtc_transport *t);
