@@ -68,6 +68,19 @@ static void find_edge(void *arg, const struct addr *client, const char *stream, 
     node_find_edge(arg, client, stream, on_edge_known, arg, id);
 }
 
+static void on_viewers_known(void *arg, const char *stream, uint64_t viewers)
+{
+    struct node_worker *w = arg;
+    struct edge *e = w->role;
+
+    whep_events_on_viewers(e->events, stream, viewers);
+}
+
+static void count_viewers(void *arg, const char *stream)
+{
+    node_count_viewers(arg, stream, on_viewers_known, arg);
+}
+
 static void edge_drain(struct node_worker *w, bool on, uint64_t spread_us)
 {
     struct edge *e = w->role;
@@ -81,7 +94,7 @@ static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
 {
     struct edge *e = calloc(1, sizeof(*e));
     struct whep_events_cfg events = {
-        .http = w->http, .relay = w->relay, .find_edge = find_edge, .client = client_of, .arg = w};
+        .http = w->http, .relay = w->relay, .find_edge = find_edge, .count_viewers = count_viewers, .client = client_of, .arg = w};
     struct whep_cfg whep = {.http = w->http,
                             .relay = w->relay,
                             .endpoint = w->rtc,

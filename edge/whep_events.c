@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/whep_events.h"
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/random.h"
 #include "http/cors.h"
 #include "codec/codec.h"
 #include "io/timer.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 
 enum {
     TICK_US = 100000,
+    COUNT_US = 2000000,  /* between two questions of how many watch a stream */
     ALIVE_US = 15000000, /* a comment so often: proxies close what is silent */
     ASK_AGAIN_US = 1000000,
     EVENT_CAP = 1024,
@@ -24,9 +27,19 @@ struct whep_events {
     struct whep_events_cfg cfg;
     struct worker *worker;
     struct list listeners;
+    struct hash topics;
     struct timer tick;
     bool draining;
     uint64_t ids;
+};
+
+/* A stream that somebody listens to. */
+struct topic {
+    struct hash_item item;
+    unsigned listeners;
+    bool counted;
+    uint64_t viewers, asked_us;
+    char stream[STREAM_NAME_MAX + 1];
 };
 
 /* One response, and a consumer that wants no packets. */
@@ -38,7 +51,7 @@ struct listener {
     struct addr client;
     uint64_t id, alive_us;
     uint64_t leave_us; /* when it is to be sent elsewhere; 0: it stays */
-    char stream[STREAM_NAME_MAX + 1];
+    struct topic *topic;
 };
 
 /* ---- Events ------------------------------------------------------------------------------------------------ */
@@ -95,12 +108,80 @@ static void on_end(struct consumer *c, enum stream_end why)
 
 static const struct consumer_ops ops = {.on_tracks = on_tracks, .on_packets = on_packets, .on_end = on_end};
 
+/* ---- Topics ---------------------------------------------------------------------------------------------------- */
+
+static struct topic *topic_find(const struct whep_events *e, const char *stream)
+{
+    struct hash_item *it = hash_find(&e->topics, stream, strlen(stream));
+
+    return it ? container_of(it, struct topic, item) : NULL;
+}
+
+static struct topic *topic_open(struct whep_events *e, const char *stream)
+{
+    struct topic *t = topic_find(e, stream);
+
+    if (!t) {
+        t = calloc(1, sizeof(*t));
+        if (!t)
+            return NULL;
+        strcpy(t->stream, stream);
+        hash_push(&e->topics, &t->item, t->stream, strlen(t->stream));
+    }
+    t->listeners++;
+    return t;
+}
+
+static void topic_close(struct whep_events *e, struct topic *t)
+{
+    if (--t->listeners)
+        return;
+    hash_remove(&e->topics, &t->item);
+    free(t);
+}
+
+static void send_viewers(struct listener *l)
+{
+    char data[64];
+
+    snprintf(data, sizeof(data), "{\"viewercount\": %" PRIu64 "}", l->topic->viewers);
+    send_event(l, "viewercount", data);
+}
+
+void whep_events_on_viewers(struct whep_events *e, const char *stream, uint64_t viewers)
+{
+    struct topic *t = e ? topic_find(e, stream) : NULL;
+
+    if (!t || (t->counted && t->viewers == viewers))
+        return;
+    t->counted = true;
+    t->viewers = viewers;
+    list_for_each(it, &e->listeners)
+    {
+        struct listener *l = container_of(it, struct listener, link);
+        if (l->topic == t)
+            send_viewers(l);
+    }
+}
+
+static void count_topics(struct whep_events *e, uint64_t now_us)
+{
+    hash_for_each(it, &e->topics) {
+        struct topic *t = container_of(it, struct topic, item);
+        if (t->asked_us && now_us - t->asked_us < COUNT_US)
+            continue;
+        t->asked_us = now_us;
+        e->cfg.count_viewers(e->cfg.arg, t->stream);
+    }
+}
+
 /* ---- Listeners ------------------------------------------------------------------------------------------------ */
 
 static void listener_free(struct listener *l)
 {
     router_detach(&l->consumer);
     list_remove(&l->link);
+    topic_close(l->owner, l->topic);
     free(l);
 }
 
@@ -117,7 +198,10 @@ static void on_get(struct http_exchange *x, void *arg)
     struct router *router = stream_name_valid(stream) ? relay_router(e->cfg.relay, stream) : NULL;
     struct listener *l = router ? calloc(1, sizeof(*l)) : NULL;
 
-    if (!l) {
+    if (l)
+        l->topic = topic_open(e, stream);
+    if (!l || !l->topic) {
+        free(l);
         http_problem(x, router ? 503 : 404, "no events of this stream");
         return;
     }
@@ -128,7 +212,6 @@ static void on_get(struct http_exchange *x, void *arg)
     l->client = *http_peer(x);
     if (e->cfg.client)
         e->cfg.client(e->cfg.arg, x, &l->client);
-    strcpy(l->stream, stream);
     if (e->draining)
         l->leave_us = worker_now_us(e->worker) + 1;
     list_push_back(&e->listeners, &l->link);
@@ -138,6 +221,8 @@ static void on_get(struct http_exchange *x, void *arg)
     http_stream_write(x, ": events of WHEP\n\n", 18);
     l->alive_us = worker_now_us(e->worker);
     router_attach(router, &l->consumer, 0);
+    if (l->topic->counted)
+        send_viewers(l);
 }
 
 static void on_delete(struct http_exchange *x, void *arg)
@@ -153,6 +238,7 @@ static void on_tick(struct timer *t, uint64_t now_us)
     struct whep_events *e = container_of(t, struct whep_events, tick);
 
     timer_start(t, TICK_US);
+    count_topics(e, now_us);
     list_for_each(it, &e->listeners)
     {
         struct listener *l = container_of(it, struct listener, link);
@@ -162,7 +248,7 @@ static void on_tick(struct timer *t, uint64_t now_us)
         }
         if (l->leave_us && now_us >= l->leave_us) {
             l->leave_us = now_us + ASK_AGAIN_US;
-            e->cfg.find_edge(e->cfg.arg, &l->client, l->stream, l->id);
+            e->cfg.find_edge(e->cfg.arg, &l->client, l->topic->stream, l->id);
         }
     }
 }
@@ -208,6 +294,10 @@ int whep_events_open(struct whep_events **out, const struct whep_events_cfg *cfg
     e->cfg = *cfg;
     e->worker = relay_worker(cfg->relay);
     list_init(&e->listeners);
+    if (hash_init(&e->topics) != 0) {
+        free(e);
+        return -1;
+    }
     timer_init(&e->tick, e->worker, on_tick);
     timer_start(&e->tick, TICK_US);
     http_route(cfg->http, HTTP_M_GET, EVENTS "*", on_get, e);
@@ -232,5 +322,6 @@ void whep_events_close(struct whep_events **events)
         listener_free(l);
         http_stream_end(x);
     }
+    hash_fini(&e->topics);
     free(e);
 }

@@ -5,6 +5,7 @@
  *   GET  /whep/events/<app>/<name>   text/event-stream:
  *     active, inactive   the publisher is there, or away
  *     layers             {"video": [{"rid", "width", "height"}]}: what the publisher sends
+ *     viewercount        {"viewercount": n}: who watches the stream, by whatever protocol and at whatever edge
  *     reconnect          {"url": "..."}: the stream's WHEP URL at another edge; this one drains
  *
  * A session's 201 tells the POST's URL by Link. The event resource belongs to the stream, not to the session: it needs no state
@@ -22,7 +23,7 @@
 
 #define WHEP_EVENTS_PATH "/events" /* behind a session's URL */
 #define WHEP_EVENTS_PREFIX "/whep/events/"
-#define WHEP_EVENTS_NAMES "active,inactive,layers,reconnect"
+#define WHEP_EVENTS_NAMES "active,inactive,layers,viewercount,reconnect"
 
 struct whep_events;
 
@@ -31,6 +32,8 @@ struct whep_events_cfg {
     struct relay *relay;
     /* The stream at another edge: answered by whep_events_on_edge with the same id, or not at all. */
     void (*find_edge)(void *arg, const struct addr *client, const char *stream, uint64_t id);
+    /* How many watch it: answered by whep_events_on_viewers, or not at all. */
+    void (*count_viewers)(void *arg, const char *stream);
     /* Who the client is. NULL: its address as the server sees it. */
     void (*client)(void *arg, const struct http_exchange *x, struct addr *out);
     void *arg;
@@ -48,3 +51,4 @@ void whep_events_add_link(struct http_exchange *x, const char *session_id);
 void whep_events_drain(struct whep_events *e, bool on, uint64_t spread_us);
 /* url NULL: there is no other edge now; it is asked for again a second later. */
 void whep_events_on_edge(struct whep_events *e, uint64_t id, const char *url);
+void whep_events_on_viewers(struct whep_events *e, const char *stream, uint64_t viewers);

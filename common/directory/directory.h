@@ -107,6 +107,12 @@ enum { PRESENCE_MS = 60000, PRESENCE_NODES_MAX = 64 };
 void directory_who_has(struct directory *d, const char *name,
                        void (*on_known)(void *arg, const char (*ids)[NODE_ID_MAX + 1], size_t n), void *arg);
 
+/* How many watch a stream at this node; 0: nobody any more. A hint, forgotten by others after VIEWERS_MS. */
+void directory_set_viewers(struct directory *d, const char *name, uint64_t viewers);
+enum { VIEWERS_MS = 60000 };
+/* How many watch it at other nodes; 0 when Redis cannot be asked. */
+void directory_count_viewers(struct directory *d, const char *name, void (*on_known)(void *arg, uint64_t viewers), void *arg);
+
 /* The live nodes, self included; borrowed until the next turn. */
 size_t directory_nodes(const struct directory *d, const struct node_record **v);
 const struct node_record *directory_node(const struct directory *d, const char *id);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * <prefix>has:<name> is a sorted set of node ids by the unix millisecond until which their word counts.
+ * <prefix>has:<name> is a sorted set of node ids by the unix millisecond until which their word counts. How many watch it is kept in
+ * <prefix>viewers:<name> the same way.
  */
 #include "directory/directory_priv.h"
+
+#include "directory/scripts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -108,4 +111,53 @@ void directory_who_has(struct directory *d, const char *name,
     const char *argv[] = {"ZRANGEBYSCORE", key_of(d, "has:", name, key), from, "+inf", "LIMIT", "0", most};
     d->counters.commands++;
     redis_conn_command(d->commands, on_reply, q, LEN(argv), argv, NULL);
+}
+
+/* ---- How many watch it ---- */
+
+void directory_set_viewers(struct directory *d, const char *name, uint64_t viewers)
+{
+    char key[KEY_CAP], value[64], ttl[24];
+    const char *set[] = {"HSET", key_of(d, "viewers:", name, key), d->self.id, value};
+    const char *expire[] = {"PEXPIRE", key, ttl};
+    const char *del[] = {"HDEL", key, d->self.id};
+
+    snprintf(value, sizeof(value), "%" PRIu64 " %" PRIu64, viewers, worker_unix_us(d->worker) / 1000 + VIEWERS_MS);
+    snprintf(ttl, sizeof(ttl), "%d", VIEWERS_MS);
+    if (viewers) {
+        redis_conn_command(d->commands, NULL, NULL, LEN(set), set, NULL);
+        redis_conn_command(d->commands, NULL, NULL, LEN(expire), expire, NULL);
+    } else {
+        redis_conn_command(d->commands, NULL, NULL, LEN(del), del, NULL);
+    }
+    d->counters.commands += viewers ? 2 : 1;
+}
+
+struct viewers_count {
+    void (*on_known)(void *arg, uint64_t viewers);
+    void *arg;
+};
+
+static void on_viewers_reply(void *arg, const redisReply *r)
+{
+    struct viewers_count *q = arg;
+
+    q->on_known(q->arg, r && r->type == REDIS_REPLY_INTEGER && r->integer > 0 ? (uint64_t)r->integer : 0);
+    free(q);
+}
+
+void directory_count_viewers(struct directory *d, const char *name, void (*on_known)(void *arg, uint64_t viewers), void *arg)
+{
+    struct viewers_count *q = malloc(sizeof(*q));
+    char key[KEY_CAP], now[24];
+    const char *argv[] = {"EVAL", script_viewers, "1", key_of(d, "viewers:", name, key), d->self.id, now};
+
+    if (!q) {
+        on_known(arg, 0);
+        return;
+    }
+    *q = (struct viewers_count){on_known, arg};
+    snprintf(now, sizeof(now), "%" PRIu64, worker_unix_us(d->worker) / 1000);
+    d->counters.commands++;
+    redis_conn_command(d->commands, on_viewers_reply, q, LEN(argv), argv, NULL);
 }

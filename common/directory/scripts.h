@@ -7,6 +7,7 @@
  * <prefix>version       counts changes; begins with Redis' clock, so that one that came back empty is ahead of what nodes know
  * <prefix>stream:<name> hash {owner, epoch, lease in ms}: lives as long as its owner
  * <prefix>owned:<id>    hash: the names a node has claimed -> epoch
+ * <prefix>viewers:<name> hash: node id -> "how many until when": a hint, as <prefix>has:<name> (presence.c)
  * <prefix>epoch:<name>  the highest epoch a name ever had, for a day
  *
  * A node renews one lease, whatever the number of its streams. Epochs and versions are below 2^53, so Lua's numbers hold them exactly. */
@@ -126,3 +127,17 @@ static const char script_release[] =
     "redis.call('HDEL', KEYS[2], ARGV[4])\n"
     "redis.call('PUBLISH', ARGV[3], 'gone ' .. ARGV[4])\n"
     "return 1\n";
+
+/* KEYS: viewers of a stream. ARGV: id, unix ms. Returns how many other nodes say that they have, and forgets those that have fallen silent. */
+static const char script_viewers[] =
+    "local sum = 0\n"
+    "local all = redis.call('HGETALL', KEYS[1])\n"
+    "for i = 1, #all, 2 do\n"
+    "  local count, till = string.match(all[i + 1], '^(%d+) (%d+)$')\n"
+    "  if not till or tonumber(till) < tonumber(ARGV[2]) then\n"
+    "    redis.call('HDEL', KEYS[1], all[i])\n"
+    "  elseif all[i] ~= ARGV[1] then\n"
+    "    sum = sum + tonumber(count)\n"
+    "  end\n"
+    "end\n"
+    "return sum\n";

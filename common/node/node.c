@@ -339,6 +339,7 @@ void node_end(struct node *n)
     alarm(END_DEADLINE_S); /* SIGALRM's default action ends the process */
     timer_stop(&n->beat);
     timer_stop(&n->drain);
+    audience_end(n);
     hub_set_directory(n->hub, NULL);
     struct directory *d = n->directory;
     n->directory = NULL;
@@ -359,6 +360,7 @@ static void node_fini(struct node *n)
         seat_destroy(&n->seats[i]);
     free(n->seats);
     hub_destroy(&n->hub);
+    audience_close(n);
     route_fini(n);
     rtc_sctp_stack_close(&n->sctp);
     if (n->main)
@@ -389,6 +391,10 @@ static int node_run(struct node *n, char *error)
     }
     n->started_us = worker_unix_us(n->main);
     describe_self(n);
+    if (audience_open(n) != 0) {
+        snprintf(error, CONFIG_ERROR_CAP, "out of memory");
+        return -1;
+    }
     if (open_workers(n, error) != 0 || open_directory(n, error) != 0)
         return -1;
     for (size_t i = 0; i < LEN(signums); i++)

@@ -45,6 +45,7 @@ struct role_facts {
 struct role {
     enum node_role role;
     bool webrtc, pulls, serves; /* has a WebRTC port; pulls from parents; has children */
+    uint64_t gather_us;         /* pipe_client_cfg's */
     /* Opens the role's servers on w and sets w->role. 0, or -1 with one clear line in error. */
     int (*open)(struct node_worker *w, char error[CONFIG_ERROR_CAP]);
     /* On the worker's thread at the end: sessions end, servers close. May close w->http itself, where the order matters. */
@@ -80,5 +81,8 @@ void node_admit_viewer(struct node_worker *w, struct http_exchange *x, const cha
  * is none. */
 void node_find_edge(struct node_worker *w, const struct addr *client, const char *stream,
                     void (*on_known)(void *arg, uint64_t id, const char *url), void *arg, uint64_t id);
+/* How many watch a stream, at this node and, as far as they have told, at others: on_known comes from the loop. */
+void node_count_viewers(struct node_worker *w, const char *stream,
+                        void (*on_known)(void *arg, const char *stream, uint64_t viewers), void *arg);
 /* Who the client is behind proxies that are trusted (route.trusted_proxies). */
 void node_client(const struct node_worker *w, const struct http_exchange *x, struct addr *out);

@@ -4,6 +4,7 @@
  * node.c         command line, start, signals, orderly end
  * node_worker.c  one worker's parts, opened and closed
  * certificates.c of HTTPS and pipes: read at the start and on SIGHUP
+ * audience.c     how many watch a stream, here and elsewhere
  * route.c        /route/play/..., /route/publish/...: which node a client should use
  * drain.c        whether a client is let in; draining
  * gather.c       a question to all workers and the main thread, answered once
@@ -53,6 +54,8 @@ struct certificates {
     struct tls_ctx *http, *pipe_server, *pipe_client;
 };
 
+struct audience;
+
 struct node {
     struct config config;
     const struct role *role;
@@ -63,6 +66,7 @@ struct node {
     struct cidr *proxies;            /* whose X-Forwarded-For is believed */
     size_t n_proxies;
     struct node_record self;
+    struct audience *audience;       /* the main thread's */
     struct list watches;             /* events.c: the main thread's */
     _Atomic unsigned n_watches;
     struct cache_budget budget;
@@ -121,6 +125,14 @@ struct question {
 
 /* Takes over x and replies to it when all have spoken; 503 when memory is short. */
 void gather(struct node_worker *w, struct http_exchange *x, const struct question *q);
+
+/* ---- audience.c ---- */
+MUST_USE int audience_open(struct node *n);
+/* On the worker's thread, once a second. */
+void audience_report(struct seat *s);
+/* The node ends: tells the directory, while it is there, that nobody watches here. */
+void audience_end(struct node *n);
+void audience_close(struct node *n);
 
 /* ---- route.c ---- */
 /* Reads the configuration's ranges, file and proxies. 0, or -1 with a line in error. */

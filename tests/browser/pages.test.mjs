@@ -58,7 +58,7 @@ await cluster.use(test, async (t) => {
             const page = await watch(browser, cluster, STREAM, screen);
             await picturesGrow(page);
             await page.waitForSelector('#overlay:not([hidden]) dl');
-            await page.waitForFunction(() => /\d+ fps/.test(document.querySelector('#overlay').innerText));
+            await page.waitForFunction(() => /\d+ fps[\s\S]*watched by\s*[1-9]/.test(document.querySelector('#overlay').innerText));
             await isSound(page);
             await screenshot(page, `watch-${name}`);
             await close(page);

@@ -3,11 +3,10 @@
 // faults-drain.test.mjs - limits, draining, and viewers who are sent to the right edge.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import http1 from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Cluster } from '../lib/cluster.mjs';
-import { getJson, http } from '../lib/http.mjs';
+import { getJson, http, listen } from '../lib/http.mjs';
 import { publishLive } from '../lib/media.mjs';
 import { sleep, sourceDir, until } from '../lib/process.mjs';
 import { Watch } from './net/watch.mjs';
@@ -25,23 +24,13 @@ function whep(name, stream) {
     return http(`${cluster.url(name)}/whep/${stream}`, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: offer, redirect: 'manual' });
 }
 
-// The server-sent events of a WHEP session: .events fills with {event, data}.
-async function listen(name, joined) {
+// The server-sent events of a WHEP session.
+async function listenTo(name, joined) {
     const link = joined.headers.get('Link').split(/,\s*(?=<)/).find((field) => field.includes('server-sent-events'));
     const made = await http(`${cluster.url(name)}${link.match(/<([^>]+)>/)[1]}`, { method: 'POST', body: '["reconnect"]',
         headers: { 'Content-Type': 'application/json' } });
     assert.equal(made.status, 201);
-    const listener = { events: [], text: '' };
-    listener.request = http1.get(`${cluster.url(name)}${made.headers.get('Location')}`, { agent: false }, (response) => {
-        assert.equal(response.headers['content-type'], 'text/event-stream');
-        response.on('data', (chunk) => {
-            listener.text += chunk;
-            listener.events = [...listener.text.matchAll(/event: (.*)\ndata: (.*)\n\n/g)].map(([, event, data]) => ({ event, data: JSON.parse(data) }));
-        });
-        response.on('error', () => {});
-    });
-    listener.request.on('error', () => {});
-    return listener;
+    return listen(`${cluster.url(name)}${made.headers.get('Location')}`);
 }
 
 function drain(name, method = 'POST', headers = {}) {
@@ -80,7 +69,7 @@ await cluster.use(test, async (t) => {
 
     await t.test('draining by the API: new viewers are refused, present ones told where to go; and it is called back', async () => {
         const joined = await whep('edge', 'live/drain');
-        const listener = await listen('edge', joined);
+        const listener = await listenTo('edge', joined);
         await until('it is told that the publisher is there', 5_000, () => listener.events.some((e) => e.event === 'active'));
         assert.equal((await drain('edge', 'POST', { 'X-Forwarded-For': '127.0.0.1' })).status, 401, 'by way of a proxy');
         const began = Date.now();

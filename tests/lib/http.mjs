@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // http.mjs - asking nodes over HTTP.
+import assert from 'node:assert/strict';
+import http1 from 'node:http';
 
 // {status, headers, text}; throws when there is no answer in timeout_ms.
 export async function http(url, { timeout_ms = 5_000, ...options } = {}) {
@@ -26,4 +28,19 @@ export function parseMetrics(text) {
 
 export async function getMetrics(base) {
     return parseMetrics((await http(`${base}/metrics`)).text);
+}
+
+// Server-sent events: .events fills with {event, data} until .request is destroyed.
+export function listen(url) {
+    const listener = { events: [], text: '' };
+    listener.request = http1.get(url, { agent: false }, (response) => {
+        assert.equal(response.headers['content-type'], 'text/event-stream');
+        response.on('data', (chunk) => {
+            listener.text += chunk;
+            listener.events = [...listener.text.matchAll(/event: (.*)\ndata: (.*)\n\n/g)].map(([, event, data]) => ({ event, data: JSON.parse(data) }));
+        });
+        response.on('error', () => {});
+    });
+    listener.request.on('error', () => {});
+    return listener;
 }

@@ -89,6 +89,7 @@ function showFigures(f) {
         ['jitter buffer', f.jitterBuffer_ms === undefined ? undefined : fixed(f.jitterBuffer_ms, 'ms')],
         ['behind newest', f.buffered_s === undefined ? undefined : fixed(f.buffered_s, 's', 1)],
         ['frames dropped', f.framesDropped],
+        ['watched by', player.viewers],
         ['joined in', player.join_ms ? fixed(player.join_ms, 'ms') : '–'],
     ];
     const known = rows.filter(([, value]) => value !== undefined && value !== '');

@@ -15,6 +15,7 @@ const EVENTS = 'urn:ietf:params:whep:ext:core:server-sent-events';
 
 export class WhepPlayer extends Session {
     media = 'none';
+    viewers = undefined; // of the stream, wherever they watch; undefined: not known
     join_ms = 0; // from start() or the last loss to the first picture
 
     #video;
@@ -58,18 +59,22 @@ export class WhepPlayer extends Session {
         this.#listen();
     }
 
-    // What the edge has to say while it plays (draft-ietf-wish-whep, server-sent events): where to go when it drains.
+    // What the edge has to say while it plays (draft-ietf-wish-whep, server-sent events): where to go when it drains, how many
+    // watch.
     async #listen() {
         this.#events?.close();
         this.#events = null;
         const offered = this.link(EVENTS);
         if (!offered) return;
         try {
-            const response = await request(offered, { method: 'POST', body: '["reconnect"]',
+            const response = await request(offered, { method: 'POST', body: '["reconnect", "viewercount"]',
                 headers: { 'Content-Type': 'application/json', ...this.authorization() } });
             if (this.state !== 'live') return;
             const events = new EventSource(new URL(response.headers.get('Location'), offered));
             this.#events = events;
+            events.addEventListener('viewercount', ({ data }) => {
+                this.viewers = JSON.parse(data).viewercount;
+            });
             events.addEventListener('reconnect', ({ data }) => this.move(this.#reachable(JSON.parse(data).url)));
         } catch (error) {
             console.warn(`no events of this session: ${error.message}`); // it plays without
@@ -118,6 +123,7 @@ export class WhepPlayer extends Session {
         clearInterval(this.#looks);
         this.#events?.close();
         this.#events = null;
+        this.viewers = undefined;
         if (this.state === 'connecting') {
             this.#began_ms = performance.now();
             this.join_ms = 0;
