@@ -145,6 +145,18 @@ static void tell_caught_up(struct pipe_tx *tx)
     tx->ops->on_caught_up(tx);
 }
 
+/* A batch that follows in the turn in which its layer went live may begin with packets that were in the cache by then. */
+static bool was_in_cache(const struct pipe_tx *tx, const struct packet *p)
+{
+    const struct cache *cache = cache_of(tx);
+    uint64_t begin = tx->caught_end > PACKET_BATCH_MAX ? tx->caught_end - PACKET_BATCH_MAX : 0;
+
+    for (uint64_t at = tx->caught_end; at > begin; at--)
+        if (cache_at(cache, at - 1) == p)
+            return true;
+    return false;
+}
+
 /* Layers go live only here, with the turn's packets in hand: all of them are in the cache, so all are sent. */
 static void catch_up_in_turn(struct pipe_tx *tx)
 {
@@ -154,6 +166,7 @@ static void catch_up_in_turn(struct pipe_tx *tx)
     }
     tx->caught = tx->catching;
     tx->caught_us = worker_now_us(tx->shared->worker);
+    tx->caught_end = tx->cursor;
     set_catching(tx, 0);
     tell_caught_up(tx);
 }
@@ -350,10 +363,12 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
         return;
     if (tx->caught && tx->caught_us != worker_now_us(tx->shared->worker))
         tx->caught = 0;
-    uint64_t live = tx->want & ~tx->catching & ~tx->caught;
+    uint64_t live = tx->want & ~tx->catching;
     for (size_t i = 0; i < b->n; i++) {
         const struct packet *p = b->v[i];
         uint64_t bit = want_bit(p->track, p->layer);
+        if (tx->caught & bit && was_in_cache(tx, p))
+            continue;
         if (live & bit)
             send_first_time(tx, p);
         else if (tx->catching & bit)

@@ -97,7 +97,8 @@ struct pipe_tx {
     uint64_t catching;             /* layers that are taken from the cache at cursor */
     uint64_t cursor;
     uint64_t unstarted, started;   /* nothing sent yet; started since the owner was told */
-    uint64_t caught, caught_us;    /* went live in this turn: its batches hold packets that are sent already */
+    uint64_t caught, caught_us;    /* layers that went live, and when: in that turn ... */
+    uint64_t caught_end;           /* ... what lies in the cache before this is sent */
     int64_t credit_bytes;
     uint64_t from_epoch;
     struct tx_layer layers[PIPE_STREAM_LAYERS];

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/relay_priv.h"
 
-void parcel_post(struct relay *from, struct worker *receiver, void (*run)(struct mail *, struct worker *), void *to,
-                 struct packet *const *v, size_t n)
+size_t parcel_post(struct relay *from, struct worker *receiver, void (*run)(struct mail *, struct worker *), void *to,
+                   struct packet *const *v, size_t n)
 {
+    size_t posted = 0;
+
     while (n) {
         struct parcel *p = pool_take(relay_parcels(from));
         size_t some = n < PARCEL_MAX ? n : PARCEL_MAX;
 
         if (!p) {
             relay_count(from)->dropped_pool += n;
-            return;
+            break;
         }
         p->mail.run = run;
         p->to = to;
@@ -21,7 +23,9 @@ void parcel_post(struct relay *from, struct worker *receiver, void (*run)(struct
         worker_post(receiver, &p->mail);
         v += some;
         n -= some;
+        posted++;
     }
+    return posted;
 }
 
 void parcel_give(struct parcel *p)

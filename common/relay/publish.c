@@ -38,6 +38,7 @@ struct publication {
     void *arg;
     struct packet *turn[PARCEL_MAX];
     size_t n_turn;
+    size_t parcels; /* under way to ourselves, when both ends are on one worker */
     struct turn_hook flush;
     /* The home's end. */
     struct relay *home;
@@ -263,6 +264,8 @@ static void run_parcel(struct mail *m, struct worker *w)
     struct publication *p = parcel->to;
 
     (void)w;
+    if (p->ingest == p->home)
+        p->parcels--;
     for (size_t i = 0; i < parcel->n; i++) {
         feed_push(&p->feed, parcel->v[i]);
         parcel->v[i] = NULL;
@@ -292,7 +295,10 @@ static void run_close(struct mail *m, struct worker *w)
 
 static void flush(struct publication *p)
 {
-    parcel_post(p->ingest, relay_worker(p->home), run_parcel, p, p->turn, p->n_turn);
+    size_t posted = parcel_post(p->ingest, relay_worker(p->home), run_parcel, p, p->turn, p->n_turn);
+
+    if (p->ingest == p->home)
+        p->parcels += posted;
     for (size_t i = 0; i < p->n_turn; i++)
         packet_unref(&p->turn[i]);
     p->n_turn = 0;
@@ -338,10 +344,11 @@ void publish_start(struct publication *p, const struct track_set *tracks)
     worker_post(relay_worker(p->home), &start->mail);
 }
 
-/* On one worker packets would overtake the mail that carries the tracks: they go straight only once it is live. */
+/* On one worker packets would overtake the mail that carries the tracks, and those that followed it by mail: they go straight only once it
+ * is live and none of these is under way. */
 void publish_push(struct publication *p, struct packet *packet)
 {
-    if (p->ingest == p->home && p->feed.state == FEED_LIVE && !p->n_turn) {
+    if (p->ingest == p->home && p->feed.state == FEED_LIVE && !p->n_turn && !p->parcels) {
         feed_push(&p->feed, packet);
         return;
     }

@@ -137,6 +137,24 @@ static void a_child_joins_while_packets_come_without_missing_or_doubling_any(voi
     assert_int_equal(c->requested, 0);
 }
 
+/* A turn of more packets than a batch, in which the child goes live: none is taken for sent already, none sent twice. */
+static void a_child_goes_live_in_the_middle_of_a_turn(void **state)
+{
+    struct pair *p = *state;
+
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_run_for(p, 20000);
+    pair_push_run(p, 100000, 600, 3000, 0);
+    pair_until_size(p, &p->sink.n, 750);
+    pair_run_for(p, 50000);
+    pair_check_layer(&p->sink, 0, 0, 100000, 600);
+    pair_check_layer(&p->sink, 1, 0, 25000, 150);
+    const struct pipe_counters *c = pipe_subscription_counters(p->sink.s);
+    assert_int_equal(c->duplicates, 0);
+    assert_int_equal(c->requested, 0);
+}
+
 static bool lose_the_first_ones(uint32_t ssrc, uint16_t seq)
 {
     (void)ssrc;
@@ -371,6 +389,7 @@ int main(void)
         PAIR_TEST(a_burst_of_losses_is_one_request),
         PAIR_TEST(a_late_child_gets_the_newest_keyframe_and_all_after_it),
         PAIR_TEST(a_child_joins_while_packets_come_without_missing_or_doubling_any),
+        PAIR_TEST(a_child_goes_live_in_the_middle_of_a_turn),
         PAIR_TEST(a_lost_beginning_is_asked_for),
         PAIR_TEST(a_child_goes_on_where_it_stopped),
         PAIR_TEST(positions_of_another_epoch_are_not_used),

@@ -200,9 +200,10 @@ static void a_parent_that_answers_nothing_is_lost_after_a_second(void **state)
     struct addr local;
     char text[ADDR_TEXT_CAP];
 
+    pki_make_cert(p->folder, "parent", "ca", "mute");
+    struct tls_ctx *tls = pair_make_tls(p->folder, TLS_MUTUAL_SERVER, "parent");
     assert_int_equal(addr_parse(&local, "127.0.0.1:0"), 0);
-    assert_int_equal(
-        conn_listen(&mute.listener, p->loop.w, &local, false, p->parent_tls, mute_on_accept, &mute), 0);
+    assert_int_equal(conn_listen(&mute.listener, p->loop.w, &local, false, tls, mute_on_accept, &mute), 0);
     conn_listener_local(mute.listener, &local);
     pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){
         .parent_id = "mute", .parent_address = addr_print(&local, text), .want = want_bit(0, 0)});
@@ -210,6 +211,7 @@ static void a_parent_that_answers_nothing_is_lost_after_a_second(void **state)
     assert_int_equal(p->sink.lost, PIPE_LOST_SILENCE);
     pair_until(p, &mute.closed, 1);
     conn_listener_close(&mute.listener);
+    tls_ctx_unref(&tls);
 }
 
 static void datagrams_that_do_not_come_through_are_noticed_though_control_lives(void **state)
