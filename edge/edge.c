@@ -159,10 +159,16 @@ static void add_whep_session(void *arg, const struct whep_facts *f)
     facts_number(o, "acked_bps", f->viewer.acked_bps);
     facts_number(o, "probes", f->viewer.probes);
     facts_number(o, "paced_us", f->viewer.paced_us);
-    if (f->viewer.layers > 1) {
+    if (f->viewer.layers > 1)
         facts_number(o, "layer", f->viewer.layer);
-        facts_number(o, "layer_switches", f->viewer.layer_switches);
-    }
+    if (f->viewer.level.spatial != RTP_LEVEL_ALL)
+        facts_number(o, "spatial_layer", f->viewer.level.spatial);
+    if (f->viewer.level.temporal >= 0 && f->viewer.level.temporal != RTP_LEVEL_ALL)
+        facts_number(o, "temporal_layer", (uint64_t)f->viewer.level.temporal);
+    facts_number(o, "layer_switches", f->viewer.layer_switches);
+    json_object_set_new(o, "keyframes_only", json_boolean(f->viewer.level.temporal < 0));
+    facts_number(o, "pauses", f->viewer.pauses);
+    facts_number(o, "pictures_skipped", f->viewer.skipped);
     if (f->viewer.carries_data) {
         facts_number(o, "data_messages", f->viewer.data.sent);
         facts_number(o, "data_bytes", f->viewer.data.bytes);

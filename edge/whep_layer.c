@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * whep_layer.c - a viewer's own choice of a simulcast layer: the layer extension of WHEP; see whep_priv.h.
+ * whep_layer.c - a viewer's own choice of layers: the layer extension of WHEP; see whep_priv.h.
  *
- * <session>/layer: GET tells the layers, POST {"mediaId", "encodingId"} chooses one; without encodingId (or null) the edge
- * chooses again. */
+ * <session>/layer: GET tells the layers, simulcast's by encodingId, scalable ones by spatialLayerId and temporalLayerId. POST
+ * {"mediaId", "encodingId", "maxSpatialLayerId", "maxTemporalLayerId"} (or without max) chooses: that one and none better; what is
+ * left out, or null, the edge chooses. */
 #include "edge/whep_priv.h"
 
 #include "webrtc/layer_choice.h"
@@ -25,33 +26,62 @@ void whep_layer_link(const struct whep_session *s, struct http_exchange *x)
 
 /* ---- GET ---------------------------------------------------------------------------------------- */
 
-static json_t *layer_json(const struct whep_session *s, const struct track *t, uint8_t i)
+static json_t *layer_json(const struct track *t, const struct rtc_layer *l)
 {
-    const struct layer *l = &t->layers[i];
-    uint64_t bps = rtc_viewer_layer_bps(s->viewer, i);
-    json_t *o = json_pack("{s:s}", "encodingId", l->rid);
+    json_t *o = t->n_layers > 1 ? json_pack("{s:s}", "encodingId", t->layers[l->row].rid)
+                                : json_pack("{s:i, s:i}", "spatialLayerId", l->row, "temporalLayerId", l->temporal);
 
     if (l->width)
         json_object_update_new(o, json_pack("{s:i, s:i}", "width", l->width, "height", l->height));
-    if (bps)
-        json_object_set_new(o, "bitrate", json_integer((json_int_t)bps));
+    if (l->bps)
+        json_object_set_new(o, "bitrate", json_integer((json_int_t)l->bps));
     return o;
 }
 
-/* By the video section's mid: its layers from the smallest up, the one that is sent, and the viewer's own choice. */
+static json_t *active_json(const struct whep_session *s, const struct track *t, const struct rtc_layer *best)
+{
+    struct rtp_level level = rtc_viewer_level(s->viewer);
+    uint8_t layer = rtc_viewer_layer(s->viewer);
+
+    if (t->n_layers > 1)
+        return json_string(layer < t->n_layers ? t->layers[layer].rid : "");
+    if (level.temporal < 0)
+        return json_null(); /* keyframes only */
+    return json_pack("{s:i, s:i}", "spatialLayerId", level.spatial < best->row ? level.spatial : best->row, "temporalLayerId",
+                     level.temporal < best->temporal ? level.temporal : best->temporal);
+}
+
+static void set_id(json_t *o, const char *key, int id)
+{
+    if (id >= 0)
+        json_object_set_new(o, key, json_integer(id));
+}
+
+static json_t *chosen_json(const struct rtc_layer_wish *wish, bool simulcast)
+{
+    if (simulcast)
+        return wish->rid[0] ? json_string(wish->rid) : json_null();
+    if (wish->spatial < 0 && wish->temporal < 0)
+        return json_null();
+    json_t *o = json_object();
+    set_id(o, "maxSpatialLayerId", wish->spatial);
+    set_id(o, "maxTemporalLayerId", wish->temporal);
+    return o;
+}
+
+/* By the video section's mid: its layers from the smallest up, what is sent, and the viewer's own choice. */
 static json_t *layers_json(const struct whep_session *s)
 {
     const struct track *t = rtc_viewer_video(s->viewer);
-    const char *chosen = rtc_viewer_layer_choice(s->viewer);
-    uint8_t active = rtc_viewer_layer(s->viewer);
-    json_t *layers = json_array();
+    struct rtc_layer known[RTC_LAYERS_MAX];
+    size_t n = t ? rtc_viewer_layers(s->viewer, known, LEN(known)) : 0;
+    json_t *layers = json_array(), *video = json_pack("{s:o}", "layers", layers);
 
-    for (uint8_t i = 0; t && t->n_layers > 1 && i < t->n_layers && i < LAYERS_MAX; i++)
-        json_array_append_new(layers, layer_json(s, t, i));
-    json_t *video = json_pack("{s:o}", "layers", layers);
-    if (json_array_size(layers) > active)
-        json_object_set_new(video, "active", json_string(t->layers[active].rid));
-    json_object_set_new(video, "chosen", chosen[0] ? json_string(chosen) : json_null());
+    for (size_t i = 0; n > 1 && i < n; i++)
+        json_array_append_new(layers, layer_json(t, &known[i]));
+    if (n > 1)
+        json_object_set_new(video, "active", active_json(s, t, &known[n - 1]));
+    json_object_set_new(video, "chosen", chosen_json(rtc_viewer_layer_wish(s->viewer), t && t->n_layers > 1));
     json_t *all = json_object();
     json_object_set_new(all, s->video_mid, video);
     return all;
@@ -72,20 +102,42 @@ static void tell(const struct whep_session *s, struct http_exchange *x)
 
 /* ---- POST --------------------------------------------------------------------------------------- */
 
+/* An id by either of its names; false when it is none. */
+static bool read_id(const json_t *body, const char *name, const char *max_name, int8_t *out)
+{
+    const json_t *id = json_object_get(body, max_name);
+
+    *out = LAYER_ANY;
+    if (!id || json_is_null(id))
+        id = json_object_get(body, name);
+    if (!id || json_is_null(id))
+        return true;
+    if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > RTP_LEVEL_ALL)
+        return false;
+    *out = (int8_t)json_integer_value(id);
+    return true;
+}
+
 /* 0, or the status of the refusal with *why. */
 static int choose(struct whep_session *s, const json_t *body, const char **why)
 {
     const json_t *media = json_object_get(body, "mediaId"), *encoding = json_object_get(body, "encodingId");
+    struct rtc_layer_wish wish = {0};
 
-    *why = "the body must be {\"mediaId\": \"...\", \"encodingId\": \"...\"}";
+    *why = "the body must be {\"mediaId\": \"...\", \"encodingId\": \"...\", \"maxSpatialLayerId\": 0, \"maxTemporalLayerId\": 0}";
     if (!json_is_object(body) || (media && !json_is_string(media)) ||
-        (encoding && !json_is_string(encoding) && !json_is_null(encoding)))
+        (encoding && !json_is_string(encoding) && !json_is_null(encoding)) ||
+        !read_id(body, "spatialLayerId", "maxSpatialLayerId", &wish.spatial) ||
+        !read_id(body, "temporalLayerId", "maxTemporalLayerId", &wish.temporal))
         return 400;
     *why = "that mediaId is not the video's";
     if (media && strcmp(json_string_value(media), s->video_mid) != 0)
         return 422;
     *why = "the stream has no such layer";
-    return rtc_viewer_choose_layer(s->viewer, json_is_string(encoding) ? json_string_value(encoding) : "") ? 0 : 422;
+    if (json_is_string(encoding) && json_string_length(encoding) > RID_MAX)
+        return 422;
+    snprintf(wish.rid, sizeof(wish.rid), "%s", json_is_string(encoding) ? json_string_value(encoding) : "");
+    return rtc_viewer_choose_layer(s->viewer, &wish) ? 0 : 422;
 }
 
 void whep_layer_on_request(struct whep_session *s, struct http_exchange *x)

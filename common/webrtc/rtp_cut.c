@@ -206,16 +206,37 @@ uint16_t rtp_cut_pictures_before(const struct rtp_cut *c, uint16_t picture_id, u
 
 /* ---- the dependency descriptor ------------------------------------------------------------------------------------ */
 
-void rtp_cut_learn(struct rtp_cut *c, const struct packet *p)
+/* NULL: the packet has none. */
+static const uint8_t *find_descriptor(const struct packet *p, size_t *out_len)
 {
     struct reader r = reader_init(p->bytes, p->ext_len);
 
     while (reader_left(&r) > 0) {
         uint8_t id = reader_u8(&r), len = reader_u8(&r);
         const uint8_t *data = reader_take(&r, len);
+        *out_len = len;
         if (data && id == PACKET_EXT_DEPENDENCY)
-            dd_targets_learn(&c->targets, data, len);
+            return data;
     }
+    return NULL;
+}
+
+void rtp_cut_learn(struct rtp_cut *c, const struct packet *p)
+{
+    size_t len;
+    const uint8_t *data = find_descriptor(p, &len);
+
+    if (data)
+        dd_targets_learn(&c->targets, data, len);
+}
+
+bool packet_dependency_structure(const struct packet *p, struct dd_structure *out)
+{
+    struct dd_frame f;
+    size_t len;
+    const uint8_t *data = find_descriptor(p, &len);
+
+    return data && dd_parse(&f, out, data, len) == CODEC_OK && f.has_structure;
 }
 
 static bool is_change(const struct rtp_cut *c, uint64_t seq)

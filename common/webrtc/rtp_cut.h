@@ -98,3 +98,5 @@ size_t rtp_cut_descriptor(const struct rtp_cut *c, const struct packet *p, const
                           size_t cap);
 /* Learns the targets from a packet with a structure. */
 void rtp_cut_learn(struct rtp_cut *c, const struct packet *p);
+/* The template structure that the packet's dependency descriptor brings; false: none. */
+bool packet_dependency_structure(const struct packet *p, struct dd_structure *out);

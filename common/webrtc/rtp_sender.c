@@ -159,18 +159,18 @@ static void close_jump(struct rtp_sender *s, uint64_t seq)
 
 /* ---- what is left out ------------------------------------------------------------------------------------- */
 
-int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level, uint64_t newest)
-{
-    const struct rtp_level all = {RTP_LEVEL_ALL, RTP_LEVEL_ALL};
+static const struct rtp_level ALL = {RTP_LEVEL_ALL, RTP_LEVEL_ALL};
 
+int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level)
+{
     if (!s->now.cut) {
-        if (level.spatial == all.spatial && level.temporal == all.temporal)
+        if (level.spatial == ALL.spatial && level.temporal == ALL.temporal)
             return 0;
         s->cuts = calloc(2, sizeof(*s->cuts));
         if (!s->cuts)
             return -1;
         s->now.cut = s->cuts;
-        rtp_cut_init(s->now.cut, newest, all);
+        rtp_cut_init(s->now.cut, s->highest - s->now.seq_offset, ALL); /* what waits for the pacer is behind that, and settled with the next */
     }
     rtp_cut_aim(s->now.cut, level);
     return 0;
@@ -178,7 +178,17 @@ int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level, uint64_t newe
 
 struct rtp_level rtp_sender_level(const struct rtp_sender *s)
 {
-    return s->now.cut ? rtp_cut_level(s->now.cut) : (struct rtp_level){RTP_LEVEL_ALL, RTP_LEVEL_ALL};
+    return s->now.cut ? rtp_cut_level(s->now.cut) : ALL;
+}
+
+struct rtp_level rtp_sender_target(const struct rtp_sender *s)
+{
+    return s->now.cut ? s->now.cut->target : ALL;
+}
+
+uint64_t rtp_sender_skipped(const struct rtp_sender *s)
+{
+    return s->now.cut ? s->now.cut->skipped : 0;
 }
 
 static bool vp8_marks(const struct packet *p, struct payload_marks *m)

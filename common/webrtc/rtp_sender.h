@@ -147,11 +147,14 @@ static inline bool rtp_sender_running(const struct rtp_sender *s)
     return s->running;
 }
 
-/* From the next picture on that allows it no layers above these are sent, in this segment and those to come. newest: cluster number
- * of the segment up to which all were taken. 0, or -1 when memory is short (1.5 KB at the first call). */
-MUST_USE int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level, uint64_t newest);
-/* What is sent now; all: nothing is left out. */
+/* From the next picture on that allows it no layers above these are sent, in this segment and those to come. 0, or -1 when memory is
+ * short (1.5 KB at the first that leaves something out). */
+MUST_USE int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level);
+/* What is sent now, and what shall be; RTP_LEVEL_ALL: nothing is left out. */
 struct rtp_level rtp_sender_level(const struct rtp_sender *s);
+struct rtp_level rtp_sender_target(const struct rtp_sender *s);
+/* Pictures left out so far. */
+uint64_t rtp_sender_skipped(const struct rtp_sender *s);
 /* Once for each packet of the segment, as they come, before it is written or waits for that: false when it is left out. */
 static inline bool rtp_sender_takes(struct rtp_sender *s, const struct packet *p);
 

@@ -307,32 +307,6 @@ static void push_audio(struct rtc_viewer *v, const struct packet *p, uint64_t no
     viewer_send_packet(v, &v->audio, p, 0, now);
 }
 
-/* Live video for a viewer that does not read its connection is left out, up to the keyframe after it has read all. */
-static bool is_skipped(struct rtc_viewer *v, const struct packet *p, uint64_t now)
-{
-    const uint8_t begins = PACKET_KEYFRAME | PACKET_FRAME_START;
-
-    if (!v->skipping && !rtc_transport_behind(v->transport))
-        return false;
-    if (!v->skipping) {
-        v->skipping = true;
-        v->skips++;
-        v->asked_us = 0;
-        viewer_rate_clear(v);
-        rtp_sender_stop(&v->video.sender);
-    }
-    if (rtc_transport_behind(v->transport))
-        return true;
-    if ((p->flags & begins) == begins) {
-        v->skipping = false;
-        viewer_start_sender(v, &v->video, p, p->ts_ticks, 0, true);
-    } else if (now - v->asked_us >= KEYFRAME_AGAIN_US) {
-        router_need_keyframe(v->consumer.router, v->video.track, v->video.layer);
-        v->asked_us = now;
-    }
-    return v->skipping;
-}
-
 /* What of a batch is this viewer's. */
 struct share {
     size_t n_video, n_audio;
@@ -366,6 +340,32 @@ static size_t padding(const struct share *s, const struct packet *p, size_t left
     return missing <= PAD_EACH_BYTES ? missing : 0;
 }
 
+/* Live video for a viewer that does not read its connection is left out, up to the keyframe after it has read all. */
+static bool is_skipped(struct rtc_viewer *v, const struct packet *p, uint64_t now)
+{
+    const uint8_t begins = PACKET_KEYFRAME | PACKET_FRAME_START;
+
+    if (!v->skipping && !rtc_transport_behind(v->transport))
+        return false;
+    if (!v->skipping) {
+        v->skipping = true;
+        v->skips++;
+        v->asked_us = 0;
+        viewer_rate_clear(v);
+        rtp_sender_stop(&v->video.sender);
+    }
+    if (rtc_transport_behind(v->transport))
+        return true;
+    if ((p->flags & begins) == begins) {
+        v->skipping = false;
+        viewer_start_sender(v, &v->video, p, p->ts_ticks, 0, true);
+    } else if (now - v->asked_us >= KEYFRAME_AGAIN_US) {
+        router_need_keyframe(v->consumer.router, v->video.track, v->video.layer);
+        v->asked_us = now;
+    }
+    return v->skipping;
+}
+
 static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const struct share *s, uint64_t now)
 {
     bool live = v->state == RTC_VIEWER_LIVE;
@@ -373,7 +373,7 @@ static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const
 
     for (size_t i = 0; i < b->n; i++) {
         const struct packet *p = b->v[i];
-        if (v->layers.n > 1 && p->track == v->video.track)
+        if (v->layers.meter && p->track == v->video.track)
             viewer_layers_on_packet(v, p, now);
         if (!is_of(&v->video, p))
             continue;
@@ -403,7 +403,7 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
     bool live = v->state == RTC_VIEWER_LIVE, playing = v->connected && v->ready;
     struct share s = share_of(v, b);
 
-    if (s.n_video || v->layers.n > 1)
+    if (s.n_video || v->layers.meter)
         push_video(v, b, &s, now);
     for (size_t i = 0; s.n_audio && playing && i < b->n; i++)
         if (is_of(&v->audio, b->v[i]))
@@ -563,7 +563,7 @@ void rtc_viewer_destroy(struct rtc_viewer **v)
     router_detach(&gone->consumer);
     timer_stop(&gone->pace);
     timer_stop(&gone->report);
-    timer_stop(&gone->layers.check);
+    viewer_layers_fini(gone);
     viewer_rate_fini(gone);
     rtp_sender_fini(&gone->video.sender);
     viewer_data_destroy(&gone->data);
@@ -651,7 +651,10 @@ void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out)
         .path = gcc_state_name(&v->rate.gcc),
         .probes = v->rate.gcc.probe.clusters,
         .paced_us = viewer_rate_waited_us(v),
+        .level = rtp_sender_level(&v->video.sender),
         .layer_switches = v->layers.switches,
+        .pauses = v->layers.pauses,
+        .skipped = rtp_sender_skipped(&v->video.sender),
         .keyframes_asked = v->keyframes_asked,
         .skips = v->skips,
         .bad_rtcp = v->bad_rtcp,

@@ -28,6 +28,7 @@ struct rtc_viewer;
 enum {
     RTC_PAYLOADS_MAX = 16, /* browsers have up to 14 that count */
     RTC_CNAME_BYTES = 16,  /* 96 random bits: RFC 7022 s5 */
+    RTC_LAYERS_MAX = 32,   /* 8 spatial by 4 temporal ones */
 };
 
 /* A payload type that was agreed on. */
@@ -86,15 +87,30 @@ const char *rtc_viewer_cname(const struct rtc_viewer *v);
  * the track's, then any: decoders go by what is in the stream. */
 int rtc_payload_find(const struct rtc_viewer_media *m, const struct track *track);
 
-/* The viewer's own choice of a simulcast layer by its rid: that one and none better, in later epochs too. "": the best that
- * its network carries. False: the stream has no such layer. */
-bool rtc_viewer_choose_layer(struct rtc_viewer *v, const char *rid);
-/* What it has chosen: "" or a rid. */
-const char *rtc_viewer_layer_choice(const struct rtc_viewer *v);
-/* The video track that is played, and what is known of its layers' rates; NULL: none is. */
+/* A viewer's own choice: these and none better. */
+struct rtc_layer_wish {
+    char rid[RID_MAX + 1];    /* simulcast; "": any */
+    int8_t spatial, temporal; /* ids; -1: any */
+};
+
+/* Of a stream's layers as they come. */
+struct rtc_layer {
+    uint8_t row;      /* simulcast layer, or spatial one of a track that has one */
+    uint8_t temporal; /* up to this one */
+    uint64_t bps;     /* with all that it takes; 0: not measured */
+    uint16_t width, height; /* 0: not known */
+};
+
+/* In later epochs too; all any: the best that its network carries. False: the stream has no layer with that rid. */
+bool rtc_viewer_choose_layer(struct rtc_viewer *v, const struct rtc_layer_wish *wish);
+const struct rtc_layer_wish *rtc_viewer_layer_wish(const struct rtc_viewer *v);
+/* The video track that is played; NULL: none is. */
 const struct track *rtc_viewer_video(const struct rtc_viewer *v);
-uint64_t rtc_viewer_layer_bps(const struct rtc_viewer *v, unsigned layer); /* 0: not measured */
+/* From the least to the best: of simulcast the whole of each, of a scalable track all that there is. Returns how many. */
+size_t rtc_viewer_layers(struct rtc_viewer *v, struct rtc_layer *out, size_t cap);
+/* What is sent: the simulcast layer, and the highest spatial and temporal ones of it. */
 uint8_t rtc_viewer_layer(const struct rtc_viewer *v);
+struct rtp_level rtc_viewer_level(const struct rtc_viewer *v);
 
 enum rtc_viewer_state {
     RTC_VIEWER_IDLE,     /* no tracks, or not connected */
@@ -115,7 +131,9 @@ struct rtc_viewer_facts {
     uint64_t rtt_us;
     uint8_t lost_fraction;       /* of 256, video's (or audio's), as last reported */
     uint8_t layers, layer;       /* of the video track; the one that is sent */
+    struct rtp_level level;      /* highest scalable layers that are sent */
     uint64_t layer_switches;
+    uint64_t pauses, skipped;    /* times that it saw keyframes only; pictures left out */
     uint64_t target_bps, acked_bps; /* what the path is believed to carry, and what arrives (0: not known) */
     const char *path;            /* "normal", "overused", "underused", "remb"; "no feedback" */
     uint64_t probes, paced_us;   /* clusters sent to find out more; the longest that video has waited */

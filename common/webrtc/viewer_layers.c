@@ -1,25 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0
- * viewer_layers.c - a viewer of a simulcast track: which layer it sees, and the change from one to another; see viewer.h.
+ * viewer_layers.c - which layers of its video track a viewer sees, simulcast's and scalable ones; see viewer.h.
  *
- *   a better or a lesser layer shall be seen -> it is wanted too, and a keyframe of it asked for
- *   its keyframe comes -> the sender goes on with it; the old layer is not wanted any more
+ * Simulcast: a better or a lesser layer shall be seen -> it is wanted too, and a keyframe of it asked for
+ *            its keyframe comes -> the sender goes on with it; the old layer is not wanted any more
  * Until then the old layer is sent. A layer that falls silent (browsers under load stop the largest) is replaced by one that
- * is sent, and stays wanted: when it comes back, the viewer goes back to it. */
+ * is sent, and stays wanted: when it comes back, the viewer goes back to it.
+ * Scalable:  all comes, the sender leaves out what is above the level (rtp_cut.h); a keyframe is asked for to go up.
+ * Where even the least is more than the path carries, there are keyframes only, as many as it carries.
+ *
+ * A track of one layer is looked at when its viewer's path carries less, or when the viewer asks: until then
+ * nothing is measured, and nothing kept. */
 #include "webrtc/viewer_priv.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     CHECK_US = 200000,
-    WINDOW_US = 1000000,         /* over which rates are measured */
-    SILENT_US = 1000000,         /* a few frames of the slowest camera */
     KEYFRAME_AGAIN_US = 1000000,
+    STARVING_US = 2000000,        /* a dip of the estimate does not stop the picture */
+    STARVING_PERCENT = 80,        /* of the least that there is */
+    WANTED_PERCENT = 125,         /* of the best one's rate: more than it takes to choose it */
 };
 
 static uint64_t now_of(const struct rtc_viewer *v)
 {
     return worker_now_us(v->worker);
+}
+
+static bool is_simulcast(const struct viewer_layers *l)
+{
+    return l->n > 1;
+}
+
+static int layer_of_rid(const struct track *t, const char *rid)
+{
+    for (uint8_t i = 0; t && rid[0] && i < t->n_layers && i < LAYERS_MAX; i++)
+        if (strcmp(t->layers[i].rid, rid) == 0)
+            return i;
+    return LAYER_ANY;
+}
+
+static struct rung_limits limits_of(const struct rtc_viewer *v)
+{
+    const struct viewer_layers *l = &v->layers;
+    int row = is_simulcast(l) ? layer_of_rid(rtc_viewer_video(v), l->wish.rid) : l->wish.spatial;
+
+    return (struct rung_limits){
+        .row = row < 0 ? RTP_LEVEL_ALL : (uint8_t)row,
+        .temporal = l->wish.temporal < 0 ? RTP_LEVEL_ALL : (uint8_t)l->wish.temporal,
+        .keyframes = l->target.temporal < 0 || (l->starving_us && now_of(v) - l->starving_us >= STARVING_US),
+    };
 }
 
 /* ---- what is wanted ------------------------------------------------------------------------------------------- */
@@ -28,9 +59,11 @@ static uint64_t now_of(const struct rtc_viewer *v)
 static bool layer_wanted(const struct rtc_viewer *v, uint8_t layer)
 {
     const struct viewer_layers *l = &v->layers;
-    bool allowed = l->choice.most < 0 || layer <= l->choice.most;
+    uint64_t now_us = now_of(v), wanted_us = l->meter->wanted_us[layer], packet_us = l->meter->packet_us[layer];
+    bool silent = wanted_us && now_us - (packet_us > wanted_us ? packet_us : wanted_us) >= METER_SILENT_US;
 
-    return layer == v->video.layer || layer == l->target || (l->options[layer].silent && allowed && layer > l->target);
+    return layer == v->video.layer || layer == l->target.row ||
+           (silent && layer <= limits_of(v).row && layer > l->target.row);
 }
 
 void viewer_want(struct rtc_viewer *v)
@@ -38,16 +71,16 @@ void viewer_want(struct rtc_viewer *v)
     struct viewer_layers *l = &v->layers;
     uint64_t want = v->audio.codec != CODEC_NONE ? want_bit(v->audio.track, v->audio.layer) : 0;
 
-    if (v->video.codec != CODEC_NONE && l->n <= 1)
+    if (v->video.codec != CODEC_NONE && !is_simulcast(l))
         want |= want_bit(v->video.track, v->video.layer);
-    for (uint8_t i = 0; l->n > 1 && i < l->n; i++) {
+    for (uint8_t i = 0; is_simulcast(l) && i < l->n; i++) {
         bool wanted = layer_wanted(v, i);
         if (wanted)
             want |= want_bit(v->video.track, i);
-        if (wanted && !l->wanted_us[i])
-            l->wanted_us[i] = now_of(v);
+        if (wanted && !l->meter->wanted_us[i])
+            l->meter->wanted_us[i] = now_of(v);
         else if (!wanted)
-            l->wanted_us[i] = l->packet_us[i] = 0;
+            l->meter->wanted_us[i] = l->meter->packet_us[i] = 0;
     }
     if (v->data && v->data_track >= 0)
         want |= want_bit((unsigned)v->data_track, 0);
@@ -57,7 +90,12 @@ void viewer_want(struct rtc_viewer *v)
 
 uint8_t viewer_layers_needed(const struct rtc_viewer *v)
 {
-    return v->layers.n > 1 ? v->layers.target : v->video.layer;
+    return is_simulcast(&v->layers) ? v->layers.target.row : v->video.layer;
+}
+
+bool viewer_layers_pauses(const struct rtc_viewer *v)
+{
+    return v->layers.target.temporal < 0;
 }
 
 /* ---- the change -------------------------------------------------------------------------------------------------- */
@@ -67,18 +105,45 @@ static void ask_keyframe(struct rtc_viewer *v, uint64_t now_us)
     if (now_us - v->layers.asked_us < KEYFRAME_AGAIN_US)
         return;
     v->layers.asked_us = now_us;
-    router_need_keyframe(v->consumer.router, v->video.track, v->layers.target);
+    router_need_keyframe(v->consumer.router, v->video.track, viewer_layers_needed(v));
 }
 
-static void aim(struct rtc_viewer *v, uint8_t layer, uint64_t now_us)
+/* Of keyframes as many as the path carries. */
+static int8_t keyframes_or_nothing(struct rtc_viewer *v, uint64_t now_us)
+{
+    struct viewer_layers *l = &v->layers;
+    uint64_t octets = v->video.sender.counters.octets, room = l->allowed_bps / 8 * (now_us - l->budget_us) / 1000000;
+
+    l->debt_bytes += octets - l->octets;
+    l->debt_bytes = l->debt_bytes > room ? l->debt_bytes - room : 0;
+    l->octets = octets;
+    l->budget_us = now_us;
+    return l->debt_bytes > 0 ? RTP_LEVEL_NOTHING : RTP_LEVEL_KEYFRAMES;
+}
+
+/* Without memory for it nothing is left out, until the next check. */
+static void aim_level(struct rtc_viewer *v, uint64_t now_us)
+{
+    struct viewer_layers *l = &v->layers;
+    struct rtp_level level = {is_simulcast(l) ? RTP_LEVEL_ALL : l->target.row, l->target.temporal};
+
+    if (level.temporal < 0)
+        level.temporal = keyframes_or_nothing(v, now_us);
+    if (rtp_sender_limit(&v->video.sender, level) < 0 || v->state != RTC_VIEWER_LIVE)
+        return;
+    struct rtp_level now = rtp_sender_level(&v->video.sender);
+    uint8_t top = (uint8_t)(l->meter->rows - 1), wanted = level.spatial < top ? level.spatial : top;
+    if ((!is_simulcast(l) && now.spatial < wanted) || (now.temporal < 0 && l->target.temporal >= 0))
+        ask_keyframe(v, now_us);
+}
+
+static void aim_layer(struct rtc_viewer *v, uint64_t now_us)
 {
     struct viewer_layers *l = &v->layers;
     bool sending = v->state == RTC_VIEWER_LIVE || v->state == RTC_VIEWER_CATCHING_UP;
+    uint8_t layer = l->target.row;
 
-    if (layer != l->target)
-        l->asked_us = 0;
-    l->target = layer;
-    if (v->state == RTC_VIEWER_CATCHING_UP && layer != v->video.layer && l->options[v->video.layer].silent) {
+    if (v->state == RTC_VIEWER_CATCHING_UP && layer != v->video.layer && l->silent) {
         timer_stop(&v->pace); /* with nothing: it begins anew */
         v->state = RTC_VIEWER_WAITING;
         sending = false;
@@ -86,12 +151,10 @@ static void aim(struct rtc_viewer *v, uint8_t layer, uint64_t now_us)
     if (!sending)
         v->video.layer = layer; /* nothing to change from */
     viewer_want(v);
-    if (layer == v->video.layer) {
-        if (v->state == RTC_VIEWER_WAITING)
-            viewer_start_video(v);
-        return;
-    }
-    ask_keyframe(v, now_us);
+    if (layer != v->video.layer)
+        ask_keyframe(v, now_us);
+    else if (v->state == RTC_VIEWER_WAITING)
+        viewer_start_video(v);
 }
 
 void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint64_t now_us)
@@ -99,11 +162,10 @@ void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint6
     const uint8_t begins = PACKET_KEYFRAME | PACKET_FRAME_START;
     struct viewer_layers *l = &v->layers;
 
-    if (p->layer >= l->n)
+    if (p->layer >= METER_ROWS || (!is_simulcast(l) && p->layer != v->video.layer))
         return;
-    l->bytes[p->layer] += p->payload_len;
-    l->packet_us[p->layer] = now_us;
-    if (p->layer != l->target || p->layer == v->video.layer || (p->flags & begins) != begins ||
+    layer_meter_push(l->meter, p, now_us);
+    if (!is_simulcast(l) || p->layer != l->target.row || p->layer == v->video.layer || (p->flags & begins) != begins ||
         v->state != RTC_VIEWER_LIVE)
         return;
     v->video.layer = p->layer;
@@ -112,28 +174,97 @@ void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint6
     viewer_want(v);
 }
 
-/* ---- what is known of the layers ------------------------------------------------------------------------------------ */
+/* ---- the choice ------------------------------------------------------------------------------------------------------ */
 
-static void measure(struct viewer_layers *l, uint64_t now_us)
+static void watch_starving(struct viewer_layers *l, const struct rung *rungs, const struct layer_option *options, size_t n,
+                           uint64_t now_us)
 {
-    uint64_t run_us = now_us - l->window_us;
+    size_t least = rungs[0].temporal < 0 && n > 1 ? 1 : 0;
+    uint64_t need_bps = layer_bps(options, n, least) * STARVING_PERCENT / 100;
 
-    if (run_us < WINDOW_US)
-        return;
-    for (uint8_t i = 0; i < l->n; i++) {
-        if (l->bytes[i] && l->wanted_us[i] && l->wanted_us[i] <= l->window_us)
-            l->options[i].bps = l->bytes[i] * 8 * 1000000 / run_us;
-        l->bytes[i] = 0;
-    }
-    l->window_us = now_us;
+    if (l->allowed_bps >= need_bps)
+        l->starving_us = 0;
+    else if (!l->starving_us)
+        l->starving_us = now_us;
 }
 
-static void watch_silence(struct viewer_layers *l, uint64_t now_us)
+/* What the viewer chose may be less than what it sees; a better one takes its time. */
+static struct rung within(struct rung rung, struct rung_limits limits)
 {
-    for (uint8_t i = 0; i < l->n; i++) {
-        uint64_t since_us = l->packet_us[i] > l->wanted_us[i] ? l->packet_us[i] : l->wanted_us[i];
-        l->options[i].silent = l->wanted_us[i] && now_us - since_us >= SILENT_US;
+    rung.row = rung.row < limits.row ? rung.row : limits.row;
+    if (rung.temporal > (int8_t)limits.temporal)
+        rung.temporal = (int8_t)limits.temporal;
+    return rung;
+}
+
+static void choose(struct rtc_viewer *v, uint64_t now_us)
+{
+    struct viewer_layers *l = &v->layers;
+    const struct track *t = rtc_viewer_video(v);
+    struct rung rungs[RUNGS_MAX];
+    struct layer_option options[RUNGS_MAX];
+    struct rung_limits limits = limits_of(v);
+    uint32_t pixels[METER_ROWS] = {0};
+
+    for (uint8_t i = 0; is_simulcast(l) && t && i < l->n; i++)
+        pixels[i] = (uint32_t)t->layers[i].width * t->layers[i].height;
+    size_t n = layer_rungs(l->meter, pixels, limits, now_us, rungs, options);
+    size_t current = layer_rung_find(rungs, n, l->target);
+    bool whole = limits.row == RTP_LEVEL_ALL && limits.temporal == RTP_LEVEL_ALL;
+
+    l->choice.most = whole ? LAYER_ANY : (int)n - 1;
+    l->wanted_bps = layer_bps(options, n, n - 1) * WANTED_PERCENT / 100;
+    l->silent = options[current].silent;
+    watch_starving(l, rungs, options, n, now_us);
+    size_t next = layer_choice_pick(&l->choice, options, n, current, l->allowed_bps, now_us);
+    struct rung target = next == current ? within(l->target, limits) : rungs[next];
+    if (!is_simulcast(l) && next != current && next == n - 1 && limits.row == RTP_LEVEL_ALL)
+        target.row = RTP_LEVEL_ALL; /* and those that may yet come */
+    if (target.row == l->target.row && target.temporal == l->target.temporal)
+        return;
+    l->pauses += target.temporal < 0 && l->target.temporal >= 0;
+    l->switches += !is_simulcast(l);
+    l->asked_us = 0;
+    l->octets = v->video.sender.counters.octets;
+    l->budget_us = now_us;
+    l->target = target;
+}
+
+/* What the cache has tells the rates at once. */
+static void look_back(const struct rtc_viewer *v, struct layer_meter *m, uint64_t now_us)
+{
+    const struct cache *cache = router_cache(v->consumer.router);
+    uint64_t at, first_us = 0, last_us = 0;
+
+    if (!cache_keyframe(cache, v->video.track, v->video.layer, &at))
+        return;
+    for (; at < cache_end(cache); at++) {
+        const struct packet *p = cache_at(cache, at);
+        if (!p || p->track != v->video.track || p->layer != v->video.layer)
+            continue;
+        layer_meter_push(m, p, now_us);
+        first_us = first_us ? first_us : p->capture_us;
+        last_us = p->capture_us > last_us ? p->capture_us : last_us;
     }
+    layer_meter_settle(m, last_us - first_us, now_us);
+}
+
+/* False when memory is short. */
+static bool start_meter(struct rtc_viewer *v, uint64_t now_us)
+{
+    struct viewer_layers *l = &v->layers;
+
+    if (!l->meter) {
+        l->meter = malloc(sizeof(*l->meter));
+        if (!l->meter)
+            return false;
+        layer_meter_init(l->meter, l->n, now_us);
+        if (!is_simulcast(l))
+            look_back(v, l->meter, now_us);
+    }
+    if (!timer_running(&l->check))
+        timer_start(&l->check, CHECK_US);
+    return true;
 }
 
 static void on_check(struct timer *t, uint64_t now_us)
@@ -141,14 +272,15 @@ static void on_check(struct timer *t, uint64_t now_us)
     struct rtc_viewer *v = container_of(t, struct rtc_viewer, layers.check);
     struct viewer_layers *l = &v->layers;
 
-    if (!v->consumer.router || l->n <= 1)
+    if (!v->consumer.router || v->video.codec == CODEC_NONE || !start_meter(v, now_us))
         return;
-    timer_start(&l->check, CHECK_US);
-    measure(l, now_us);
+    layer_meter_poll(l->meter, now_us);
     if (!v->ready)
         return;
-    watch_silence(l, now_us);
-    aim(v, (uint8_t)layer_choice_pick(&l->choice, l->options, l->n, l->target, l->allowed_bps, now_us), now_us);
+    choose(v, now_us);
+    aim_level(v, now_us);
+    if (is_simulcast(l))
+        aim_layer(v, now_us);
 }
 
 /* ---- epochs, and the viewer's own choice ------------------------------------------------------------------------------ */
@@ -156,66 +288,77 @@ static void on_check(struct timer *t, uint64_t now_us)
 void viewer_layers_init(struct rtc_viewer *v)
 {
     v->layers.allowed_bps = UINT64_MAX;
+    v->layers.wish.spatial = v->layers.wish.temporal = LAYER_ANY;
     layer_choice_init(&v->layers.choice);
     timer_init(&v->layers.check, v->worker, on_check);
 }
 
-static int layer_of_rid(const struct track *t, const char *rid)
+void viewer_layers_fini(struct rtc_viewer *v)
 {
-    for (uint8_t i = 0; rid[0] && i < t->n_layers && i < LAYERS_MAX; i++)
-        if (strcmp(t->layers[i].rid, rid) == 0)
-            return i;
-    return LAYER_ANY;
+    timer_stop(&v->layers.check);
+    free(v->layers.meter);
+    v->layers.meter = NULL;
+}
+
+/* The layer to begin with: nothing is measured yet. */
+static uint8_t first_layer(const struct rtc_viewer *v, const struct track *t)
+{
+    struct layer_option options[LAYERS_MAX] = {0};
+    int most = layer_of_rid(t, v->layers.wish.rid);
+    uint8_t layer = most >= 0 ? (uint8_t)most : v->video.layer;
+
+    for (uint8_t i = 0; i < v->layers.n; i++)
+        options[i].pixels = (uint32_t)t->layers[i].width * t->layers[i].height;
+    while (layer > 0 && layer_bps(options, v->layers.n, layer) > v->layers.allowed_bps)
+        layer--;
+    return layer;
 }
 
 void viewer_layers_start(struct rtc_viewer *v, const struct track *video)
 {
     struct viewer_layers *l = &v->layers;
-    uint64_t now_us = now_of(v);
+    struct rtp_level level = rtp_sender_target(&v->video.sender);
 
+    viewer_layers_fini(v);
     l->n = video && video->n_layers <= LAYERS_MAX ? video->n_layers : 0;
-    timer_stop(&l->check);
-    if (l->n <= 1)
-        return;
-    memset(l->options, 0, sizeof(l->options));
-    memset(l->bytes, 0, sizeof(l->bytes));
-    memset(l->wanted_us, 0, sizeof(l->wanted_us));
-    memset(l->packet_us, 0, sizeof(l->packet_us));
-    l->window_us = now_us;
-    for (uint8_t i = 0; i < l->n; i++)
-        l->options[i].pixels = (uint32_t)video->layers[i].width * video->layers[i].height;
-    layer_choice_limit(&l->choice, layer_of_rid(video, l->wished));
-    if (l->choice.most >= 0)
-        v->video.layer = (uint8_t)l->choice.most;
-    while (v->video.layer > 0 && layer_bps(l->options, l->n, v->video.layer) > l->allowed_bps)
-        v->video.layer--;
-    l->target = v->video.layer;
-    timer_start(&l->check, CHECK_US);
+    l->wanted_bps = l->starving_us = 0;
+    l->target = (struct rung){level.spatial, level.temporal};
+    if (is_simulcast(l) && start_meter(v, now_of(v)))
+        l->target.row = v->video.layer = first_layer(v, video);
+    else
+        l->n = l->n ? 1 : 0; /* no memory to choose with */
+    bool limited = level.spatial != RTP_LEVEL_ALL || level.temporal != RTP_LEVEL_ALL;
+    if (l->n == 1 && (limited || l->wish.spatial >= 0 || l->wish.temporal >= 0))
+        timer_start(&l->check, CHECK_US);
 }
 
 void viewer_allow(struct rtc_viewer *v, uint64_t video_bps)
 {
-    v->layers.allowed_bps = video_bps; /* acted on by the next check */
+    struct viewer_layers *l = &v->layers;
+
+    l->allowed_bps = video_bps; /* acted on by the next check */
+    if (!l->meter && v->state == RTC_VIEWER_LIVE && video_bps < v->rate.media_bps && !timer_running(&l->check))
+        timer_start(&l->check, 0);
 }
 
-bool rtc_viewer_choose_layer(struct rtc_viewer *v, const char *rid)
+bool rtc_viewer_choose_layer(struct rtc_viewer *v, const struct rtc_layer_wish *wish)
 {
-    const struct track *t = rtc_viewer_video(v);
     struct viewer_layers *l = &v->layers;
-    int layer = t ? layer_of_rid(t, rid) : LAYER_ANY;
 
-    if (rid[0] && layer < 0)
+    if (wish->rid[0] && layer_of_rid(rtc_viewer_video(v), wish->rid) < 0)
         return false;
-    snprintf(l->wished, sizeof(l->wished), "%s", rid);
-    layer_choice_limit(&l->choice, layer);
-    if (l->n > 1 && v->ready)
+    l->wish = *wish;
+    layer_choice_limit(&l->choice, LAYER_ANY);
+    if (v->ready)
         timer_start(&l->check, 0);
     return true;
 }
 
-const char *rtc_viewer_layer_choice(const struct rtc_viewer *v)
+/* ---- what is known ------------------------------------------------------------------------------------------------------- */
+
+const struct rtc_layer_wish *rtc_viewer_layer_wish(const struct rtc_viewer *v)
 {
-    return v->layers.wished;
+    return &v->layers.wish;
 }
 
 const struct track *rtc_viewer_video(const struct rtc_viewer *v)
@@ -225,12 +368,53 @@ const struct track *rtc_viewer_video(const struct rtc_viewer *v)
     return tracks && v->video.codec != CODEC_NONE && v->video.track < tracks->n ? &tracks->v[v->video.track] : NULL;
 }
 
-uint64_t rtc_viewer_layer_bps(const struct rtc_viewer *v, unsigned layer)
+/* The spatial layers' sizes, as the newest keyframe's dependency descriptor says; VP9's own structure has the best one's. */
+static void find_sizes(const struct rtc_viewer *v, struct rtc_layer *layers, size_t n)
 {
-    return layer < v->layers.n ? v->layers.options[layer].bps : 0;
+    const struct cache *cache = router_cache(v->consumer.router);
+    struct dd_structure s = {0};
+    struct payload_marks marks = {0};
+    uint64_t at;
+
+    if (n == 0 || !cache_keyframe(cache, v->video.track, v->video.layer, &at))
+        return;
+    const struct packet *key = cache_at(cache, at);
+    if (!packet_dependency_structure(key, &s) &&
+        codec_inspect(v->video.codec, packet_payload(key), key->payload_len, &marks) != CODEC_OK)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        unsigned row = layers[i].row, below_best = layers[n - 1].row - row;
+        bool told = row < s.resolution_count;
+        layers[i].width = (uint16_t)(told ? s.widths[row] : marks.width >> below_best); /* browsers scale by two */
+        layers[i].height = (uint16_t)(told ? s.heights[row] : marks.height >> below_best);
+    }
+}
+
+size_t rtc_viewer_layers(struct rtc_viewer *v, struct rtc_layer *out, size_t cap)
+{
+    const struct track *track = rtc_viewer_video(v);
+    struct viewer_layers *l = &v->layers;
+    size_t n = 0;
+
+    if (!track || !v->ready || !start_meter(v, now_of(v)))
+        return 0;
+    for (uint8_t row = 0; row < l->meter->rows; row++) {
+        unsigned top = layer_meter_temporal(l->meter, row);
+        for (unsigned t = is_simulcast(l) ? top : 0; t <= top && n < cap; t++)
+            out[n++] = (struct rtc_layer){.row = row, .temporal = (uint8_t)t, .bps = layer_meter_bps(l->meter, row, t),
+                                          .width = track->layers[row].width, .height = track->layers[row].height};
+    }
+    if (!is_simulcast(l))
+        find_sizes(v, out, n);
+    return n;
 }
 
 uint8_t rtc_viewer_layer(const struct rtc_viewer *v)
 {
     return v->video.layer;
+}
+
+struct rtp_level rtc_viewer_level(const struct rtc_viewer *v)
+{
+    return rtp_sender_level(&v->video.sender);
 }

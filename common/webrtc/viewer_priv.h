@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * viewer_priv.h - the insides of a viewer, shared by viewer.c (media), viewer_layers.c (simulcast)
+ * viewer_priv.h - the insides of a viewer, shared by viewer.c (media), viewer_layers.c (layers)
  * and viewer_rtcp.c (reports and feedback). */
 #pragma once
 
 #include "io/timer.h"
 #include "webrtc/gcc.h"
 #include "webrtc/layer_choice.h"
+#include "webrtc/layer_meter.h"
 #include "webrtc/viewer.h"
 #include "webrtc/viewer_data.h"
 
@@ -19,19 +20,20 @@ struct viewer_track {
     struct rtp_sender sender;
 };
 
-/* Simulcast: which layer of the video track is sent, and which shall be. */
+/* Which layers of the video track are sent, and which shall be. */
 struct viewer_layers {
-    uint8_t n;             /* layers of the track; 0 or 1: nothing to choose */
-    uint8_t target;        /* the layer to change to; video.layer: none */
-    char wished[RID_MAX + 1]; /* the viewer's own choice by its rid, for later epochs too; "": none */
+    uint8_t n;               /* simulcast layers of the track; 0 or 1: the one may be scalable */
+    bool silent;             /* what shall be sent does not come */
+    struct rung target;      /* row: simulcast layer, or highest spatial one */
+    struct rtc_layer_wish wish; /* for later epochs too */
     struct layer_choice choice;
-    struct layer_option options[LAYERS_MAX];
-    uint64_t allowed_bps;  /* what its network carries for video; UINT64_MAX: not known */
-    uint64_t window_us, bytes[LAYERS_MAX]; /* when the measuring of rates began, and what has come since */
-    uint64_t wanted_us[LAYERS_MAX]; /* since when the layer is asked for; 0: it is not */
-    uint64_t packet_us[LAYERS_MAX]; /* the last packet of the layer */
-    uint64_t asked_us;     /* for the target's keyframe */
-    uint64_t switches;
+    struct layer_meter *meter; /* NULL: nobody asked yet, and there was always room */
+    uint64_t allowed_bps;    /* what its network carries for video; UINT64_MAX: not known */
+    uint64_t wanted_bps;     /* what the best that it may have takes, with room to spare; 0: not measured */
+    uint64_t starving_us;    /* since when there is no room for the least; 0: there is */
+    uint64_t asked_us;       /* for a keyframe */
+    uint64_t octets, budget_us, debt_bytes; /* keyframes only: sent by then, and more than there was room for */
+    uint64_t switches, pauses;
     struct timer check;
 };
 
@@ -83,14 +85,17 @@ void viewer_start_video(struct rtc_viewer *v);
 /* ---- viewer_layers.c ---- */
 
 void viewer_layers_init(struct rtc_viewer *v);
+void viewer_layers_fini(struct rtc_viewer *v);
 /* An epoch begins, its video track (NULL: none) and best layer are chosen: perhaps another layer, and what is wanted. */
 void viewer_layers_start(struct rtc_viewer *v, const struct track *video);
 /* What the viewer wants of its router. */
 void viewer_want(struct rtc_viewer *v);
-/* A packet of the video track, whatever layer; the layer may have changed when it returns. */
+/* A packet of the video track, whatever layer, where there is a meter; the layer may have changed when it returns. */
 void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint64_t now_us);
 /* The layer that keyframes are needed of. */
 uint8_t viewer_layers_needed(const struct rtc_viewer *v);
+/* It sees keyframes only: asking for more of them would not help. */
+bool viewer_layers_pauses(const struct rtc_viewer *v);
 /* What the viewer's network carries for video has changed; UINT64_MAX: it is not known. */
 void viewer_allow(struct rtc_viewer *v, uint64_t video_bps);
 

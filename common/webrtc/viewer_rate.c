@@ -17,7 +17,6 @@ enum {
     MAX_BPS = 100000000,
     AUDIO_BPS = 100000,   /* with its headers: what is left of the target is video's */
     WINDOW_US = 1000000,
-    WANTED_PERCENT = 125, /* of the layer's rate: more than it takes to choose it */
     REPEATS = 32,         /* recent packets that probes are made of */
 };
 
@@ -200,15 +199,10 @@ void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t
 
 /* ---- feedback --------------------------------------------------------------------------------------------------------- */
 
-/* What would be sent if there were room: the layer that the viewer may have. One layer is sent whatever the path carries. */
+/* What would be sent if there were room. 0: it is sent. */
 static uint64_t wanted_bps(const struct rtc_viewer *v)
 {
-    const struct viewer_layers *l = &v->layers;
-
-    if (l->n <= 1 || v->state != RTC_VIEWER_LIVE)
-        return 0;
-    size_t best = l->choice.most >= 0 ? (size_t)l->choice.most : l->n - 1u;
-    return layer_bps(l->options, l->n, best) * WANTED_PERCENT / 100 + AUDIO_BPS;
+    return v->layers.wanted_bps && v->state == RTC_VIEWER_LIVE ? v->layers.wanted_bps + AUDIO_BPS : 0;
 }
 
 /* The estimate has changed: for the layers, the pace, and perhaps a probe. */

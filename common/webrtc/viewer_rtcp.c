@@ -86,7 +86,7 @@ static void need_keyframe(struct rtc_viewer *v, uint32_t media_ssrc)
     if (media_ssrc != v->video.sender.cfg.ssrc)
         return;
     v->keyframes_asked++;
-    if (v->consumer.router && v->video.codec != CODEC_NONE && v->state != RTC_VIEWER_IDLE)
+    if (v->consumer.router && v->video.codec != CODEC_NONE && v->state != RTC_VIEWER_IDLE && !viewer_layers_pauses(v))
         router_need_keyframe(v->consumer.router, v->video.track, viewer_layers_needed(v));
 }
 

@@ -133,6 +133,14 @@ static void moment(struct fixture *f, unsigned keys)
     test_loop_run_for(&f->loop, 1000);
 }
 
+static bool choose(struct rtc_viewer *v, const char *rid)
+{
+    struct rtc_layer_wish wish = {.spatial = -1, .temporal = -1};
+
+    strcpy(wish.rid, rid);
+    return rtc_viewer_choose_layer(v, &wish);
+}
+
 static uint64_t last_mark(const struct fixture *f)
 {
     return f->t->sent[f->t->n_sent - 1].mark;
@@ -156,7 +164,7 @@ static void the_old_layer_is_sent_until_a_keyframe_of_the_new_one_comes(void **s
 
     moment(f, 7);
     moment(f, 0);
-    assert_true(rtc_viewer_choose_layer(f->v, "q"));
+    assert_true(choose(f->v, "q"));
     test_loop_run_for(&f->loop, 1000);
     assert_int_equal(router_want(f->r), want_bit(0, TOP) | want_bit(0, LOW));
     assert_int_equal(f->keyframes_wanted[LOW], 1);
@@ -175,14 +183,14 @@ static void the_old_layer_is_sent_until_a_keyframe_of_the_new_one_comes(void **s
             assert_in_range(b->ts_ticks - a->ts_ticks, HZ / 1000, FRAME_TICKS);
     }
     assert_int_equal(rtc_viewer_layer(f->v), LOW);
-    assert_string_equal(rtc_viewer_layer_choice(f->v), "q");
+    assert_string_equal(rtc_viewer_layer_wish(f->v)->rid, "q");
 }
 
 static void a_choice_holds_for_later_epochs_too(void **state)
 {
     struct fixture *f = *state;
 
-    assert_true(rtc_viewer_choose_layer(f->v, "h"));
+    assert_true(choose(f->v, "h"));
     router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
     publish(f);
     assert_int_equal(rtc_viewer_layer(f->v), MID);
@@ -194,9 +202,9 @@ static void a_layer_that_is_not_there_cannot_be_chosen(void **state)
 {
     struct fixture *f = *state;
 
-    assert_false(rtc_viewer_choose_layer(f->v, "x"));
-    assert_string_equal(rtc_viewer_layer_choice(f->v), "");
-    assert_true(rtc_viewer_choose_layer(f->v, ""));
+    assert_false(choose(f->v, "x"));
+    assert_string_equal(rtc_viewer_layer_wish(f->v)->rid, "");
+    assert_true(choose(f->v, ""));
     assert_int_equal(rtc_viewer_layer(f->v), TOP);
 }
 
