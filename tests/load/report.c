@@ -135,8 +135,8 @@ static json_t *tally_json(const struct tally *t)
     json_object_set_new(o, "freeze_ms", percentiles(&t->freeze_us));
     json_object_set_new(o, "freezes", json_integer((json_int_t)t->freezes));
     json_object_set_new(o, "bytes", json_integer((json_int_t)t->bytes));
-    json_object_set_new(o, "rtp", json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "received", (json_int_t)t->rtp_received,
-                                            "lost_after_repair", (json_int_t)t->rtp_lost, "recovered",
+    json_object_set_new(o, "rtp", json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "received", (json_int_t)t->rtp_received,
+                                            "lost_after_repair", (json_int_t)t->rtp_lost, "lost_audio", (json_int_t)t->rtp_lost_audio, "recovered",
                                             (json_int_t)t->rtp_recovered, "reordered", (json_int_t)t->rtp_reordered,
                                             "duplicates", (json_int_t)t->rtp_duplicates, "nacks", (json_int_t)t->nacks,
                                             "checked", (json_int_t)t->rtp_checked, "bad", (json_int_t)t->rtp_bad));

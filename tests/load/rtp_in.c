@@ -70,8 +70,10 @@ int rtp_in_agree(struct rtp_in *r, const struct sdp_offer *answer)
 static void on_given_up(struct rtp_in *r, struct rtp_in_track *t, uint64_t first, uint64_t last, size_t n)
 {
     r->cfg.tally->rtp_lost += n;
-    if (t != &r->video)
+    if (t != &r->video) {
+        r->cfg.tally->rtp_lost_audio += n;
         return;
+    }
     rtp_frames_lose(&r->frames, first, last, worker_now_us(r->worker));
     r->wants_keyframe = true;
 }

@@ -31,6 +31,7 @@
     X(rtp_bad)          /* whose authentication failed */ \
     X(rtp_duplicates) \
     X(rtp_lost)         /* after repair: did not come within the playout deadline */ \
+    X(rtp_lost_audio)   /* of these: sound, which nobody asks for again where NACK was not agreed on */ \
     X(rtp_recovered)    /* came after a NACK */ \
     X(rtp_reordered)    /* came late by themselves */ \
     X(nacks)            /* packet numbers asked for again */ \
@@ -62,7 +63,7 @@
     X(move_us)           /* sent elsewhere -> first packet from there */ \
     X(reconnect_us)      /* loss noticed -> first packet again */
 
-enum { TALLY_CAUSES_MAX = 24, TALLY_CAUSE_BYTES = 48 };
+enum { TALLY_CAUSES_MAX = 24, TALLY_CAUSE_BYTES = 96 };
 
 struct tally_cause {
     char name[TALLY_CAUSE_BYTES]; /* "http 404", "ice timeout"; "" ends the list */
