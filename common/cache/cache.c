@@ -6,6 +6,7 @@
 
 enum {
     RING_MIN = 256,
+    RESERVE = 16,           /* the budget's last part so large is for what comes before another worker has made room */
     EVICT_GROUP_BYTES = 1 << 20, /* at most so much of an idle stream at once */
     LAYER_SPAN_MAX = 1 << 16, /* seqs between the oldest and newest of a layer; a longer jump starts it anew */
 };
@@ -181,11 +182,45 @@ static bool over_own_bounds(const struct cache *c, uint64_t newest_capture_us)
 
 /* ---- The node's budget ------------------------------------------------------------------------------- */
 
-static bool over_budget(const struct cache *c)
+static size_t used_bytes(const struct cache_budget *b)
 {
-    const struct cache_budget *b = c->cfg.budget;
+    return atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+}
 
-    return b && atomic_load_explicit(&b->used_bytes, memory_order_relaxed) > b->cap_bytes;
+/* From here on idle streams give. */
+static bool is_short(const struct cache_budget *b)
+{
+    return used_bytes(b) > (b->n_groups > 1 ? b->cap_bytes - b->cap_bytes / RESERVE : b->cap_bytes);
+}
+
+void cache_group_init(struct cache_group *g, struct cache_budget *b)
+{
+    *g = (struct cache_group){.budget = b, .oldest_us = UINT64_MAX};
+    list_init(&g->idle);
+    if (b && b->n_groups < CACHE_GROUPS_MAX)
+        b->groups[b->n_groups++] = g;
+}
+
+void cache_group_fini(struct cache_group *g)
+{
+    struct cache_budget *b = g->budget;
+
+    for (size_t i = 0; b && i < b->n_groups; i++)
+        if (b->groups[i] == g)
+            b->groups[i] = b->groups[--b->n_groups];
+}
+
+/* How far other workers' idle streams reach back. */
+static uint64_t others_oldest_us(const struct cache_group *g)
+{
+    uint64_t oldest_us = UINT64_MAX;
+
+    for (size_t i = 0; i < g->budget->n_groups; i++) {
+        const struct cache_group *o = g->budget->groups[i];
+        uint64_t us = o == g ? UINT64_MAX : atomic_load_explicit(&o->oldest_us, memory_order_relaxed);
+        oldest_us = us < oldest_us ? us : oldest_us;
+    }
+    return oldest_us;
 }
 
 void cache_set_idle(struct cache *c, bool idle)
@@ -220,14 +255,37 @@ static void evict_group(struct cache *c)
              (oldest(c)->flags & (PACKET_KEYFRAME | PACKET_FRAME_START)) != (PACKET_KEYFRAME | PACKET_FRAME_START));
 }
 
-/* Looking for the oldest takes a walk, but each frees a group of pictures: many pushes' worth. */
-static void relieve_budget(struct cache *c)
+/* What is the oldest of all workers', or, when the budget is used up, of this one. pushing: keeps its last packet; may be NULL. */
+static void group_relieve(struct cache_group *g, const struct cache *pushing)
 {
+    const struct cache_budget *b = g->budget;
+    uint64_t others_us = others_oldest_us(g);
     struct cache *idle;
 
-    while (c->cfg.group && over_budget(c) && (idle = oldest_idle(c->cfg.group)) && (idle != c || c->end - c->begin > 1))
+    while ((idle = oldest_idle(g)) && is_short(b) && (oldest(idle)->capture_us <= others_us || used_bytes(b) > b->cap_bytes) &&
+           (idle != pushing || idle->end - idle->begin > 1))
         evict_group(idle);
-    while (over_budget(c) && c->end - c->begin > 1)
+    atomic_store_explicit(&g->oldest_us, idle ? oldest(idle)->capture_us : UINT64_MAX, memory_order_relaxed);
+}
+
+void cache_group_poll(struct cache_group *g)
+{
+    if (g->budget)
+        group_relieve(g, NULL);
+}
+
+/* Looking for the oldest takes a walk, but each frees a group of pictures: many pushes' worth. When others have older ones it is left to
+ * them, as long as there is room. */
+static void relieve_budget(struct cache *c)
+{
+    const struct cache_budget *b = c->cfg.budget;
+    struct cache_group *g = c->cfg.group;
+
+    if (!b || !is_short(b))
+        return;
+    if (g && (used_bytes(b) > b->cap_bytes || atomic_load_explicit(&g->oldest_us, memory_order_relaxed) <= others_oldest_us(g)))
+        group_relieve(g, c);
+    while (used_bytes(b) > b->cap_bytes && c->end - c->begin > 1)
         evict_oldest(c);
 }
 

@@ -5,7 +5,9 @@
  * newest keyframe, audio and video interleaved as it came) and by identity (track, layer, seq),
  * which answers a NACK or a child that goes on where its old parent stopped.
  * Bounded by bytes, time and packets a stream and by a budget a node; the oldest go first. When the node's budget is used
- * up, the oldest groups of pictures of streams that nobody watches go before anything of the stream that needs room.
+ * up, the oldest groups of pictures of streams that nobody watches go before anything of the stream that needs room, whichever worker has
+ * them: workers tell each other by one number how far their idle ones reach back, and each looks after its own. The last sixteenth of the
+ * budget is for what comes before the other worker has looked; beyond it a stream gives of its own.
  * Thread: the worker's; the node's budget is atomic. Ownership: holds a reference a packet. */
 #pragma once
 
@@ -16,15 +18,21 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+enum { CACHE_GROUPS_MAX = 256 };
+
 /* Shared by all caches of a process. */
 struct cache_budget {
     _Atomic size_t used_bytes;
     size_t cap_bytes;
+    struct cache_group *groups[CACHE_GROUPS_MAX];
+    size_t n_groups;
 };
 
 /* The caches of one worker that are idle now. */
 struct cache_group {
     struct list idle;
+    struct cache_budget *budget; /* NULL: none */
+    _Atomic uint64_t oldest_us;  /* capture of their oldest packet when it was last looked for; UINT64_MAX: they have none */
 };
 
 struct cache_cfg {
@@ -35,6 +43,14 @@ struct cache_cfg {
 };
 
 struct cache;
+
+/* Joins the budget, which may be NULL; before any worker runs. At most CACHE_GROUPS_MAX. */
+void cache_group_init(struct cache_group *g, struct cache_budget *b);
+/* Leaves it; after all have ended. */
+void cache_group_fini(struct cache_group *g);
+/* The group's worker, some times a second: gives up what is the oldest of all workers' idle groups of pictures when the node is short
+ * of room, which another worker may be the one to notice. */
+void cache_group_poll(struct cache_group *g);
 
 MUST_USE int cache_create(struct cache **out, const struct cache_cfg *cfg);
 void cache_destroy(struct cache **c);

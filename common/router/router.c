@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RELIEF_US = 100000 };
+
 /* ---- Wants -------------------------------------------------------------------------------------------- */
 
 static uint64_t wanted_now(const struct router *r)
@@ -431,6 +433,13 @@ struct router *router_open(struct router_set *s, const char *name)
     return r;
 }
 
+static void on_relief(struct timer *t, uint64_t now_us)
+{
+    (void)now_us;
+    timer_start(t, RELIEF_US);
+    cache_group_poll(&container_of(t, struct router_set, relief)->caches);
+}
+
 int router_set_create(struct router_set **out, struct worker *w, const struct router_set_cfg *cfg)
 {
     struct router_set *s = calloc(1, sizeof(*s));
@@ -438,12 +447,15 @@ int router_set_create(struct router_set **out, struct worker *w, const struct ro
         return -1;
     s->cfg = *cfg;
     s->worker = w;
-    list_init(&s->caches.idle);
+    cache_group_init(&s->caches, cfg->cache.budget);
     s->cfg.cache.group = &s->caches;
     if (hash_init(&s->by_name) != 0) {
+        cache_group_fini(&s->caches);
         free(s);
         return -1;
     }
+    timer_init(&s->relief, w, on_relief);
+    timer_start(&s->relief, RELIEF_US);
     *out = s;
     return 0;
 }
@@ -455,6 +467,8 @@ void router_set_destroy(struct router_set **set)
         return;
     hash_for_each(it, &s->by_name) router_destroy(container_of(it, struct router, item));
     hash_fini(&s->by_name);
+    timer_stop(&s->relief);
+    cache_group_fini(&s->caches);
     free(s);
     *set = NULL;
 }

@@ -57,6 +57,7 @@ struct router_set {
     struct worker *worker;
     struct hash by_name;
     struct cache_group caches;
+    struct timer relief; /* room for other workers' streams */
 };
 
 /* ---- Walking the consumers -------------------------------------------------------------------------- */

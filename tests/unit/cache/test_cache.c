@@ -248,9 +248,9 @@ static void under_pressure_idle_streams_give_their_oldest_groups_first(void **st
     uint64_t first, end;
 
     (void)state;
-    list_init(&group.idle);
     open_with(&f, cfg);
     cfg.budget = &f.budget;
+    cache_group_init(&group, &f.budget);
     assert_int_equal(cache_create(&idle, &cfg), 0);
     cache_set_idle(idle, true);
     struct cache *watched = f.cache;
@@ -272,6 +272,56 @@ static void under_pressure_idle_streams_give_their_oldest_groups_first(void **st
     assert_true(cache_range(watched, 0, 0, &first, &end));
     assert_int_equal(first, FIRST + 10);
     cache_destroy(&idle);
+    close_all(&f);
+}
+
+/* Two workers: who needs room leaves it to the other one that has older idle streams, as long as there is some. */
+static void what_reaches_back_the_farthest_goes_first_whichever_worker_has_it(void **state)
+{
+    struct fixture f;
+    struct cache *old, *recent;
+    struct cache_group here, there;
+    struct cache_cfg cfg = {.cap_bytes = SIZE_MAX, .cap_packets = 1 << 20, .cap_us = UINT64_MAX / 2, .group = &here};
+    uint64_t first, end;
+
+    (void)state;
+    open_with(&f, cfg);
+    cfg.budget = &f.budget;
+    cache_group_init(&here, &f.budget);
+    cache_group_init(&there, &f.budget);
+    assert_int_equal(cache_create(&recent, &cfg), 0);
+    cfg.group = &there;
+    assert_int_equal(cache_create(&old, &cfg), 0);
+    struct cache *watched = f.cache;
+    f.cache = old;
+    for (uint64_t i = 0; i < 40; i++)
+        assert_true(push(&f, 0, FIRST + i, i % 10 ? 0 : PACKET_KEYFRAME | PACKET_FRAME_START));
+    f.cache = recent;
+    for (uint64_t i = 20; i < 60; i++)
+        assert_true(push(&f, 0, FIRST + i, i % 10 ? 0 : PACKET_KEYFRAME | PACKET_FRAME_START));
+    cache_set_idle(old, true);
+    cache_set_idle(recent, true);
+    cache_group_poll(&here);
+    cache_group_poll(&there);
+    size_t one = cache_bytes(old) / 40;
+    f.budget.cap_bytes = 160 * one; /* short of room from 150 on */
+    f.cache = watched;
+    for (uint64_t i = 0; i < 75; i++)
+        assert_true(push(&f, 0, FIRST + i, 0));
+    assert_int_equal(f.budget.used_bytes, 155 * one); /* left to the other worker, which has not looked yet */
+    cache_group_poll(&there);
+    assert_true(cache_range(old, 0, 0, &first, &end));
+    assert_int_equal(first, FIRST + 10);
+    assert_int_equal(f.budget.used_bytes, 145 * one);
+    for (uint64_t i = 75; i < 95; i++)
+        assert_true(push(&f, 0, FIRST + i, 0));
+    assert_true(f.budget.used_bytes <= 160 * one); /* the other one sleeps: this worker's own idle stream gives */
+    assert_int_equal(cache_bytes(watched), 95 * one);
+    assert_int_equal(cache_bytes(recent), 30 * one);
+    cache_group_poll(&there); /* it had the oldest all the time */
+    assert_int_equal(cache_bytes(old), 20 * one);
+    cache_destroy(&recent);
+    cache_destroy(&old);
     close_all(&f);
 }
 
@@ -307,6 +357,7 @@ int main(void)
         cmocka_unit_test(an_evicted_keyframe_is_no_start),
         cmocka_unit_test(a_jump_beyond_any_reordering_starts_the_layer_anew),
         cmocka_unit_test(under_pressure_idle_streams_give_their_oldest_groups_first),
+        cmocka_unit_test(what_reaches_back_the_farthest_goes_first_whichever_worker_has_it),
         cmocka_unit_test(clearing_gives_every_packet_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
