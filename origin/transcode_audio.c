@@ -81,6 +81,8 @@ static int open_encoder(struct transcode_audio *a)
     a->encoder->bit_rate = opus ? TRANSCODE_OPUS_BPS : TRANSCODE_AAC_BPS;
     a->encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER; /* raw AAC frames, no ADTS */
     av_channel_layout_default(&a->encoder->ch_layout, TRANSCODE_CHANNELS);
+    if (opus && av_opt_set_double(a->encoder->priv_data, "frame_duration", TRANSCODE_OPUS_TICKS * 1000.0 / RATE_HZ, 0) < 0)
+        return TRANSCODE_ERR_CODEC;
     if (avcodec_open2(a->encoder, codec, NULL) < 0)
         return TRANSCODE_ERR_CODEC;
     a->samples = av_audio_fifo_alloc(a->encoder->sample_fmt, TRANSCODE_CHANNELS, RATE_HZ);

@@ -17,7 +17,9 @@
 enum {
     TRANSCODE_OPUS_BPS = 96000,
     TRANSCODE_AAC_BPS = 128000,
-    TRANSCODE_OPUS_TICKS = 960, /* 20 ms, what WebRTC uses */
+    /* 40 ms: two of Opus's frames in a packet. Half the packets to every viewer, and one of them for a picture, as an edge
+     * likes to send them; the player's delay for transcoded sound has room for it. */
+    TRANSCODE_OPUS_TICKS = 1920,
 };
 
 enum transcode_audio_err {

@@ -54,7 +54,7 @@ struct config {
         struct config_off_or_address tcp; /* not given: as listen */
         struct config_list announce, ice_servers;
         bool data; /* channels, beside the media */
-        uint64_t audio_hold_ms; /* sound waits so long for pictures to leave with */
+        uint64_t audio_hold_ms; /* the longest that sound waits for pictures to leave with */
     } rtc;
     struct {
         struct addr listen;

@@ -116,6 +116,9 @@ static bool may_wait(struct router *r, struct packet *const *v, size_t n)
 {
     uint64_t now_us = worker_now_us(r->set->worker);
 
+    for (size_t i = 0; i < n; i++)
+        if (!(want_track(v[i]->track) & r->pictures))
+            hold_on_sound(&r->hold, v[i], r->tracks.v[v[i]->track].clock_hz);
     if (present_in(v, n) & r->pictures) {
         hold_on_pictures(&r->hold, now_us);
         return false;
@@ -135,7 +138,7 @@ void router_deliver(struct router *r)
     if (may_wait(r, v, n)) {
         hold_push(&r->hold, v, n);
         if (!timer_running(&r->held))
-            timer_start(&r->held, r->hold.limit_us);
+            timer_start(&r->held, hold_us(&r->hold));
         return;
     }
     hand_to_patient(r, v, n);

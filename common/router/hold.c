@@ -26,14 +26,30 @@ void hold_on_pictures(struct hold *h, uint64_t now_us)
     h->picture_us = now_us;
 }
 
+void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz)
+{
+    uint64_t ticks = p->ts_ticks - h->sound_ts;
+
+    if (p->track == h->sound_track && p->seq == h->sound_seq + 1 && ticks < clock_hz / 5) /* 120 ms is the most for Opus */
+        h->sound_us = ticks * 1000000 / clock_hz;
+    h->sound_seq = p->seq;
+    h->sound_ts = p->ts_ticks;
+    h->sound_track = p->track;
+}
+
+uint64_t hold_us(const struct hold *h)
+{
+    return h->sound_us < h->limit_us ? h->sound_us : h->limit_us;
+}
+
 /* Overdue ones are still waited for, but not for ever: the publisher may have stopped its camera. */
 bool hold_wants(const struct hold *h, size_t n, uint64_t now_us)
 {
-    uint64_t due_us = h->picture_us + h->interval_us;
+    uint64_t due_us = h->picture_us + h->interval_us, limit_us = hold_us(h);
 
-    if (h->limit_us == 0 || h->interval_us == 0 || h->n + n > HOLD_PACKETS_MAX)
+    if (limit_us == 0 || h->interval_us == 0 || h->n + n > HOLD_PACKETS_MAX)
         return false;
-    return due_us <= now_us + h->limit_us && now_us <= due_us + h->limit_us;
+    return due_us <= now_us + limit_us && now_us <= due_us + limit_us;
 }
 
 void hold_push(struct hold *h, struct packet *const *v, size_t n)

@@ -20,7 +20,7 @@ enum {
     PACER_SLOTS = 512,       /* packets that wait: a keyframe of 600 KB */
     PACER_RESENDS = 128,     /* numbers that wait */
     PACER_WAIT_US = 500000,  /* nothing waits longer */
-    PACER_TURN_US = 2000,    /* what is due within it leaves together */
+    PACER_TURN_US = 5000,    /* what is due within it leaves together, as browsers pace */
 };
 
 struct pacer_resend {

@@ -117,7 +117,7 @@ static void a_burst_leaves_at_once_and_the_rest_at_the_pace(void **state)
         push(p, pool, now_us);
     assert_false(pacer_may_send(p, now_us)); /* not before those that wait */
     assert_int_equal(pop_all(p, now_us), 17); /* the last one of 16 KiB just fits */
-    assert_in_range(pacer_due_us(p), now_us + 2000, now_us + 6000);
+    assert_in_range(pacer_due_us(p), now_us + PACER_TURN_US, now_us + PACER_TURN_US + 4000);
     assert_int_equal(pop_all(p, now_us + 1000), 0);
     assert_int_equal(pop_all(p, now_us + 100000), 17); /* the burst again, not 25 KB */
     assert_int_equal(pop_all(p, now_us + 600000), 26); /* waited half a second: out, whatever the pace */
