@@ -134,8 +134,19 @@ static bool receive_call(struct udp_socket *s)
     return n == RECV_MESSAGES;
 }
 
+/* What comes in the meantime costs one turn instead of many. What comes after a pause waits for nothing. */
+static void gather(struct udp_socket *s)
+{
+    uint64_t now_us = worker_now_us(s->worker), since_us = now_us - s->in.looked_us;
+
+    s->in.looked_us = now_us;
+    if (s->cfg.gather_us && since_us < 2 * s->cfg.gather_us)
+        worker_rest(s->worker, s->cfg.gather_us);
+}
+
 static void receive(struct udp_socket *s)
 {
+    gather(s);
     for (int call = 0; call < RECV_CALLS_A_TURN && !s->closed && receive_call(s); call++)
         ;
 }

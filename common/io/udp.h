@@ -35,6 +35,9 @@ struct udp_socket;
 struct udp_cfg {
     struct addr bind;
     int recv_bytes, send_bytes; /* socket buffers asked for (SO_RCVBUFFORCE when allowed); 0: the system's */
+    /* While datagrams come faster one after the other, the worker rests so long between two looks at them (worker_rest);
+     * 0: never. */
+    uint64_t gather_us;
     bool after_media; /* what viewers say: read when the turn's media have been sent, for a bounded time */
     void (*on_datagrams)(void *arg, struct udp_datagram *v, size_t n); /* n is 1 .. UDP_BATCH_MAX */
     void *arg;

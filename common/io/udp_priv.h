@@ -56,6 +56,7 @@ struct udp_in {
     uint8_t *bytes; /* RECV_MESSAGES of RECV_MESSAGE_BYTES */
     struct udp_datagram batch[UDP_BATCH_MAX];
     size_t batched;
+    uint64_t looked_us;
     uint32_t overflows; /* SO_RXQ_OVFL's count when last seen */
     struct turn_hook hook; /* cfg.after_media: something is to be read */
 };

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     HOOKS_A_TURN_MAX = 100000, /* hooks that arm each other without end must not stop the loop */
+    REST_MAX_US = 10000,       /* others wait for it too */
     CLOSE_ROUNDS = 64,         /* loop turns given at destroy to handles that are closing */
 };
 
@@ -112,7 +114,18 @@ static void set_due_wake(struct worker *w)
 static void judge_turn(struct worker *w)
 {
     clock_expire(w->clock);
-    governor_on_turn(&w->governor, clock_now(w->clock), uv_metrics_idle_time(&w->loop) / 1000);
+    governor_on_turn(&w->governor, clock_now(w->clock), uv_metrics_idle_time(&w->loop) / 1000 + w->rested_us);
+}
+
+static void rest(struct worker *w)
+{
+    struct timespec wait = {.tv_nsec = (long)w->rest_us * 1000};
+
+    if (w->rest_us == 0)
+        return;
+    (void)nanosleep(&wait, NULL);
+    w->rested_us += w->rest_us;
+    w->rest_us = 0;
 }
 
 /* Sockets were read in the poll before this; what follows it is the wait. */
@@ -125,6 +138,7 @@ static void on_turn_end(uv_prepare_t *handle)
     run_hooks(w);
     judge_turn(w);
     set_due_wake(w);
+    rest(w);
     w->turn++;
     clock_expire(w->clock);
     if (w->stopping)
@@ -253,6 +267,11 @@ unsigned worker_index(const struct worker *w)
 const char *worker_name(const struct worker *w)
 {
     return w->cfg.name;
+}
+
+void worker_rest(struct worker *w, uint64_t rest_us)
+{
+    w->rest_us = rest_us < REST_MAX_US ? rest_us : REST_MAX_US;
 }
 
 uint64_t worker_now_us(const struct worker *w)

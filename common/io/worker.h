@@ -53,6 +53,10 @@ const struct governor *worker_governor(const struct worker *w);
 /* What a viewer of this rank is spared at this moment (governor.h). */
 enum governor_thin worker_thinning(const struct worker *w, uint32_t rank);
 
+/* This turn is followed by a rest of so long, before anything else is looked at: for one whose input comes in many
+ * small pieces, each of which would cost a turn. */
+void worker_rest(struct worker *w, uint64_t rest_us);
+
 /* ---- Mail: the only way from one worker to another ------------------------------------------- */
 
 /* Embed it at the head of a message. run() is called once on the receiver's thread and owns the

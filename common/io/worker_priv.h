@@ -25,6 +25,7 @@ struct worker {
     struct governor governor;
     struct list hooks[TURN_STAGES];
     uint64_t turn;                  /* counts up */
+    uint64_t rest_us, rested_us;    /* after this turn; in all */
     _Atomic(struct mail *) mailbox; /* newest first */
     struct tcp_counters tcp;
     unsigned jobs; /* in the thread pool */

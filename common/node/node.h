@@ -45,6 +45,7 @@ struct role_facts {
 struct role {
     enum node_role role;
     bool webrtc, pulls, serves; /* has a WebRTC port; pulls from parents; has children */
+    uint64_t gather_us;         /* pipe_client_cfg's */
     /* Opens the role's servers on w and sets w->role. 0, or -1 with one clear line in error. */
     int (*open)(struct node_worker *w, char error[CONFIG_ERROR_CAP]);
     /* On the worker's thread at the end: sessions end, servers close. May close w->http itself, where the order matters. */

@@ -190,7 +190,8 @@ static int open_pipes(struct node *n, struct node_worker *w, char *error)
         err = pipe_server_open(&w->pipe_server, w->worker, &cfg);
     }
     if (!err && n->role->pulls && n->certificates.pipe_client) {
-        struct pipe_client_cfg cfg = {.engine = w->srtp, .pool = relay_pool(w->relay), .tls = n->certificates.pipe_client};
+        struct pipe_client_cfg cfg = {.engine = w->srtp, .pool = relay_pool(w->relay), .tls = n->certificates.pipe_client,
+                                      .gather_us = n->role->gather_us};
         set_identity(c, &cfg.self);
         err = pipe_client_open(&w->pipe_client, w->worker, &cfg);
         relay_set_client(w->relay, w->pipe_client, w->pipe_server ? path_of : NULL, w);

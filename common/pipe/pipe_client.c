@@ -112,6 +112,7 @@ static int open_socket(struct pipe_client *c)
         .bind = c->cfg.bind,
         .recv_bytes = MEDIA_SOCKET_BYTES,
         .send_bytes = MEDIA_SOCKET_BYTES,
+        .gather_us = c->cfg.gather_us,
         .on_datagrams = on_datagrams,
         .arg = c,
     };

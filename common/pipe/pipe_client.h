@@ -38,6 +38,7 @@ struct pipe_client_cfg {
     struct addr bind;            /* of the UDP socket; port 0 for any. AF_UNSPEC: any address, IPv6 and IPv4 */
     uint64_t give_up_us;         /* playout deadline: so long a missing packet is asked for; 0: 1 s */
     uint64_t connect_us;         /* bound on resolving, connecting, TLS and Hello; 0: 3 s */
+    uint64_t gather_us;          /* udp_cfg.gather_us of the media; 0: never */
     uint64_t idle_us;            /* how long a connection without subscriptions is kept; 0: 10 s */
 };
 

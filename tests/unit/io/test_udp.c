@@ -4,7 +4,9 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- The system's sendmmsg, with trouble on demand ------------------------------------------- */
 
@@ -422,6 +424,54 @@ static void what_the_kernel_drops_is_counted(void **state)
     pair_fini(&p);
 }
 
+enum { DRIPS = 60 };
+
+static void *drip(void *arg)
+{
+    const struct pair *p = arg;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    for (int i = 0; i < DRIPS; i++) {
+        if (sendto(fd, "drip", 4, 0, &p->b_addr.sa, addr_len(&p->b_addr)) != 4)
+            break;
+        usleep(300);
+    }
+    close(fd);
+    return NULL;
+}
+
+static void count_looks(void *arg, struct udp_datagram *v, size_t n)
+{
+    struct pair *p = arg;
+
+    (void)v;
+    p->heard++;
+    p->received += (unsigned)n;
+    if (p->received == DRIPS)
+        worker_stop(p->loop.w);
+}
+
+/* A busy machine makes fewer looks of it still. */
+static void what_comes_fast_is_looked_at_now_and_then(void **state)
+{
+    struct udp_cfg cfg = {.on_datagrams = count_looks, .gather_us = 5000};
+    pthread_t thread;
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    udp_close(&p.b);
+    cfg.arg = &p;
+    assert_int_equal(addr_parse(&cfg.bind, "127.0.0.1:0"), 0);
+    assert_int_equal(udp_open(&p.b, p.loop.w, &cfg), 0);
+    udp_local(p.b, &p.b_addr);
+    assert_int_equal(pthread_create(&thread, NULL, drip, &p), 0);
+    test_loop_run(&p.loop);
+    pthread_join(thread, NULL);
+    assert_in_range(p.heard, 1, DRIPS / 3);
+    pair_fini(&p);
+}
+
 static void close_in_callback(void *arg, struct udp_datagram *v, size_t n)
 {
     struct pair *p = arg;
@@ -470,6 +520,7 @@ int main(void)
         cmocka_unit_test(a_refused_message_is_dropped_alone),
         cmocka_unit_test(icmp_errors_of_one_peer_do_not_touch_another),
         cmocka_unit_test(what_the_kernel_drops_is_counted),
+        cmocka_unit_test(what_comes_fast_is_looked_at_now_and_then),
         cmocka_unit_test(a_socket_may_be_closed_in_its_callback),
     };
 

@@ -303,6 +303,34 @@ static void mail_take_time(struct mail *m, struct worker *w)
     worker_arm(w, &scene->fanout);
 }
 
+static void mail_after_rest(struct mail *m, struct worker *w)
+{
+    (void)m;
+    assert_true(worker_now_us(w) >= scene->now_us + 5000);
+    worker_stop(w);
+}
+
+static void mail_rest(struct mail *m, struct worker *w)
+{
+    (void)m;
+    scene->now_us = worker_now_us(w);
+    scene->second.run = mail_after_rest;
+    worker_post(w, &scene->second); /* runs in the next turn */
+    worker_rest(w, 5000);
+}
+
+static void a_turn_that_asks_for_it_is_followed_by_a_rest(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_init(&s);
+    s.first.run = mail_rest;
+    worker_post(s.loop.w, &s.first);
+    test_loop_run(&s.loop);
+    test_loop_fini(&s.loop);
+}
+
 static void the_time_stands_still_within_a_turn_and_is_that_of_the_day(void **state)
 {
     struct scene s;
@@ -328,6 +356,7 @@ int main(void)
         cmocka_unit_test(a_hook_armed_by_a_timer_runs_in_the_same_turn),
         cmocka_unit_test(hooks_may_arm_hooks_of_their_own_and_other_stages),
         cmocka_unit_test(a_hook_that_arms_itself_for_ever_does_not_stop_the_loop),
+        cmocka_unit_test(a_turn_that_asks_for_it_is_followed_by_a_rest),
         cmocka_unit_test(the_time_stands_still_within_a_turn_and_is_that_of_the_day),
     };
 
