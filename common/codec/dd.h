@@ -13,6 +13,7 @@ enum {
     DD_CHAINS_MAX = 32,    /* no more than targets */
     DD_FDIFFS_MAX = 8,     /* references one frame may have; AV1 has 8 slots */
     DD_RESOLUTIONS_MAX = 4, /* spatial ids 0..3 */
+    DD_RESTRICT_MORE = 5,  /* bytes that dd_restrict adds at most: flags, and a bit a target */
 };
 
 enum dd_dti { DD_NOT_PRESENT = 0, DD_DISCARDABLE = 1, DD_SWITCH = 2, DD_REQUIRED = 3 };

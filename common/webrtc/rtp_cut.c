@@ -118,11 +118,12 @@ static struct rtp_level next_level(const struct rtp_cut *c, const struct packet 
 static void follow(struct rtp_cut *c, const struct packet *p)
 {
     struct rtp_level level = rtp_cut_level(c), next;
+    bool begins = c->begun ? p->ts_ticks != c->ts_ticks : p->flags & PACKET_FRAME_START;
 
-    if (c->begun && p->ts_ticks == c->ts_ticks)
-        return;
     c->begun = true;
     c->ts_ticks = p->ts_ticks;
+    if (!begins)
+        return;
     next = next_level(c, p);
     if (next.spatial == level.spatial && next.temporal == level.temporal)
         return;
@@ -239,10 +240,11 @@ bool packet_dependency_structure(const struct packet *p, struct dd_structure *ou
     return data && dd_parse(&f, out, data, len) == CODEC_OK && f.has_structure;
 }
 
-static bool is_change(const struct rtp_cut *c, uint64_t seq)
+/* The pictures after a change tell it, as the first may be left out. */
+static bool tells_change(const struct rtp_cut *c, const struct packet *p)
 {
-    for (size_t i = 0; i < RTP_CUT_CHANGES; i++)
-        if (c->changes[i].seq == seq)
+    for (size_t i = 0; i < RTP_CUT_CHANGES && p->flags & PACKET_FRAME_START; i++)
+        if (c->changes[i].seq > 0 && p->seq >= c->changes[i].seq && p->seq - c->changes[i].seq < RTP_CUT_TELLS)
             return true;
     return false;
 }
@@ -254,7 +256,7 @@ size_t rtp_cut_descriptor(const struct rtp_cut *c, const struct packet *p, const
     struct rtp_level level = level_at(c, p->seq);
     bool all = level.spatial == RTP_LEVEL_ALL && level.temporal == RTP_LEVEL_ALL;
 
-    if (!is_change(c, p->seq) && (all || len < 4 || !(data[3] & STRUCTURE)))
+    if (!tells_change(c, p) && (all || len < 4 || !(data[3] & STRUCTURE)))
         return 0;
     unsigned temporal = level.temporal > 0 ? (unsigned)level.temporal : 0;
     return dd_restrict(dst, cap, &c->targets, dd_targets_mask(&c->targets, level.spatial, temporal), data, len);

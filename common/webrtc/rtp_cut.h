@@ -28,6 +28,7 @@
 enum {
     RTP_CUT_WORDS = 32,      /* of 64 numbers each: two seconds at 1,000 packets a second */
     RTP_CUT_CHANGES = 8,
+    RTP_CUT_TELLS = 64,      /* numbers after a change whose dependency descriptors tell it */
     RTP_CUT_PICTURES = 64,   /* VP8's, behind the newest; half of what 7 bits of picture id tell apart */
     RTP_LEVEL_ALL = 7,       /* more than any layer's id */
     RTP_LEVEL_KEYFRAMES = -1, /* as temporal: keyframes only */

@@ -15,7 +15,12 @@ _Static_assert(65536 % RTP_SENT_NUMBERS == 0 && RTP_SENT_NUMBERS % 64 == 0, "bit
 
 _Static_assert(RTP_OUT_PREFIX_MAX >= RTX_OSN_BYTES + 6, "RTX of a rewritten VP8 descriptor");
 
-enum { BUDGET_FIRST_BYTES = 64 * 1024, RTT_MAX_US = 60000000, PLAYOUT_MAX_MS = 10000 };
+enum {
+    BUDGET_FIRST_BYTES = 64 * 1024,
+    RTT_MAX_US = 60000000,
+    PLAYOUT_MAX_MS = 10000,
+    ONE_BYTE_MAX = 16, /* bytes of an element in the one-byte form */
+};
 
 /* ---- time lines ---------------------------------------------------------------------------------------- */
 
@@ -65,7 +70,8 @@ void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg)
     s->cfg = *cfg;
     for (size_t i = 0; i < LEN(s->cfg.ext_id); i++)
         if (s->cfg.ext_id[i] > 14 && (!cfg->two_byte_ext || i == RTP_EXT_ABS_CAPTURE_TIME ||
-                                      i == RTP_EXT_PLAYOUT_DELAY || i == RTP_EXT_TRANSPORT_CC))
+                                      i == RTP_EXT_PLAYOUT_DELAY || i == RTP_EXT_TRANSPORT_CC ||
+                                      i == RTP_EXT_ABS_SEND_TIME))
             s->cfg.ext_id[i] = 0; /* the one-byte form cannot carry it */
     s->highest = (cfg->first_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST - 1;
     s->rtx_next = (cfg->first_rtx_seq & 0x7fff) + (uint64_t)PACKET_SEQ_FIRST;
@@ -263,17 +269,19 @@ static bool next_element(struct reader *r, struct rtp_ext *e)
 
 static bool fits_one_byte(const struct rtp_ext *e, uint8_t id)
 {
-    return e->len >= 1 && e->len <= 16 && id <= 14;
+    return e->len >= 1 && e->len <= ONE_BYTE_MAX && id <= 14;
 }
 
 /* Whether an element needs the two-byte form, which is then used for all of the packet. */
-static bool needs_two_byte(const struct rtp_sender *s, const struct packet *p)
+static bool needs_two_byte(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p)
 {
     struct reader r = reader_init(p->bytes, p->ext_len);
     struct rtp_ext e;
 
     while (s->cfg.two_byte_ext && next_element(&r, &e)) {
         uint8_t id = s->cfg.ext_id[kind_of_canonical(e.id)];
+        if (g->cut && e.id == PACKET_EXT_DEPENDENCY)
+            e.len = (uint8_t)(e.len + DD_RESTRICT_MORE);
         if (id && e.len > 0 && !fits_one_byte(&e, id))
             return true;
     }
@@ -300,12 +308,24 @@ static void write_own_elements(const struct rtp_sender *s, const struct rtp_segm
     }
 }
 
-static void write_transport_seq(const struct rtp_sender *s, struct rtp_ext_writer *w)
+/* Each sending of a packet is another one then. */
+static bool is_stamped(const struct rtp_sender *s)
 {
-    uint8_t value[RTP_EXT_TRANSPORT_CC_BYTES];
+    return s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] || s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME];
+}
 
-    rtp_ext_transport_cc_write(value, s->transport_seq);
-    rtp_ext_write(w, s->cfg.ext_id[RTP_EXT_TRANSPORT_CC], value, sizeof(value));
+static void write_stamps(const struct rtp_sender *s, struct rtp_ext_writer *w)
+{
+    uint8_t seq[RTP_EXT_TRANSPORT_CC_BYTES], time[RTP_EXT_ABS_SEND_TIME_BYTES];
+
+    if (s->cfg.ext_id[RTP_EXT_TRANSPORT_CC]) {
+        rtp_ext_transport_cc_write(seq, s->transport_seq);
+        rtp_ext_write(w, s->cfg.ext_id[RTP_EXT_TRANSPORT_CC], seq, sizeof(seq));
+    }
+    if (s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME]) {
+        rtp_ext_abs_send_time_write(time, s->send_us);
+        rtp_ext_write(w, s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME], time, sizeof(time));
+    }
 }
 
 /* The bytes of a finished block, or 0 when it does not fit beside the payload. */
@@ -320,45 +340,46 @@ static size_t fitting(const struct packet *p, struct rtp_ext_writer *w, uint16_t
 }
 
 /* The dependency descriptor with what is left of the layers, where it has to say so. */
-static void tell_targets(const struct rtp_segment *g, const struct packet *p, struct rtp_ext *e, uint8_t *dst, size_t cap)
+static void tell_targets(const struct rtp_segment *g, const struct packet *p, struct rtp_ext *e, bool two_byte,
+                         uint8_t *dst, size_t cap)
 {
     size_t len = rtp_cut_descriptor(g->cut, p, e->data, e->len, dst, cap);
 
-    if (len == 0)
+    if (len == 0 || (!two_byte && len > ONE_BYTE_MAX))
         return;
     e->data = dst;
     e->len = (uint8_t)len;
 }
 
-/* The extension block of p in the viewer's ids. But for the transport-wide number it depends on segment and packet alone, so
+/* The extension block of p in the viewer's ids. But for its stamps it depends on segment and packet alone, so
  * that a packet that is sent again is the same. Returns its bytes, 0 for none. */
 static size_t write_extensions(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
                                uint8_t *block, size_t cap, uint16_t *profile)
 {
     struct reader r = reader_init(p->bytes, p->ext_len);
-    bool has_playout = false, numbered = s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] != 0;
+    bool has_playout = false, stamped = is_stamped(s);
     uint8_t targets[PACKET_EXT_MAX];
     struct rtp_ext e;
 
-    if (p->ext_len == 0 && !(p->flags & PACKET_FRAME_START) && !numbered)
+    if (p->ext_len == 0 && !(p->flags & PACKET_FRAME_START) && !stamped)
         return 0;
-    struct rtp_ext_writer w = rtp_ext_writer_init(block, cap, needs_two_byte(s, p));
-    if (numbered)
-        write_transport_seq(s, &w);
+    struct rtp_ext_writer w = rtp_ext_writer_init(block, cap, needs_two_byte(s, g, p));
+    if (stamped)
+        write_stamps(s, &w);
     while (next_element(&r, &e)) {
         uint8_t id = s->cfg.ext_id[kind_of_canonical(e.id)];
         has_playout |= e.id == PACKET_EXT_PLAYOUT_DELAY;
         if (g->cut && e.id == PACKET_EXT_DEPENDENCY)
-            tell_targets(g, p, &e, targets, sizeof(targets));
+            tell_targets(g, p, &e, w.two_byte, targets, sizeof(targets));
         if (id && (w.two_byte || fits_one_byte(&e, id)))
             rtp_ext_write(&w, id, e.data, e.len);
     }
     write_own_elements(s, g, p, has_playout, &w);
     size_t len = fitting(p, &w, profile);
-    if (len > 0 || !numbered)
+    if (len > 0 || !stamped)
         return len; /* 0: the medium goes before what describes it */
     w = rtp_ext_writer_init(block, cap, false);
-    write_transport_seq(s, &w);
+    write_stamps(s, &w);
     return fitting(p, &w, profile);
 }
 
@@ -464,7 +485,7 @@ static uint64_t srtp_index(uint64_t number)
 /* A copy of what was sent, or so late that nobody knows, would be another packet under the same index. */
 static bool was_sent(const struct rtp_sender *s, uint64_t number)
 {
-    if (!s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] || number > s->highest)
+    if (!is_stamped(s) || number > s->highest)
         return false;
     return s->highest - number >= RTP_SENT_NUMBERS || (s->sent[number % RTP_SENT_NUMBERS / 64] >> number % 64 & 1);
 }
@@ -473,7 +494,7 @@ static void note_sent(struct rtp_sender *s, uint64_t number)
 {
     uint64_t from = s->highest + 1;
 
-    if (!s->cfg.ext_id[RTP_EXT_TRANSPORT_CC])
+    if (!is_stamped(s))
         return;
     if (number >= from + RTP_SENT_NUMBERS)
         from = number - RTP_SENT_NUMBERS + 1;
@@ -499,6 +520,7 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
     if (was_sent(s, number))
         return false;
     follow_vp8(s, p, number > s->highest);
+    s->send_us = now_us;
     if (!write_packet(s, g, p, &h, out))
         return false;
     out->index = srtp_index(number);
@@ -593,11 +615,12 @@ bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *c
         return false;
     }
     bool rtx = has_rtx(s, g);
-    if ((!rtx && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC]) || !resend_allowed(s, seq, p, now_us)) {
+    if ((!rtx && is_stamped(s)) || !resend_allowed(s, seq, p, now_us)) {
         s->counters.resend_refused++;
         return false;
     }
     struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = seq, .pt = g->pt};
+    s->send_us = now_us;
     if (!(rtx ? write_rtx(s, g, p, seq, out) : write_packet(s, g, p, &h, out)))
         return false;
     if (!rtx)
