@@ -62,31 +62,41 @@ static void agree_on_section(const struct sdp_offer *o, enum sdp_kind kind, stru
         s->at = -1;
 }
 
-/* Whether the section can tell of transport-wide numbers. With them no packet is sent twice as it was, so what may be asked
- * for again (video) must have RTX. */
-static bool can_number(const struct sdp_offer *o, const struct whep_section *s, bool rtx)
+/* Whether the section's packets may have this stamp, of which that feedback tells. With it no packet is sent twice as it was, so
+ * what may be asked for again (video) must have RTX. */
+static bool can_stamp(const struct sdp_offer *o, const struct whep_section *s, enum rtp_ext_kind kind, uint8_t feedback,
+                      bool rtx)
 {
     if (s->at < 0)
         return false;
     const struct sdp_media *m = &o->media[s->at];
-    uint8_t id = sdp_extmap_id(m, RTP_EXT_TRANSPORT_CC);
+    uint8_t id = sdp_extmap_id(m, kind);
     for (size_t i = 0; i < s->media.n_payloads; i++) {
         const struct sdp_codec *c = sdp_codec_of_pt(m, s->media.payloads[i].pt);
-        if (!c || !(c->feedback & SDP_FB_TRANSPORT_CC) || (rtx && c->rtx_pt == 0))
+        if (!c || !(c->feedback & feedback) || (rtx && c->rtx_pt == 0))
             return false;
     }
     return id >= 1 && id <= 14; /* the one-byte form must be able to carry it */
+}
+
+static bool agree_on_stamp(const struct sdp_offer *o, struct whep_section *audio, struct whep_section *video,
+                           enum rtp_ext_kind kind, uint8_t feedback)
+{
+    if (!can_stamp(o, video, kind, feedback, true))
+        return false;
+    video->media.ext_id[kind] = sdp_extmap_id(&o->media[video->at], kind);
+    if (can_stamp(o, audio, kind, feedback, false))
+        audio->media.ext_id[kind] = sdp_extmap_id(&o->media[audio->at], kind);
+    return true;
 }
 
 void whep_agree(const struct sdp_offer *o, struct whep_section *audio, struct whep_section *video)
 {
     agree_on_section(o, SDP_AUDIO, audio);
     agree_on_section(o, SDP_VIDEO, video);
-    if (!can_number(o, video, true))
+    if (agree_on_stamp(o, audio, video, RTP_EXT_TRANSPORT_CC, SDP_FB_TRANSPORT_CC))
         return;
-    video->media.ext_id[RTP_EXT_TRANSPORT_CC] = sdp_extmap_id(&o->media[video->at], RTP_EXT_TRANSPORT_CC);
-    if (can_number(o, audio, false))
-        audio->media.ext_id[RTP_EXT_TRANSPORT_CC] = sdp_extmap_id(&o->media[audio->at], RTP_EXT_TRANSPORT_CC);
+    (void)agree_on_stamp(o, audio, video, RTP_EXT_ABS_SEND_TIME, SDP_FB_REMB); /* what REMB is estimated from */
 }
 
 /* The payload that the stream's track is sent with, or -1. */
@@ -98,6 +108,19 @@ static int preferred(const struct rtc_viewer_media *m, const struct track_set *t
             return at;
     }
     return -1;
+}
+
+static void answer_stamps(struct sdp_answer_media *m, const struct rtc_viewer_media *agreed, enum codec_kind kind)
+{
+    bool numbered = agreed->ext_id[RTP_EXT_TRANSPORT_CC], timed = agreed->ext_id[RTP_EXT_ABS_SEND_TIME];
+
+    m->extensions |= (numbered ? UINT32_C(1) << RTP_EXT_TRANSPORT_CC : 0) | (timed ? UINT32_C(1) << RTP_EXT_ABS_SEND_TIME : 0);
+    if (numbered)
+        m->feedback |= SDP_FB_TRANSPORT_CC;
+    else if (timed || kind == CODEC_KIND_VIDEO)
+        m->feedback |= SDP_FB_REMB;
+    if ((numbered || timed) && kind == CODEC_KIND_AUDIO)
+        m->feedback &= (uint8_t)~SDP_FB_NACK; /* it has no RTX */
 }
 
 /* All payloads that a later epoch may need stay agreed on; the one of this epoch leads. */
@@ -119,14 +142,7 @@ static void answer_section(struct sdp_answer *a, const struct whep_section *s, i
     m->feedback = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR;
     for (size_t i = 0; i < LEN(extensions); i++)
         m->extensions |= UINT32_C(1) << extensions[i];
-    if (s->media.ext_id[RTP_EXT_TRANSPORT_CC]) {
-        m->feedback |= SDP_FB_TRANSPORT_CC;
-        m->extensions |= UINT32_C(1) << RTP_EXT_TRANSPORT_CC;
-        if (kind == CODEC_KIND_AUDIO)
-            m->feedback &= (uint8_t)~SDP_FB_NACK; /* it has no RTX */
-    } else if (kind == CODEC_KIND_VIDEO) {
-        m->feedback |= SDP_FB_REMB;
-    }
+    answer_stamps(m, &s->media, kind);
     m->ssrc = rtc_viewer_ssrc(session->viewer, kind);
     m->rtx_ssrc = rtc_viewer_rtx_ssrc(session->viewer, kind);
     m->msid_stream = "millrace";

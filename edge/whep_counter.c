@@ -31,6 +31,8 @@ static const char everything[] =
     "a=rtcp-rsize\r\n"
     "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
     "a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time\r\n"
+    "a=extmap:5 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n"
+    "a=rtcp-fb:111 transport-cc\r\n"
     "a=rtpmap:111 opus/48000/2\r\n"
     "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1\r\n"
     "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 102 103 104 105 106 107 45 46 108 109\r\n"
@@ -42,8 +44,11 @@ static const char everything[] =
     "a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time\r\n"
     "a=extmap:3 urn:3gpp:video-orientation\r\n"
     "a=extmap:4 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay\r\n"
+    "a=extmap:5 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n"
+    "a=extmap:6 https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension\r\n"
 #define VIDEO(pt, rtx, codec) \
     "a=rtpmap:" pt " " codec "/90000\r\na=rtcp-fb:" pt " ccm fir\r\na=rtcp-fb:" pt " nack\r\na=rtcp-fb:" pt " nack pli\r\n" \
+    "a=rtcp-fb:" pt " transport-cc\r\n" \
     "a=rtpmap:" rtx " rtx/90000\r\na=fmtp:" rtx " apt=" pt "\r\n"
 #define H264(pt, profile) "a=fmtp:" pt " level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" profile "\r\n"
     VIDEO("96", "97", "VP8")
@@ -108,6 +113,14 @@ static bool takes_all(const struct whep_session *s, const struct sdp_offer *o)
     return true;
 }
 
+static int narrow(struct whep_session *s, const struct sdp_offer *answer)
+{
+    struct whep_section audio, video;
+
+    whep_agree(answer, &audio, &video);
+    return rtc_viewer_narrow(s->viewer, audio.at >= 0 ? &audio.media : NULL, video.at >= 0 ? &video.media : NULL);
+}
+
 int whep_counter_on_answer(struct whep_session *s, struct http_exchange *x)
 {
     struct sdp_offer *o = malloc(sizeof(*o));
@@ -124,7 +137,7 @@ int whep_counter_on_answer(struct whep_session *s, struct http_exchange *x)
     if (err != SDP_OK) {
         status = sdp_http_status(err);
         http_problem(x, status, "%s", sdp_error_text(err));
-    } else if (whep_session_start(s, o) < 0) {
+    } else if (narrow(s, o) < 0 || whep_session_start(s, o) < 0) {
         rtc_http_refuse(x, 503, rtc_http_retry_s(), "out of memory");
     } else {
         http_reply(x, 204, NULL, NULL, 0);

@@ -93,7 +93,8 @@ struct rtp_sender {
     uint16_t picture_id;
     uint8_t tl0picidx, keyidx;
     uint16_t transport_seq;       /* the owner's: goes into the next packet, where transport-cc was agreed on */
-    uint64_t sent[RTP_SENT_NUMBERS / 64]; /* transport-cc: a bit for each number */
+    uint64_t send_us;             /* of the packet being written: its abs-send-time, where that was agreed on */
+    uint64_t sent[RTP_SENT_NUMBERS / 64]; /* with either of those two: a bit for each number */
     uint32_t budget_bytes;
     struct {
         uint32_t at_ms;

@@ -571,6 +571,28 @@ void rtc_viewer_destroy(struct rtc_viewer **v)
     free(gone);
 }
 
+static void narrow(struct viewer_track *t, const struct rtc_viewer_media *answered)
+{
+    for (size_t i = 0; i < LEN(t->media.ext_id); i++)
+        if (!answered || !answered->ext_id[i])
+            t->media.ext_id[i] = t->sender.cfg.ext_id[i] = 0;
+    for (size_t i = 0; i < t->media.n_payloads; i++) {
+        struct rtc_payload *p = &t->media.payloads[i];
+        bool rtx = false;
+        for (size_t k = 0; answered && k < answered->n_payloads; k++)
+            rtx |= answered->payloads[k].pt == p->pt && answered->payloads[k].rtx_pt;
+        p->rtx_pt = rtx ? p->rtx_pt : 0;
+    }
+}
+
+int rtc_viewer_narrow(struct rtc_viewer *v, const struct rtc_viewer_media *audio, const struct rtc_viewer_media *video)
+{
+    narrow(&v->audio, audio);
+    narrow(&v->video, video);
+    viewer_rate_fini(v);
+    return viewer_rate_init(v);
+}
+
 void rtc_viewer_play(struct rtc_viewer *v, struct router *router)
 {
     router_attach(router, &v->consumer, 0);

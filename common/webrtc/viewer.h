@@ -68,6 +68,10 @@ struct rtc_viewer_cfg {
 MUST_USE int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg);
 /* Clears the pointer; NULL inside is fine. */
 void rtc_viewer_destroy(struct rtc_viewer **v);
+/* Before it is connected: of what it was created with, the peer's answer takes these extensions and this RTX only (NULL: no such
+ * section). 0, or -1 when memory is short. */
+MUST_USE int rtc_viewer_narrow(struct rtc_viewer *v, const struct rtc_viewer_media *audio,
+                               const struct rtc_viewer_media *video);
 /* Attaches to the stream. Once. */
 void rtc_viewer_play(struct rtc_viewer *v, struct router *router);
 

@@ -522,6 +522,36 @@ static void with_transport_cc_no_index_is_used_twice(void **state)
     assert_false(write_n(f, 9000, 1000000, &d));
 }
 
+/* REMB's receivers are told when each packet left, also what goes by RTX. */
+static void a_send_time_is_that_of_each_sending(void **state)
+{
+    struct fixture *f = *state;
+    struct rtp_sender_cfg cfg = CFG;
+    struct sent d;
+    struct rtp_ext e;
+    uint32_t first, again;
+
+    cfg.ext_id[RTP_EXT_ABS_SEND_TIME] = 6;
+    rtp_sender_init(&f->s, &cfg);
+    start(f, 0, 1, 1000000);
+    send_and_cache(f, 0, 1000000, &d);
+    assert_true(rtp_ext_find(&e, d.view.ext_profile, d.view.ext, d.view.ext_len, 6));
+    assert_true(rtp_ext_abs_send_time_parse(&first, e.data, e.len));
+    assert_false(write_n(f, 0, 1000000, &d)); /* a copy */
+    assert_true(resend(f, d.view.seq, 1, 1500000, &d));
+    assert_int_equal(d.view.ssrc, cfg.rtx_ssrc);
+    assert_true(rtp_ext_find(&e, d.view.ext_profile, d.view.ext, d.view.ext_len, 6));
+    assert_true(rtp_ext_abs_send_time_parse(&again, e.data, e.len));
+    assert_in_range(again - first, (1 << 18) / 2 - 1, (1 << 18) / 2 + 1); /* half a second */
+
+    cfg.rtx_ssrc = 0;
+    rtp_sender_init(&f->s, &cfg);
+    start(f, 0, 1, 1000000);
+    assert_true(write_n(f, 0, 1000000, &d));
+    assert_false(resend(f, d.view.seq, 1, 2000000, &d)); /* another packet under the same index */
+    assert_int_equal(f->s.counters.resend_refused, 1);
+}
+
 static void what_cannot_be_sent_again_is_counted_by_its_cause(void **state)
 {
     struct fixture *f = *state;
@@ -663,6 +693,7 @@ int main(void)
         IN_FIXTURE(rtx_has_its_own_numbers_and_the_original_in_front),
         IN_FIXTURE(without_rtx_the_very_same_packet_goes_out_again),
         IN_FIXTURE(with_transport_cc_no_index_is_used_twice),
+        IN_FIXTURE(a_send_time_is_that_of_each_sending),
         IN_FIXTURE(what_cannot_be_sent_again_is_counted_by_its_cause),
         IN_FIXTURE(the_segment_before_can_be_asked_for_within_an_epoch),
         IN_FIXTURE(a_report_pairs_capture_time_and_timestamp),

@@ -566,7 +566,7 @@ static void the_transports_end_is_told_and_leaves_the_router(void **state)
 
 /* ---- transport-cc --------------------------------------------------------------------------------------------------- */
 
-static void numbered_viewer(struct fixture *f)
+static void numbered_viewer_not_live(struct fixture *f)
 {
     struct rtc_viewer_media audio = AUDIO_MEDIA, video = VIDEO_MEDIA;
     struct rtc_viewer_cfg cfg = {.endpoint = fake_endpoint(f->loop.w), .audio = &audio, .video = &video,
@@ -576,7 +576,37 @@ static void numbered_viewer(struct fixture *f)
     rtc_viewer_destroy(&f->v);
     assert_int_equal(rtc_viewer_create(&f->v, &cfg), 0);
     f->t = fake_transport();
+}
+
+static void numbered_viewer(struct fixture *f)
+{
+    numbered_viewer_not_live(f);
     live_viewer(f);
+}
+
+/* Our counter-offer has more in it than this player's answer takes. */
+static void what_an_answer_does_not_take_is_not_sent(void **state)
+{
+    struct fixture *f = *state;
+    struct rtc_viewer_media video = VIDEO_MEDIA;
+    struct rtc_viewer_facts facts;
+    uint8_t buf[64];
+    struct writer w = writer_init(buf, sizeof(buf));
+
+    video.payloads[0].rtx_pt = 0;
+    numbered_viewer_not_live(f);
+    assert_int_equal(rtc_viewer_narrow(f->v, &AUDIO_MEDIA, &video), 0);
+    live_viewer(f);
+    uint16_t asked = f->t->sent[1].view.seq;
+    assert_int_equal(rtcp_nack_write(&w, 1, rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO), &asked, 1), 1);
+    feed(f, &w);
+    assert_int_equal(f->t->n_sent, 7);
+    assert_int_equal(f->t->sent[6].view.seq, asked); /* as it was, not by RTX */
+    assert_int_equal(f->t->sent[6].index, f->t->sent[1].index);
+    for (size_t i = 0; i < f->t->n_sent; i++)
+        assert_int_equal(f->t->sent[i].transport_seq, -1);
+    rtc_viewer_facts(f->v, &facts);
+    assert_int_equal(facts.bad_rtcp, 0);
 }
 
 static void all_that_leaves_has_the_next_transport_wide_number(void **state)
@@ -802,6 +832,7 @@ int main(void)
         IN_FIXTURE(a_new_epoch_with_another_codec_plays_on_in_the_same_stream),
         IN_FIXTURE(a_stream_that_cannot_be_had_is_told),
         IN_FIXTURE(the_transports_end_is_told_and_leaves_the_router),
+        IN_FIXTURE(what_an_answer_does_not_take_is_not_sent),
         IN_FIXTURE(all_that_leaves_has_the_next_transport_wide_number),
         IN_FIXTURE(fragments_are_filled_up_so_that_sound_is_in_the_same_message),
         IN_FIXTURE(nothing_is_filled_up_that_may_be_sent_again_as_it_was),

@@ -222,11 +222,40 @@ static void an_offer_is_answered_with_all_that_a_later_epoch_may_need(void **sta
     assert_string_equal(audio->cname, video->cname);
     assert_true(sdp_extmap_id(video, RTP_EXT_TRANSPORT_CC) != 0); /* all of it has RTX */
     assert_int_equal(audio->codecs[0].feedback, SDP_FB_TRANSPORT_CC);
-    assert_int_equal(sdp_extmap_id(video, RTP_EXT_ABS_SEND_TIME), 0); /* what we do not do is not agreed to */
+    assert_int_equal(sdp_extmap_id(video, RTP_EXT_ABS_SEND_TIME), 0); /* not beside transport-cc, which says more */
     assert_int_equal(sdp_extmap_id(video, RTP_EXT_VIDEO_ORIENTATION), 13);
 
     assert_int_equal(whep_counters(f->whep)->joins, 1);
     assert_int_equal(whep_viewers(f->whep), 1);
+    free(answer);
+    free(x);
+}
+
+static void replace(struct fixture *f, const char *what, const char *with)
+{
+    assert_int_equal(strlen(what), strlen(with));
+    f->offer[f->offer_len] = '\0';
+    for (char *at = f->offer; (at = strstr(at, what)); at += strlen(what))
+        memcpy(at, with, strlen(with));
+}
+
+/* A browser of before transport-cc: REMB, which is estimated from the time that each packet was sent at. */
+static void without_transport_cc_remb_and_send_times_are_agreed_on(void **state)
+{
+    struct fixture *f = *state;
+    struct sdp_offer *answer = malloc(sizeof(*answer));
+
+    publish(f, CODEC_VP8, CODEC_OPUS);
+    replace(f, "transport-wide-cc", "nothing-we-know--");
+    struct http_exchange *x = post(f);
+    assert_int_equal(x->status, 201);
+    assert_int_equal(sdp_offer_parse(answer, x->reply, x->reply_len), SDP_OK);
+    const struct sdp_media *audio = &answer->media[0], *video = &answer->media[1];
+    assert_int_equal(sdp_extmap_id(video, RTP_EXT_TRANSPORT_CC), 0);
+    assert_true(sdp_extmap_id(video, RTP_EXT_ABS_SEND_TIME) != 0);
+    assert_int_equal(sdp_extmap_id(audio, RTP_EXT_TRANSPORT_CC), 0);
+    for (size_t i = 0; i < video->n_codecs; i++)
+        assert_int_equal(video->codecs[i].feedback, SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_REMB);
     free(answer);
     free(x);
 }
@@ -270,14 +299,6 @@ static void bad_requests_are_refused_with_the_reason(void **state)
         free(exact);
         free(x);
     }
-}
-
-static void replace(struct fixture *f, const char *what, const char *with)
-{
-    assert_int_equal(strlen(what), strlen(with));
-    f->offer[f->offer_len] = '\0';
-    for (char *at = f->offer; (at = strstr(at, what)); at += strlen(what))
-        memcpy(at, with, strlen(with));
 }
 
 static void what_we_cannot_do_is_422_and_nothing_in_common_406(void **state)
@@ -344,6 +365,8 @@ static void a_player_without_an_offer_answers_ours(void **state)
     assert_null(strstr(x->reply, "a=setup:passive"));
     assert_false(fake_transport()->started);
     assert_int_equal(whep_viewers(f->whep), 0);
+    assert_non_null(strstr(x->reply, "a=rtcp-fb:96 transport-cc\r\n"));
+    assert_non_null(strstr(x->reply, "transport-wide-cc"));
     for (size_t i = 0; i < LEN(rows); i++) {
         char *answer = answer_to(x->reply, rows[i].without);
         print_message("  %s\n", rows[i].name);
@@ -669,6 +692,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FIXTURE(an_offer_is_answered_with_all_that_a_later_epoch_may_need),
+        IN_FIXTURE(without_transport_cc_remb_and_send_times_are_agreed_on),
         IN_FIXTURE(bad_requests_are_refused_with_the_reason),
         IN_FIXTURE(what_we_cannot_do_is_422_and_nothing_in_common_406),
         IN_FIXTURE(an_offer_with_only_foreign_codecs_gets_ours_in_return),
