@@ -7,10 +7,9 @@
 #include <string.h>
 
 enum {
-    FEEDBACK = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_TRANSPORT_CC,
-    EXTENSIONS = 1u << RTP_EXT_MID | 1u << RTP_EXT_TRANSPORT_CC | 1u << RTP_EXT_AUDIO_LEVEL |
-                 1u << RTP_EXT_VIDEO_ORIENTATION | 1u << RTP_EXT_PLAYOUT_DELAY |
-                 1u << RTP_EXT_DEPENDENCY_DESCRIPTOR,
+    FEEDBACK = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR,
+    EXTENSIONS = 1u << RTP_EXT_MID | 1u << RTP_EXT_AUDIO_LEVEL | 1u << RTP_EXT_VIDEO_ORIENTATION |
+                 1u << RTP_EXT_PLAYOUT_DELAY | 1u << RTP_EXT_ABS_CAPTURE_TIME | 1u << RTP_EXT_DEPENDENCY_DESCRIPTOR,
     SIMULCAST_EXTENSIONS = 1u << RTP_EXT_RID | 1u << RTP_EXT_REPAIRED_RID,
     START_KBPS = 2500, /* where a browser begins to feel its way: else its upper layers stay off for seconds */
 };
@@ -30,9 +29,22 @@ static bool is_simulcast(const struct sdp_media *m, const struct sdp_codec *c)
            sdp_extmap_id(m, RTP_EXT_RID);
 }
 
+static bool is_numbered(const struct sdp_media *m, const struct sdp_codec *c)
+{
+    return c->feedback & SDP_FB_TRANSPORT_CC && sdp_extmap_id(m, RTP_EXT_TRANSPORT_CC);
+}
+
+/* Without transport-wide feedback a publisher's bitrate is steered by REMB, which is estimated from its send times. */
+static bool is_timed(const struct sdp_media *m, const struct sdp_codec *c)
+{
+    return !is_numbered(m, c) && c->feedback & SDP_FB_REMB && sdp_extmap_id(m, RTP_EXT_ABS_SEND_TIME) &&
+           codec_kind(c->codec) == CODEC_KIND_VIDEO;
+}
+
 static uint32_t extensions_of(const struct sdp_media *m, const struct sdp_codec *c)
 {
-    return is_simulcast(m, c) ? EXTENSIONS | SIMULCAST_EXTENSIONS : EXTENSIONS;
+    return EXTENSIONS | (is_simulcast(m, c) ? SIMULCAST_EXTENSIONS : 0) |
+           (is_numbered(m, c) ? 1u << RTP_EXT_TRANSPORT_CC : 0) | (is_timed(m, c) ? 1u << RTP_EXT_ABS_SEND_TIME : 0);
 }
 
 static void fill_track(struct whip_track_cfg *t, const struct sdp_media *m, const struct sdp_codec *c,
@@ -91,7 +103,8 @@ static void answer_section(struct sdp_answer *a, size_t i, const struct sdp_code
     m->codecs[0] = c;
     m->n_codecs = 1;
     m->rtx = true;
-    m->feedback = FEEDBACK;
+    m->feedback = FEEDBACK | (is_numbered(&a->offer->media[i], c) ? SDP_FB_TRANSPORT_CC : 0) |
+                  (is_timed(&a->offer->media[i], c) ? SDP_FB_REMB : 0);
     m->extensions = extensions_of(&a->offer->media[i], c);
     m->simulcast = is_simulcast(&a->offer->media[i], c);
     m->start_kbps = m->simulcast ? START_KBPS : 0;

@@ -59,6 +59,7 @@ void whip_media_init(struct whip_media *m, const struct whip_media_cfg *cfg, uin
     m->announce_us = now_us + ANNOUNCE_MAX_US;
     m->n_sources = 0;
     twcc_feedback_init(&m->twcc);
+    remb_init(&m->remb);
     for (size_t i = 0; i < cfg->n_tracks; i++)
         init_track(m, i, now_us);
 }
@@ -165,6 +166,19 @@ static bool unwrap_rtx(struct whip_media *m, struct whip_source *s, struct rtp_v
     return s->has_source && rtx_unwrap(v, s->receiver.ssrc, s->cfg->pt) == 0;
 }
 
+/* Sound and pictures are in step from the first packet on, before a report has come. */
+static void note_capture_time(struct whip_source *s, const struct rtp_view *v, struct rtp_arrival *a, uint64_t now_us,
+                              uint64_t unix_us)
+{
+    struct rtp_abs_capture_time at;
+    struct rtp_ext ext;
+
+    if (!whip_find_extension(s->cfg, v, RTP_EXT_ABS_CAPTURE_TIME, &ext) || !rtp_ext_abs_capture_time_parse(&at, ext.data, ext.len))
+        return;
+    rtp_receiver_on_capture_time(&s->receiver, at.ntp, v->ts_ticks, now_us, unix_us);
+    a->capture_us = rtp_receiver_capture_us(&s->receiver, a->ts_ticks);
+}
+
 static void on_source_packet(struct whip_media *m, struct whip_source *s, struct rtp_view *v, bool rtx,
                              uint64_t now_us, uint64_t unix_us)
 {
@@ -177,6 +191,7 @@ static void on_source_packet(struct whip_media *m, struct whip_source *s, struct
     s->packet_us = now_us;
     switch (rtp_receiver_push(&s->receiver, v, rtx, now_us, unix_us, &a)) {
     case RTP_PUSH_NEW:
+        note_capture_time(s, v, &a, now_us, unix_us);
         push_packet(m, s, v, &a, now_us);
         break;
     case RTP_PUSH_DUPLICATE:
@@ -208,12 +223,25 @@ static struct whip_source *find_source(struct whip_track *t, const struct rtp_vi
     return NULL;
 }
 
+/* For the publisher's bitrate: transport-wide feedback, or REMB. */
+static void note_arrival(struct whip_media *m, const struct whip_track *t, const struct rtp_view *v, size_t len,
+                         uint64_t now_us)
+{
+    struct rtp_ext ext;
+    uint16_t transport_seq;
+    uint32_t sent;
+
+    if (whip_find_extension(&t->cfg, v, RTP_EXT_TRANSPORT_CC, &ext) &&
+        rtp_ext_transport_cc_parse(&transport_seq, ext.data, ext.len))
+        twcc_feedback_on_packet(&m->twcc, transport_seq, v->ssrc, now_us);
+    if (whip_find_extension(&t->cfg, v, RTP_EXT_ABS_SEND_TIME, &ext) && rtp_ext_abs_send_time_parse(&sent, ext.data, ext.len))
+        remb_on_packet(&m->remb, sent, len, now_us);
+}
+
 void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uint64_t now_us,
                        uint64_t unix_us)
 {
     struct rtp_view v;
-    struct rtp_ext ext;
-    uint16_t transport_seq;
 
     if (rtp_view_parse(&v, pkt, len) != RTP_OK) {
         m->bad_rtp++;
@@ -225,9 +253,7 @@ void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uin
         return;
     }
     struct whip_track *t = &m->tracks[(to & ~WHIP_PT_RTX) - 1];
-    if (whip_find_extension(&t->cfg, &v, RTP_EXT_TRANSPORT_CC, &ext) &&
-        rtp_ext_transport_cc_parse(&transport_seq, ext.data, ext.len))
-        twcc_feedback_on_packet(&m->twcc, transport_seq, v.ssrc, now_us);
+    note_arrival(m, t, &v, len, now_us);
     struct whip_source *s = find_source(t, &v, to & WHIP_PT_RTX);
     if (s)
         on_source_packet(m, s, &v, to & WHIP_PT_RTX, now_us, unix_us);
@@ -364,6 +390,23 @@ static void send_arrivals(struct whip_media *m, uint64_t now_us)
     }
 }
 
+static void send_remb(struct whip_media *m, uint64_t now_us)
+{
+    uint8_t buf[WHIP_RTCP_CAP];
+    uint32_t ssrcs[WHIP_SOURCES_MAX];
+    uint8_t n = 0;
+    uint64_t bps;
+
+    if (!remb_poll(&m->remb, now_us, &bps))
+        return;
+    for (size_t i = 0; i < m->n_sources; i++)
+        if (m->sources[i].has_source && codec_kind(m->sources[i].cfg->facts.codec) == CODEC_KIND_VIDEO)
+            ssrcs[n++] = m->sources[i].receiver.ssrc;
+    struct writer w = begin_compound(m, buf);
+    rtcp_remb_write(&w, m->ssrc, bps, ssrcs, n);
+    send_rtcp(m, &w);
+}
+
 static void watch_silence(struct whip_media *m, struct whip_source *s, uint64_t now_us)
 {
     bool silent = s->packet_us && now_us - s->packet_us >= WHIP_SILENT_US;
@@ -381,6 +424,8 @@ void whip_media_poll(struct whip_media *m, uint64_t now_us)
 {
     if (now_us >= twcc_feedback_due_us(&m->twcc))
         send_arrivals(m, now_us);
+    if (now_us >= remb_due_us(&m->remb))
+        send_remb(m, now_us);
     if (!m->announced && now_us >= m->announce_us)
         announce(m);
     for (size_t i = 0; i < m->n_sources; i++) {
@@ -413,6 +458,8 @@ uint64_t whip_media_due_us(const struct whip_media *m)
 
     if (twcc_feedback_due_us(&m->twcc) < due_us)
         due_us = twcc_feedback_due_us(&m->twcc);
+    if (remb_due_us(&m->remb) < due_us)
+        due_us = remb_due_us(&m->remb);
     if (!m->announced && m->announce_us < due_us)
         due_us = m->announce_us;
     for (size_t i = 0; i < m->n_sources; i++)

@@ -17,6 +17,7 @@
 #include "media/packet.h"
 #include "media/track.h"
 #include "origin/whip_source.h"
+#include "webrtc/remb.h"
 #include "webrtc/sdp.h"
 #include "webrtc/twcc_feedback.h"
 
@@ -62,6 +63,7 @@ struct whip_media {
     struct whip_media_cfg cfg;
     struct rtp_clock clock;
     struct twcc_feedback twcc;
+    struct remb remb;           /* for a publisher without transport-wide feedback */
     uint32_t ssrc;              /* ours, as sender of reports */
     uint64_t report_us;         /* when the next receiver report is due */
     uint64_t bad_rtp, strangers, bad_rtcp; /* that belong to no track */

@@ -263,6 +263,19 @@ int gcc_on_feedback(struct gcc *g, struct twcc_send *sent, const struct rtcp_pac
     return RTCP_OK;
 }
 
+void gcc_on_arrival(struct gcc *g, uint64_t sent_us, int64_t arrival_us, uint32_t bytes, uint64_t now_us)
+{
+    g->feedback_us = now_us;
+    rate_push(&g->acked, arrival_us, bytes);
+    gcc_delay_on_packet(&g->delay, sent_us, arrival_us, now_us);
+}
+
+void gcc_on_arrivals_end(struct gcc *g, uint64_t now_us)
+{
+    g->feedbacks++;
+    steer(g, now_us);
+}
+
 void gcc_on_remb(struct gcc *g, uint64_t bps)
 {
     g->remb_bps = bps ? bps : 1;

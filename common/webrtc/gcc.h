@@ -49,6 +49,9 @@ struct gcc {
 void gcc_init(struct gcc *g, const struct gcc_cfg *cfg);
 /* Transport-wide feedback; RTCP_OK or a negative rtcp_err of its parser. */
 MUST_USE int gcc_on_feedback(struct gcc *g, struct twcc_send *sent, const struct rtcp_packet *p, uint64_t now_us);
+/* At the receiving end (remb.h) arrivals are known without feedback: each, and then the end of those that came together. */
+void gcc_on_arrival(struct gcc *g, uint64_t sent_us, int64_t arrival_us, uint32_t bytes, uint64_t now_us);
+void gcc_on_arrivals_end(struct gcc *g, uint64_t now_us);
 /* The fallbacks; without effect once there is transport-wide feedback. fraction: of 256. */
 void gcc_on_remb(struct gcc *g, uint64_t bps);
 void gcc_on_loss_report(struct gcc *g, uint8_t fraction, uint64_t now_us);

@@ -74,22 +74,36 @@ static void anchor(struct rtp_receiver *r, uint64_t ts, int64_t us, int64_t slew
     r->slew_us = slew_us;
 }
 
-void rtp_receiver_on_sr(struct rtp_receiver *r, const struct rtcp_report *sr, uint64_t now_us, uint64_t unix_us)
+/* The sender says that this timestamp is of that time. */
+static void learn(struct rtp_receiver *r, int64_t sender_us, uint32_t ts_ticks, uint64_t now_us, uint64_t unix_us)
 {
-    int64_t sent_us = ntp_us(sr->ntp);
-
-    r->has_sr = true;
-    r->sr_ntp = sr->ntp;
-    r->sr_now_us = now_us;
-    clock_learn(r->clock, (int64_t)unix_us - sent_us, now_us);
+    clock_learn(r->clock, (int64_t)unix_us - sender_us, now_us);
     if (!r->started)
         return;
-    uint64_t ts = ts32_extend(r->last_ts, sr->ts_ticks);
-    int64_t is = capture_at(r, ts), ought = sent_us + r->clock->offset_us, error = ought - is;
+    uint64_t ts = ts32_extend(r->last_ts, ts_ticks);
+    int64_t is = capture_at(r, ts), ought = sender_us + r->clock->offset_us, error = ought - is;
     if (error > CAPTURE_STEP_US || error < -CAPTURE_STEP_US)
         anchor(r, ts, ought, 0);
     else
         anchor(r, ts, is, error);
+}
+
+void rtp_receiver_on_sr(struct rtp_receiver *r, const struct rtcp_report *sr, uint64_t now_us, uint64_t unix_us)
+{
+    r->has_sr = true;
+    r->sr_ntp = sr->ntp;
+    r->sr_now_us = now_us;
+    learn(r, ntp_us(sr->ntp), sr->ts_ticks, now_us, unix_us);
+}
+
+void rtp_receiver_on_capture_time(struct rtp_receiver *r, uint64_t ntp, uint32_t ts_ticks, uint64_t now_us, uint64_t unix_us)
+{
+    if (r->has_sr)
+        return; /* from then on they say the same */
+    learn(r, ntp_us(ntp), ts_ticks, now_us, unix_us);
+    if (!r->has_capture_time) /* nothing was promised before */
+        anchor(r, ts32_extend(r->last_ts, ts_ticks), ntp_us(ntp) + r->clock->offset_us, 0);
+    r->has_capture_time = true;
 }
 
 /* ---- packets -------------------------------------------------------------------------------------------- */

@@ -48,7 +48,7 @@ struct rtp_receiver_cfg {
 struct rtp_receiver {
     uint32_t ssrc, clock_hz;
     struct rtp_clock *clock;
-    bool started, has_sr;
+    bool started, has_sr, has_capture_time;
     bool resync;             /* a packet far off came: if the next number follows it, the source restarted */
     uint16_t resync_seq;
     uint64_t first_seq, highest_seq;
@@ -84,6 +84,8 @@ enum rtp_push_result rtp_receiver_push(struct rtp_receiver *r, const struct rtp_
                                        uint64_t now_us, uint64_t unix_us, struct rtp_arrival *out);
 /* A sender report whose ssrc is this one's. */
 void rtp_receiver_on_sr(struct rtp_receiver *r, const struct rtcp_report *sr, uint64_t now_us, uint64_t unix_us);
+/* What a packet says of itself (abs-capture-time), until the first report comes. */
+void rtp_receiver_on_capture_time(struct rtp_receiver *r, uint64_t ntp, uint32_t ts_ticks, uint64_t now_us, uint64_t unix_us);
 /* Capture time of an extended timestamp on the present line. */
 uint64_t rtp_receiver_capture_us(const struct rtp_receiver *r, uint64_t ts_ticks);
 

@@ -4,6 +4,8 @@
 #include "base/writer.h"
 #include "webrtc/gcc.h"
 #include "webrtc/pacer.h"
+#include "webrtc/remb.h"
+#include "wire/rtp_ext.h"
 #include "webrtc/twcc_send.h"
 
 #include <setjmp.h>
@@ -185,6 +187,50 @@ static void without_feedback_remb_and_reported_losses_count(void **state)
     assert_int_equal(gcc_target_bps(&g), 20000000);
 }
 
+/* ---- remb.h ------------------------------------------------------------------------------------------------------ */
+
+static const uint64_t PACKET_BITS_US = 1200 * UINT64_C(8000000);
+
+/* A sender that obeys, over a path of that many bits a second with a long queue, for some seconds. Returns what it was told
+ * last; *queue_us: the longest that a packet waited in the last two seconds. */
+static uint64_t obey(struct remb *r, uint64_t *now_us, uint64_t path_bps, uint64_t from_bps, unsigned seconds, uint64_t *queue_us)
+{
+    uint64_t end_us = *now_us + seconds * UINT64_C(1000000), free_us = *now_us, told_bps = from_bps, bps;
+
+    *queue_us = 0;
+    while (*now_us < end_us) {
+        uint64_t sent_us = *now_us, rate_bps = told_bps < 2500000 ? told_bps : 2500000;
+        free_us = (free_us > sent_us ? free_us : sent_us) + PACKET_BITS_US / path_bps;
+        uint64_t arrival_us = free_us + 20000;
+        remb_on_packet(r, rtp_ext_abs_send_time_of_us(sent_us), 1200, arrival_us);
+        if (remb_poll(r, arrival_us, &bps))
+            told_bps = bps;
+        if (end_us - sent_us < 2000000 && free_us - sent_us > *queue_us)
+            *queue_us = free_us - sent_us;
+        *now_us += PACKET_BITS_US / rate_bps;
+    }
+    *now_us = free_us > *now_us ? free_us : *now_us;
+    return told_bps;
+}
+
+static void a_publisher_without_transport_cc_is_told_what_its_path_carries(void **state)
+{
+    struct remb r;
+    uint64_t now_us = 63000000, queue_us, bps; /* the send time wraps in the first second */
+
+    (void)state;
+    remb_init(&r);
+    assert_int_equal(remb_due_us(&r), UINT64_MAX);
+    bps = obey(&r, &now_us, 20000000, 2500000, 5, &queue_us);
+    assert_true(bps >= 2500000); /* nothing is in its way */
+    bps = obey(&r, &now_us, 1000000, bps, 8, &queue_us);
+    assert_in_range(bps, 700000, 1200000);
+    assert_true(queue_us < 500000);
+    bps = obey(&r, &now_us, 20000000, bps, 20, &queue_us); /* 8 % a second */
+    assert_true(bps >= 2000000);
+    assert_true(remb_due_us(&r) != UINT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +238,7 @@ int main(void)
         cmocka_unit_test(what_was_sent_too_long_ago_is_passed_over),
         cmocka_unit_test(a_burst_leaves_at_once_and_the_rest_at_the_pace),
         cmocka_unit_test(retransmissions_have_a_budget_of_their_own),
+        cmocka_unit_test(a_publisher_without_transport_cc_is_told_what_its_path_carries),
         cmocka_unit_test(without_feedback_remb_and_reported_losses_count),
     };
 

@@ -201,6 +201,27 @@ static void simulcast_is_taken_with_every_layer(void **state)
     free(x);
 }
 
+static void without_transport_cc_remb_and_send_times_are_agreed_on(void **state)
+{
+    struct fixture *f = *state;
+    struct sdp_offer *answer = malloc(sizeof(*answer));
+
+    assert_non_null(answer);
+    for (char *at = f->offer; (at = strstr(at, "transport-wide-cc")); at++)
+        memcpy(at, "nothing-we-know--", 17);
+    struct http_exchange *x = post(f);
+    claimed(PUBLISH_OK);
+    assert_int_equal(x->status, 201);
+    assert_int_equal(sdp_offer_parse(answer, x->reply, x->reply_len), SDP_OK);
+    assert_int_equal(sdp_extmap_id(&answer->media[1], RTP_EXT_TRANSPORT_CC), 0);
+    assert_true(sdp_extmap_id(&answer->media[1], RTP_EXT_ABS_SEND_TIME) != 0);
+    assert_int_equal(answer->media[1].codecs[0].feedback,
+                     SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_REMB);
+    assert_int_equal(sdp_extmap_id(&answer->media[0], RTP_EXT_ABS_SEND_TIME), 0); /* by its pictures alone */
+    free(answer);
+    free(x);
+}
+
 static void a_post_is_answered_when_the_name_is_claimed(void **state)
 {
     struct fixture *f = *state;
@@ -602,6 +623,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(simulcast_is_taken_with_every_layer),
         TEST(a_post_is_answered_when_the_name_is_claimed),
+        TEST(without_transport_cc_remb_and_send_times_are_agreed_on),
         TEST(refusals_are_told_as_what_they_are),
         TEST(bad_requests_never_claim_anything),
         TEST(the_endpoint_answers_get_and_head),

@@ -590,6 +590,71 @@ static void arrivals_are_told_each_100_ms(void **state)
     fixture_fini(&f);
 }
 
+/* 24 packets of 1,000 bytes a second each 10 ms, of which the path carries half: each arrives 10 ms later than the one before. */
+static void a_publisher_without_transport_cc_gets_remb(void **state)
+{
+    static char payload[1000] = "\x10\x11\0\0";
+    struct fixture f;
+    struct rtcp_packet p;
+    struct rtcp_remb remb = {0};
+    uint32_t ssrc = 0;
+    uint64_t least_bps = UINT64_MAX;
+
+    (void)state;
+    fixture_init(&f, CODEC_VP8);
+    f.media->tracks[1].cfg.ext_id[RTP_EXT_TRANSPORT_CC] = 0;
+    f.media->tracks[1].cfg.ext_id[RTP_EXT_ABS_SEND_TIME] = 3;
+    for (uint16_t i = 0; i < 100; i++) {
+        uint8_t time[3], block[8];
+        struct rtp_ext_writer w = rtp_ext_writer_init(block, sizeof(block), false);
+
+        rtp_ext_abs_send_time_write(time, i * 10000u);
+        rtp_ext_write(&w, 3, time, sizeof(time));
+        int len = rtp_ext_writer_finish(&w);
+        deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = VIDEO_SSRC, .seq = i, .ts = i * 900u, .marker = true,
+                                   .payload = payload, .payload_len = sizeof(payload), .ext = block, .ext_len = (size_t)len});
+        f.now_us += 19000;
+        packet_unref(&f.packets[--f.n_packets]);
+        if (whip_media_due_us(f.media) > f.now_us)
+            continue;
+        f.n_rtcp = 0;
+        whip_media_poll(f.media, f.now_us);
+        for (size_t k = 0; k < f.n_rtcp; k++)
+            if (find_rtcp(&f, k, RTCP_PSFB, RTCP_PSFB_AFB, &p) && rtcp_remb_parse(&remb, &p) == RTCP_OK) {
+                least_bps = remb.bitrate_bps < least_bps ? remb.bitrate_bps : least_bps;
+                assert_true(rtcp_remb_next(&remb, &ssrc));
+                assert_int_equal(ssrc, VIDEO_SSRC);
+            }
+    }
+    assert_in_range(least_bps, 250000, 450000); /* of the 412 kbit/s that arrive, 0.85 */
+    fixture_fini(&f);
+}
+
+/* 1,500 ms after the sender's clock says so: both tracks have one line before any report. */
+static void capture_times_hold_before_the_first_report(void **state)
+{
+    struct fixture f;
+    uint8_t block[16], value[RTP_EXT_ABS_CAPTURE_TIME_LONG_BYTES];
+
+    (void)state;
+    fixture_init(&f, CODEC_VP8);
+    f.media->tracks[0].cfg.ext_id[RTP_EXT_ABS_CAPTURE_TIME] = f.media->tracks[1].cfg.ext_id[RTP_EXT_ABS_CAPTURE_TIME] = 7;
+    for (int i = 0; i < 2; i++) { /* sound of 100 ms later than the picture, which comes 100 ms after it */
+        struct rtp_ext_writer w = rtp_ext_writer_init(block, sizeof(block), false);
+        struct rtp_abs_capture_time at = {.ntp = ntp_of_unix_us(1600000000000000 + (i == 0 ? 100000 : 0))};
+
+        rtp_ext_write(&w, 7, value, rtp_ext_abs_capture_time_write(value, &at));
+        int len = rtp_ext_writer_finish(&w);
+        deliver(&f, &(struct sent){.pt = i ? VIDEO_PT : AUDIO_PT, .ssrc = i ? VIDEO_SSRC : AUDIO_SSRC, .seq = 1, .ts = 9,
+                                   .marker = true, .payload = "\x10\x11\0\0", .payload_len = 4, .ext = block, .ext_len = (size_t)len});
+        f.now_us += 99000;
+        f.unix_us += 99000;
+    }
+    assert_int_equal(f.n_packets, 2);
+    assert_in_range(f.packets[0]->capture_us - f.packets[1]->capture_us, 99900, 100100);
+    fixture_fini(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -603,6 +668,8 @@ int main(void)
         cmocka_unit_test(what_is_not_agreed_on_or_broken_is_counted_and_dropped),
         cmocka_unit_test(padding_keeps_its_place_in_the_sequence),
         cmocka_unit_test(an_exhausted_pool_is_a_counted_drop),
+        cmocka_unit_test(a_publisher_without_transport_cc_gets_remb),
+        cmocka_unit_test(capture_times_hold_before_the_first_report),
         cmocka_unit_test(a_new_source_begins_a_new_epoch),
         cmocka_unit_test(a_lost_number_is_asked_for),
         cmocka_unit_test(a_keyframe_is_asked_for_once_until_the_round_trip_is_over),
