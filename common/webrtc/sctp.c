@@ -15,6 +15,7 @@ enum {
     TICK_US = 10000,      /* the library's timers are of 10 ms at best */
     IDLE_TICKS = 200,     /* after the last association: what it still has to tidy up */
     FINISH_TRIES = 100,
+    COMMON_HEADER_BYTES = 12, /* RFC 9260 s3.1; the library's MTU is without it */
     PCB_TABLE = 16,       /* buckets an association; 256 would be 2 KiB */
     RTO_MIN_MS = 200, RTO_INITIAL_MS = 500, RTO_MAX_MS = 5000, /* its own are for the 1980s' internet: 1, 1 and 60 s */
     SACK_DELAY_MS = 20,
@@ -243,7 +244,7 @@ static bool set_options(struct socket *so, const struct rtc_sctp_cfg *cfg)
 static bool connect_socket(struct rtc_sctp *a)
 {
     struct sockaddr_conn local = address(a->port, SCTP_PORT_DEFAULT), remote = address(a->port, a->cfg.port);
-    struct sctp_paddrparams path = {.spp_flags = SPP_PMTUD_DISABLE, .spp_pathmtu = RTC_SCTP_PACKET_MAX};
+    struct sctp_paddrparams path = {.spp_flags = SPP_PMTUD_DISABLE, .spp_pathmtu = RTC_SCTP_PACKET_MAX - COMMON_HEADER_BYTES};
 
     if (usrsctp_bind(a->socket, (struct sockaddr *)&local, sizeof(local)) != 0)
         return false;

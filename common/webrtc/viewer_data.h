@@ -20,7 +20,7 @@ struct viewer_data;
 
 enum {
     VIEWER_DATA_WAIT_US = 1500000, /* more than a pipe asks for what is missing */
-    VIEWER_DATA_QUEUE = 128,       /* packets that wait: two messages of the longest kind, or 128 short ones */
+    VIEWER_DATA_QUEUE = 256,       /* packets that wait: five messages of the longest kind, or 256 short ones */
     VIEWER_DATA_TAKES = 1024,      /* bytes of a message that a viewer may send; it has nothing to say but DCEP */
 };
 

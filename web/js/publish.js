@@ -97,6 +97,7 @@ async function start() {
         media,
         codec: $('#codec').value,
         bitrate_bps: Number($('#bitrate').value) * 1000,
+        data: true,
     });
     globalThis.millrace = { publisher }; // for the console
     publisher.addEventListener('state', showState);
@@ -113,8 +114,15 @@ function stop() {
     $('#cover').hidden = false;
     $('#overlay').hidden = true;
     $('#watch').hidden = true;
+    $('#say').hidden = true;
     setBadge('idle', 'ready');
     setBusy(false);
+}
+
+function say(event) {
+    event.preventDefault();
+    const words = $('#words').value.trim();
+    if (words && publisher?.say(words)) $('#words').value = '';
 }
 
 function setBusy(busy) {
@@ -149,6 +157,7 @@ function showState() {
     if (state === 'live') {
         setBadge(state, 'live');
         notice($('#notice'), '');
+        $('#say').hidden = false;
         showWatchLink();
     }
     if (state === 'waiting') {
@@ -225,6 +234,7 @@ for (const name of ['codec', 'bitrate', 'size', 'fps']) if (query.has(name)) $(`
 $('#start').addEventListener('click', start);
 $('#stop').addEventListener('click', stop);
 $('#mute').addEventListener('click', toggleMute);
+$('#say').addEventListener('submit', say);
 $('#stream').addEventListener('input', showEndpoint);
 $('#form').addEventListener('submit', (event) => event.preventDefault());
 $('#form').addEventListener('change', () => ($('#camera-field').hidden = source() !== 'camera'));

@@ -148,6 +148,19 @@ function toggleStats() {
     $('#overlay').hidden = !shown;
 }
 
+// ---- what the publisher says ----
+
+const SAID_MS = 10_000; // a message stays so long
+const SAID_MAX = 4;
+
+function showSaid({ detail: { label, data } }) {
+    const text = typeof data === 'string' ? data : `${data.byteLength} bytes`;
+    const line = el('li', { 'data-label': label }, text.length > 300 ? `${text.slice(0, 300)} …` : text);
+    $('#said').append(line);
+    while ($('#said').children.length > SAID_MAX) $('#said').firstChild.remove();
+    setTimeout(() => line.remove(), SAID_MS);
+}
+
 // ---- quality: the sizes of a simulcast stream ----
 
 function sizeName({ width, height, encodingId }) {
@@ -172,11 +185,12 @@ async function chooseQuality() {
 function play() {
     player = flv
         ? new FlvPlayer({ url: `${base}/${stream}.flv`, video })
-        : new WhepPlayer({ endpoint: query.get('endpoint') ?? `${base}/whep/${stream}`, video });
+        : new WhepPlayer({ endpoint: query.get('endpoint') ?? `${base}/whep/${stream}`, video, data: true });
     globalThis.millrace = { player }; // for the console
     player.addEventListener('state', showState);
     player.addEventListener('media', showState);
     player.addEventListener('media', showQuality);
+    player.addEventListener('message', showSaid);
     player.start();
 }
 

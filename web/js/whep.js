@@ -4,6 +4,7 @@
 //
 // Besides the session's own states it tells when nothing comes on a live session: 'media' events, after
 // which .media is 'none' (nothing came yet), 'playing' or 'silent' (the publisher is away, or the network is).
+// With data: 'message' events, whose .detail is {label, data}: what the publisher says on its data channels.
 import { getJson, nodeUrl, request } from './api.js';
 import { Session } from './session.js';
 
@@ -19,6 +20,7 @@ export class WhepPlayer extends Session {
     join_ms = 0; // from start() or the last loss to the first picture
 
     #video;
+    #data;
     #stream = new MediaStream();
     #looks = 0; // interval
     #bytes = 0;
@@ -26,9 +28,10 @@ export class WhepPlayer extends Session {
     #began_ms = 0;
     #events = null; // EventSource
 
-    constructor({ endpoint, token, video }) {
+    constructor({ endpoint, token, video, data = false }) {
         super({ endpoint, token });
         this.#video = video;
+        this.#data = data;
         this.addEventListener('state', () => this.#onState());
     }
 
@@ -37,10 +40,23 @@ export class WhepPlayer extends Session {
         pc.addTransceiver('video', { direction: 'recvonly' });
         pc.addTransceiver('audio', { direction: 'recvonly' });
         pc.addEventListener('track', ({ track }) => this.#stream.addTrack(track));
+        if (this.#data) { // the edge opens what the publisher has; without one of ours there were none in the offer
+            this.#hear(pc, pc.createDataChannel('chat'));
+            pc.addEventListener('datachannel', ({ channel }) => this.#hear(pc, channel));
+        }
         if (this.moving) return; // takeOver() shows it
         this.#video.srcObject = this.#stream;
         this.#video.requestVideoFrameCallback?.(() => {
             this.join_ms = performance.now() - this.#began_ms;
+        });
+    }
+
+    // Of a session that is to take over nothing is heard yet: the present one says the same.
+    #hear(pc, channel) {
+        channel.binaryType = 'arraybuffer';
+        channel.addEventListener('message', ({ data }) => {
+            if (this.moving && pc === this.pc) return;
+            this.dispatchEvent(new CustomEvent('message', { detail: { label: channel.label, data } }));
         });
     }
 

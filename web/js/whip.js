@@ -8,17 +8,22 @@ export class WhipPublisher extends Session {
     #codec;
     #bitrate_bps;
     #wasLive = false;
+    #data;
+    #chat = null; // RTCDataChannel
 
     // codec: 'H264', 'VP8', 'VP9', 'AV1' or '' for the browser's own order. bitrate_bps: of the video, at most.
-    constructor({ endpoint, token, media, codec = '', bitrate_bps = 2_500_000 }) {
+    // data: a data channel "chat" goes along, see say().
+    constructor({ endpoint, token, media, codec = '', bitrate_bps = 2_500_000, data = false }) {
         super({ endpoint, token });
         this.#media = media;
         this.#codec = codec;
         this.#bitrate_bps = bitrate_bps;
+        this.#data = data;
         this.addEventListener('state', () => (this.#wasLive ||= this.state === 'live'));
     }
 
     prepare(pc) {
+        this.#chat = this.#data ? pc.createDataChannel('chat') : null;
         for (const track of this.#media.getTracks()) {
             const video = track.kind === 'video';
             const transceiver = pc.addTransceiver(track, {
@@ -28,6 +33,13 @@ export class WhipPublisher extends Session {
             });
             if (video && this.#codec) transceiver.setCodecPreferences(codecsFor(this.#codec));
         }
+    }
+
+    // Sends a message (a string, or bytes) to all viewers. False: there is no channel, or not yet.
+    say(message) {
+        if (this.#chat?.readyState !== 'open') return false;
+        this.#chat.send(message);
+        return true;
     }
 
     // Without stereo=1 in both descriptions a browser makes one channel of two.

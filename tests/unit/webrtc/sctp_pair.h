@@ -13,7 +13,7 @@ enum { WIRE_PACKETS = 512, HEARD_MAX = 512 };
 
 struct wire_packet {
     size_t len;
-    uint8_t bytes[2048];
+    uint8_t bytes[RTC_SCTP_PACKET_MAX];
 };
 
 struct heard {
@@ -38,7 +38,7 @@ static inline void sctp_end_send(void *arg, const uint8_t *packet, size_t len)
 {
     struct sctp_end *e = arg;
 
-    assert_true(len > 0 && len <= 2048);
+    assert_in_range(len, 1, RTC_SCTP_PACKET_MAX);
     if (e->lose_percent && rand_r(&e->seed) % 100 < (int)e->lose_percent) {
         e->lost++;
         return;
