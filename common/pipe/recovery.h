@@ -19,6 +19,7 @@
 enum {
     RECOVERY_GAPS_MAX = 128,  /* ranges; 5 % loss of 20 Mbit/s over 200 ms leaves some 20 open */
     RECOVERY_SPAN_MAX = 1024, /* packets of one gap asked for; an older part comes too late for anyone */
+    RECOVERY_PAIR_MAX = 8,    /* packets of a gap that is asked for in pairs */
     RECOVERY_REORDER_MIN_US = 2000,   /* packets of one burst may pass each other in the host itself */
     RECOVERY_REORDER_START_US = 5000,
     RECOVERY_REORDER_MAX_US = 50000,

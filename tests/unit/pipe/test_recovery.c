@@ -55,10 +55,14 @@ static void a_gap_is_asked_for_after_the_reorder_window(void **state)
     assert_int_equal(poll(g, due_us), 1);
     assert_int_equal(g->asks[0].first, 101);
     assert_int_equal(g->asks[0].count, 3);
-    assert_int_equal(poll(g, due_us + RTT_US), 0); /* the answer may still be under way */
+    assert_int_equal(poll(g, due_us + RTT_US / 4), 0);
+    assert_int_equal(poll(g, due_us + RTT_US / 2), 1); /* in pairs: one of the two may be lost */
+    assert_int_equal(poll(g, due_us + RTT_US * 3 / 2), 0); /* the answer may still be under way */
     assert_int_equal(poll(g, due_us + RTT_US * 2), 1);
+    assert_int_equal(poll(g, due_us + RTT_US * 5 / 2), 1);
+    assert_int_equal(poll(g, due_us + RTT_US * 7 / 2), 0);
     assert_int_equal(g->c.lost, 3);
-    assert_int_equal(g->c.requested, 6);
+    assert_int_equal(g->c.requested, 12);
     free(g);
 }
 
