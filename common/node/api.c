@@ -16,17 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Small helpers ------------------------------------------------------------------------------------------ */
-
-static json_t *u64(uint64_t v)
-{
-    return json_integer((json_int_t)v);
-}
-
-static void set(json_t *object, const char *key, json_t *value)
-{
-    json_object_set_new(object, key, value); /* NULL (no memory): the key is left out */
-}
+/* ---- Answers ------------------------------------------------------------------------------------------ */
 
 static void reply_json(struct http_exchange *x, json_t *body)
 {
@@ -97,15 +87,17 @@ static json_t *node_json(const struct node_record *r)
 {
     json_t *o = json_object();
 
-    set(o, "id", json_string(r->id));
-    set(o, "role", json_string(node_role_name(r->role)));
-    set(o, "region", json_string(r->region));
-    set(o, "draining", json_boolean(r->draining));
+    facts_text(o, "id", r->id);
+    facts_text(o, "role", node_role_name(r->role));
+    facts_text(o, "region", r->region);
+    facts_set(o, "draining", json_boolean(r->draining));
     facts_time(o, "started_at", r->started_us);
-    set(o, "addresses", json_pack("{s:s, s:s}", "http", r->http, "pipe", r->pipe));
-    set(o, "load", json_pack("{s:I, s:I, s:I, s:I}", "cpu_permille", (json_int_t)r->load_permille, "viewers",
-                             (json_int_t)r->viewers, "streams", (json_int_t)r->streams, "egress_bps",
-                             (json_int_t)r->egress_bps));
+    facts_set(o, "addresses", json_pack("{s:s, s:s}", "http", r->http, "pipe", r->pipe));
+    facts_set(o, "load", json_pack("{s:I, s:I, s:I, s:I}", "cpu_permille", (json_int_t)r->load_permille, "viewers",
+                                   (json_int_t)r->viewers, "streams", (json_int_t)r->streams, "egress_bps",
+                                   (json_int_t)r->egress_bps));
+    facts_set(o, "capacity", json_pack("{s:I, s:I, s:I}", "cpu_permille", (json_int_t)r->capacity_permille, "viewers",
+                                       (json_int_t)r->capacity_viewers, "egress_bps", (json_int_t)r->capacity_bps));
     return o;
 }
 
@@ -114,13 +106,13 @@ static void node_on_main(struct node *n, struct part *out)
     const struct directory_counters *d = directory_counters(n->directory);
     json_t *o = out->json = node_json(&n->self);
 
-    set(o, "version", json_string(MILLRACE_VERSION));
-    set(o, "workers", u64(n->n));
-    set(o, "uptime_s", u64((worker_unix_us(n->main) - n->started_us) / 1000000));
-    set(o, "directory",
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "state", directory_state_name(directory_state(n->directory)),
-                  "connects", (json_int_t)d->connects, "failures", (json_int_t)d->failures, "commands",
-                  (json_int_t)d->commands, "finds", (json_int_t)d->finds, "finds_cached", (json_int_t)d->finds_cached));
+    facts_text(o, "version", MILLRACE_VERSION);
+    facts_number(o, "workers", n->n);
+    facts_number(o, "uptime_s", (worker_unix_us(n->main) - n->started_us) / 1000000);
+    facts_set(o, "directory",
+              json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "state", directory_state_name(directory_state(n->directory)),
+                        "connects", (json_int_t)d->connects, "failures", (json_int_t)d->failures, "commands",
+                        (json_int_t)d->commands, "finds", (json_int_t)d->finds, "finds_cached", (json_int_t)d->finds_cached));
 }
 
 static void main_answer(struct http_exchange *x, struct part *parts, size_t n)
@@ -188,15 +180,15 @@ static json_t *track_json(const struct track *t, uint64_t want)
 {
     json_t *o = json_object();
 
-    set(o, "codec", json_string(codec_name(t->codec)));
-    set(o, "kind", json_string(kind_name(t->codec)));
-    set(o, "layers", u64(t->n_layers));
-    set(o, "derived", json_boolean(t->derived));
-    set(o, "b_frames", json_boolean(t->b_frames));
+    facts_text(o, "codec", codec_name(t->codec));
+    facts_text(o, "kind", kind_name(t->codec));
+    facts_number(o, "layers", t->n_layers);
+    facts_set(o, "derived", json_boolean(t->derived));
+    facts_set(o, "b_frames", json_boolean(t->b_frames));
     if (t->layers[0].width)
-        set(o, "size", json_pack("[i, i]", t->layers[0].width, t->layers[0].height));
+        facts_set(o, "size", json_pack("[i, i]", t->layers[0].width, t->layers[0].height));
     if (t->n_layers > 1)
-        set(o, "encodings", encodings_json(t, want));
+        facts_set(o, "encodings", encodings_json(t, want));
     return o;
 }
 
@@ -226,22 +218,22 @@ static void add_stream(void *arg, struct router *r)
 
     for (size_t i = 0; tracks && i < tracks->n; i++)
         json_array_append_new(list, track_json(&tracks->v[i], router_want(r) >> (i * LAYERS_MAX)));
-    set(o, "name", json_string(router_name(r)));
-    set(o, "epoch", u64(router_epoch(r)));
-    set(o, "state", json_string(router_live(r) ? "live" : tracks ? "ended" : "waiting"));
-    set(o, "source", json_string(source));
-    set(o, "parent", json_string(parent));
-    set(o, "tracks", list);
-    set(o, "viewers", u64(router_viewers(r)));
-    set(o, "children", u64(router_consumers(r, "pipe")));
-    set(o, "packets", u64(c->packets));
-    set(o, "bytes", u64(c->bytes));
-    set(o, "duplicates", u64(c->duplicates));
-    set(o, "keyframe_requests", u64(c->keyframe_requests));
-    set(o, "epochs", u64(c->epochs));
-    set(o, "cached_bytes", u64(cache_bytes(router_cache(r))));
+    facts_text(o, "name", router_name(r));
+    facts_number(o, "epoch", router_epoch(r));
+    facts_text(o, "state", router_live(r) ? "live" : tracks ? "ended" : "waiting");
+    facts_text(o, "source", source);
+    facts_text(o, "parent", parent);
+    facts_set(o, "tracks", list);
+    facts_number(o, "viewers", router_viewers(r));
+    facts_number(o, "children", router_consumers(r, "pipe"));
+    facts_number(o, "packets", c->packets);
+    facts_number(o, "bytes", c->bytes);
+    facts_number(o, "duplicates", c->duplicates);
+    facts_number(o, "keyframe_requests", c->keyframe_requests);
+    facts_number(o, "epochs", c->epochs);
+    facts_number(o, "cached_bytes", cache_bytes(router_cache(r)));
     if (pipe)
-        set(o, "pipe", pipe_json(pipe));
+        facts_set(o, "pipe", pipe_json(pipe));
     json_array_append_new(walk->array, o);
 }
 
@@ -254,8 +246,8 @@ static void streams_on_worker(struct node_worker *w, struct part *out)
 
 static void add_count(json_t *into, const json_t *from, const char *key)
 {
-    set(into, key, u64((uint64_t)(json_integer_value(json_object_get(into, key)) +
-                                  json_integer_value(json_object_get(from, key)))));
+    facts_number(into, key,
+                 (uint64_t)(json_integer_value(json_object_get(into, key)) + json_integer_value(json_object_get(from, key))));
 }
 
 /* The home's view is the stream's; other workers' copies only add those they serve. */

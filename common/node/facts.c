@@ -3,6 +3,11 @@
 
 #include <time.h>
 
+void facts_set(json_t *object, const char *key, json_t *value)
+{
+    json_object_set_new(object, key, value);
+}
+
 void facts_text(json_t *object, const char *key, const char *value)
 {
     json_object_set_new(object, key, json_string(value));

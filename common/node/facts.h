@@ -12,6 +12,8 @@
 
 /* A session's object with what all kinds have: id, kind, stream, peer, started_at. New reference. */
 json_t *facts_session(const char *kind, const char *id, const char *stream, const struct addr *peer, uint64_t started_us);
+/* Takes over value; NULL: no memory, the key is left out. */
+void facts_set(json_t *object, const char *key, json_t *value);
 void facts_text(json_t *object, const char *key, const char *value);
 void facts_number(json_t *object, const char *key, uint64_t value);
 /* "" for an empty address. */
