@@ -168,6 +168,7 @@ static void add_whep_session(void *arg, const struct whep_facts *f)
     facts_number(o, "layer_switches", f->viewer.layer_switches);
     json_object_set_new(o, "keyframes_only", json_boolean(f->viewer.level.temporal < 0));
     facts_number(o, "pauses", f->viewer.pauses);
+    facts_text(o, "thinned", f->viewer.thin == GOVERNOR_KEYFRAMES ? "keyframes" : f->viewer.thin == GOVERNOR_TEMPORAL ? "temporal" : "");
     facts_number(o, "pictures_skipped", f->viewer.skipped);
     if (f->viewer.carries_data) {
         facts_number(o, "data_messages", f->viewer.data.sent);
@@ -212,6 +213,10 @@ static void edge_facts(struct node_worker *w, struct role_facts *out)
 static const struct metric m_viewers = {"millrace_viewers", "Viewers now", METRIC_GAUGE};
 static const struct metric m_joins = {"millrace_joins_total", "Viewers who got media", METRIC_COUNTER};
 static const struct metric m_join_failures = {"millrace_join_failures_total", "Viewers refused, by cause", METRIC_COUNTER};
+static const struct metric m_viewers_thinned = {"millrace_viewers_thinned", "Viewers served less now, as a worker is overloaded",
+                                                METRIC_GAUGE};
+static const struct metric m_left_out = {"millrace_pictures_left_out_total",
+                                         "Pictures not sent: above what a path, a choice or an overloaded worker allows", METRIC_COUNTER};
 static const struct metric m_skips = {"millrace_viewer_skips_total", "Times a slow viewer was dropped to the next keyframe",
                                       METRIC_COUNTER};
 static const struct metric m_thinned = {"millrace_bytes_thinned_total", "Media not sent because a worker was overloaded",
@@ -238,6 +243,9 @@ static void edge_whep_metrics(struct edge *e, struct metrics *m)
     metrics_add(m, &m_viewers, "kind=\"whep\"", (double)whep_viewers(e->whep));
     metrics_add(m, &m_joins, "kind=\"whep\"", (double)c->joins);
     metrics_add(m, &m_skips, "kind=\"whep\"", (double)t.skips);
+    metrics_add(m, &m_left_out, "kind=\"whep\"", (double)t.pictures_left_out);
+    metrics_add(m, &m_viewers_thinned, "kind=\"whep\",to=\"temporal\"", (double)t.thinned);
+    metrics_add(m, &m_viewers_thinned, "kind=\"whep\",to=\"keyframes\"", (double)t.thinned_to_keyframes);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"bad_request\"", (double)c->bad_requests);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"not_acceptable\"", (double)c->not_acceptable);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"no_publisher\"", (double)c->no_publisher);

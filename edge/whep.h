@@ -77,6 +77,8 @@ struct whep_totals {
     uint64_t packets, octets;  /* payload, retransmissions not counted */
     uint64_t resent, nacked, resend_gone, resend_refused;
     uint64_t keyframes_asked, bad_rtcp, skips;
+    uint64_t pictures_left_out; /* above what a path, a choice or an overloaded worker allows */
+    uint64_t thinned, thinned_to_keyframes; /* sessions now, for an overloaded worker */
     struct viewer_data_counters data;
 };
 

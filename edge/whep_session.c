@@ -39,6 +39,7 @@ static void add_past(struct whep_totals *t, const struct rtc_viewer *viewer)
     t->data.skipped += f.data.skipped;
     t->data.received += f.data.received;
     t->skips += f.skips;
+    t->pictures_left_out += f.skipped;
 }
 
 void whep_session_destroy(struct whep_session *s)
@@ -293,7 +294,15 @@ struct whep_session *whep_session_find(const struct whep *w, const char *token)
 void whep_totals(const struct whep *w, struct whep_totals *out)
 {
     *out = w->past;
-    hash_for_each(it, &w->sessions) add_past(out, container_of(it, struct whep_session, item)->viewer);
+    hash_for_each(it, &w->sessions)
+    {
+        struct whep_session *s = container_of(it, struct whep_session, item);
+        struct rtc_viewer_facts f;
+        add_past(out, s->viewer);
+        rtc_viewer_facts(s->viewer, &f);
+        out->thinned += f.thin == GOVERNOR_TEMPORAL;
+        out->thinned_to_keyframes += f.thin == GOVERNOR_KEYFRAMES;
+    }
 }
 
 void whep_each(const struct whep *w, void (*fn)(void *arg, const struct whep_facts *f), void *arg)

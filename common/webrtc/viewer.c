@@ -397,7 +397,10 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
 {
     struct rtc_viewer *v = container_of(c, struct rtc_viewer, consumer);
     uint64_t now = now_us(v);
+    enum governor_thin thin = worker_thinning(v->worker, v->layers.rank);
 
+    if (thin != v->layers.thin)
+        viewer_layers_thin(v, thin);
     if (v->data)
         push_data(v, b, now);
     bool live = v->state == RTC_VIEWER_LIVE, playing = v->connected && v->ready;
@@ -676,6 +679,7 @@ void rtc_viewer_facts(const struct rtc_viewer *v, struct rtc_viewer_facts *out)
         .level = rtp_sender_level(&v->video.sender),
         .layer_switches = v->layers.switches,
         .pauses = v->layers.pauses,
+        .thin = v->layers.thin,
         .skipped = rtp_sender_skipped(&v->video.sender),
         .keyframes_asked = v->keyframes_asked,
         .skips = v->skips,

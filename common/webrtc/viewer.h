@@ -141,6 +141,7 @@ struct rtc_viewer_facts {
     uint64_t target_bps, acked_bps; /* what the path is believed to carry, and what arrives (0: not known) */
     const char *path;            /* "normal", "overused", "underused", "remb"; "no feedback" */
     uint64_t probes, paced_us;   /* clusters sent to find out more; the longest that video has waited */
+    enum governor_thin thin;     /* what it is spared because the worker is overloaded */
     uint64_t keyframes_asked;    /* PLI and FIR received */
     uint64_t skips;              /* times that it was left out up to the next keyframe: it did not read its TCP connection */
     uint64_t bad_rtcp;

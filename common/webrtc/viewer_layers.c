@@ -8,9 +8,14 @@
  * Scalable:  all comes, the sender leaves out what is above the level (rtp_cut.h); a keyframe is asked for to go up.
  * Where even the least is more than the path carries, there are keyframes only, as many as it carries.
  *
+ * An overloaded worker thins its viewers one by one, whatever their paths carry (io/governor.h): pictures that nothing refers
+ * to are left out, then all but keyframes.
+ *
  * A track of one layer is looked at when its viewer's path carries less, or when the viewer asks: until then
  * nothing is measured, and nothing kept. */
 #include "webrtc/viewer_priv.h"
+
+#include "base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +126,14 @@ static int8_t keyframes_or_nothing(struct rtc_viewer *v, uint64_t now_us)
     return l->debt_bytes > 0 ? RTP_LEVEL_NOTHING : RTP_LEVEL_KEYFRAMES;
 }
 
+/* The highest temporal layer that an overloaded worker lets it have. */
+static int8_t thinned(enum governor_thin thin, int8_t temporal)
+{
+    if (thin == GOVERNOR_KEYFRAMES && temporal >= 0)
+        return RTP_LEVEL_KEYFRAMES;
+    return thin == GOVERNOR_TEMPORAL && temporal > 0 ? 0 : temporal;
+}
+
 /* Without memory for it nothing is left out, until the next check. */
 static void aim_level(struct rtc_viewer *v, uint64_t now_us)
 {
@@ -129,11 +142,12 @@ static void aim_level(struct rtc_viewer *v, uint64_t now_us)
 
     if (level.temporal < 0)
         level.temporal = keyframes_or_nothing(v, now_us);
+    level.temporal = thinned(l->thin, level.temporal);
     if (rtp_sender_limit(&v->video.sender, level) < 0 || v->state != RTC_VIEWER_LIVE)
         return;
     struct rtp_level now = rtp_sender_level(&v->video.sender);
     uint8_t top = (uint8_t)(l->meter->rows - 1), wanted = level.spatial < top ? level.spatial : top;
-    if ((!is_simulcast(l) && now.spatial < wanted) || (now.temporal < 0 && l->target.temporal >= 0))
+    if ((!is_simulcast(l) && now.spatial < wanted) || (now.temporal < 0 && level.temporal >= 0))
         ask_keyframe(v, now_us);
 }
 
@@ -288,6 +302,7 @@ static void on_check(struct timer *t, uint64_t now_us)
 void viewer_layers_init(struct rtc_viewer *v)
 {
     v->layers.allowed_bps = UINT64_MAX;
+    v->layers.rank = random_u32() % GOVERNOR_RANKS;
     v->layers.wish.spatial = v->layers.wish.temporal = LAYER_ANY;
     layer_choice_init(&v->layers.choice);
     timer_init(&v->layers.check, v->worker, on_check);
@@ -327,9 +342,17 @@ void viewer_layers_start(struct rtc_viewer *v, const struct track *video)
         l->target.row = v->video.layer = first_layer(v, video);
     else
         l->n = l->n ? 1 : 0; /* no memory to choose with */
-    bool limited = level.spatial != RTP_LEVEL_ALL || level.temporal != RTP_LEVEL_ALL;
+    bool limited = level.spatial != RTP_LEVEL_ALL || level.temporal != RTP_LEVEL_ALL || l->thin != GOVERNOR_WHOLE;
     if (l->n == 1 && (limited || l->wish.spatial >= 0 || l->wish.temporal >= 0))
         timer_start(&l->check, CHECK_US);
+}
+
+/* At the turn's end, as memory may be needed. */
+void viewer_layers_thin(struct rtc_viewer *v, enum governor_thin thin)
+{
+    v->layers.thin = thin;
+    if (v->ready)
+        timer_start(&v->layers.check, 0);
 }
 
 void viewer_allow(struct rtc_viewer *v, uint64_t video_bps)

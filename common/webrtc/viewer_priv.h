@@ -34,6 +34,8 @@ struct viewer_layers {
     uint64_t asked_us;       /* for a keyframe */
     uint64_t octets, budget_us, debt_bytes; /* keyframes only: sent by then, and more than there was room for */
     uint64_t switches, pauses;
+    uint32_t rank;           /* among the worker's viewers, by chance: who is thinned first when it is overloaded (governor.h) */
+    enum governor_thin thin; /* so it is now */
     struct timer check;
 };
 
@@ -92,6 +94,8 @@ void viewer_layers_start(struct rtc_viewer *v, const struct track *video);
 void viewer_want(struct rtc_viewer *v);
 /* A packet of the video track, whatever layer, where there is a meter; the layer may have changed when it returns. */
 void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint64_t now_us);
+/* The worker has become more or less overloaded: this viewer is to be spared something else than before. */
+void viewer_layers_thin(struct rtc_viewer *v, enum governor_thin thin);
 /* The layer that keyframes are needed of. */
 uint8_t viewer_layers_needed(const struct rtc_viewer *v);
 /* It sees keyframes only: asking for more of them would not help. */

@@ -23,8 +23,20 @@ struct fixture {
     struct rtc_viewer *v;
     struct rtc_transport *t;
     uint64_t epoch, frames[LAYERS];
+    bool unneeded; /* nothing refers to the frames that come */
     unsigned keyframes_wanted[LAYERS];
 };
+
+static enum governor_thin thin; /* what the worker spares everyone */
+
+enum governor_thin __wrap_worker_thinning(const struct worker *w, uint32_t rank);
+
+enum governor_thin __wrap_worker_thinning(const struct worker *w, uint32_t rank)
+{
+    assert_non_null(w);
+    assert_in_range(rank, 0, GOVERNOR_RANKS - 1);
+    return thin;
+}
 
 static struct fixture *F; /* for the producer's callbacks, which have no argument */
 
@@ -83,6 +95,7 @@ static int set_up(void **state)
     struct router_set_cfg cfg = {.cache = {.cap_bytes = 1 << 22, .cap_packets = 4096, .cap_us = 10000000}, .linger_us = 10000000,
                                  .on_demand = ignore_router, .on_idle = ignore_router};
 
+    thin = GOVERNOR_WHOLE;
     assert_non_null(f);
     test_loop_init(&f->loop);
     assert_int_equal(router_set_create(&f->routers, f->loop.w, &cfg), 0);
@@ -125,6 +138,10 @@ static void moment(struct fixture *f, unsigned keys)
         p->ts_ticks = (f->epoch << 33) + i * 123456 + n * FRAME_TICKS;
         p->capture_us = f->epoch * 1000000000 + n * 33333;
         p->flags = PACKET_FRAME_START | PACKET_FRAME_END | PACKET_MARKER | (keys >> i & 1 ? PACKET_KEYFRAME : 0);
+        if (f->unneeded) {
+            p->temporal = 1;
+            p->flags |= PACKET_DISCARDABLE | PACKET_LAYER_SYNC;
+        }
         p->payload_len = 100;
         memset(p->bytes, 0, p->payload_len);
         memcpy(p->bytes, &mark, sizeof(mark));
@@ -208,6 +225,80 @@ static void a_layer_that_is_not_there_cannot_be_chosen(void **state)
     assert_int_equal(rtc_viewer_layer(f->v), TOP);
 }
 
+static void assert_no_gaps(const struct fixture *f)
+{
+    for (size_t i = 1; i < f->t->n_sent; i++)
+        assert_int_equal(f->t->sent[i].view.seq, (uint16_t)(f->t->sent[i - 1].view.seq + 1));
+}
+
+static enum governor_thin told(const struct fixture *f)
+{
+    struct rtc_viewer_facts facts;
+
+    rtc_viewer_facts(f->v, &facts);
+    return facts.thin;
+}
+
+static void an_overloaded_worker_leaves_out_what_nothing_refers_to(void **state)
+{
+    struct fixture *f = *state;
+
+    moment(f, 7);
+    moment(f, 0);
+    thin = GOVERNOR_TEMPORAL;
+    moment(f, 0); /* with this it is noticed */
+    assert_int_equal(told(f), GOVERNOR_TEMPORAL);
+    for (unsigned i = 0; i < 4; i++) {
+        size_t n = f->t->n_sent;
+        f->unneeded = true;
+        moment(f, 0);
+        assert_int_equal(f->t->n_sent, n);
+        f->unneeded = false;
+        moment(f, 0);
+        assert_int_equal(f->t->n_sent, n + 1);
+    }
+    thin = GOVERNOR_WHOLE;
+    moment(f, 0);
+    f->unneeded = true;
+    size_t n = f->t->n_sent;
+    moment(f, 0); /* up again where a picture allows it */
+    moment(f, 0);
+    assert_int_equal(f->t->n_sent, n + 2);
+    assert_int_equal(told(f), GOVERNOR_WHOLE);
+    assert_no_gaps(f);
+}
+
+static void an_overloaded_worker_skips_to_keyframes_and_asks_for_one_when_it_is_over(void **state)
+{
+    struct fixture *f = *state;
+
+    moment(f, 7);
+    moment(f, 0);
+    thin = GOVERNOR_KEYFRAMES;
+    moment(f, 0);
+    assert_int_equal(told(f), GOVERNOR_KEYFRAMES);
+    size_t n = f->t->n_sent;
+    unsigned asked = f->keyframes_wanted[TOP];
+    for (unsigned i = 0; i < 5; i++)
+        moment(f, 0);
+    assert_int_equal(f->t->n_sent, n);
+    moment(f, 1 << TOP);
+    assert_int_equal(f->t->n_sent, n + 1);
+    moment(f, 0);
+    assert_int_equal(f->t->n_sent, n + 1);
+    assert_int_equal(f->keyframes_wanted[TOP], asked);
+    test_loop_run_for(&f->loop, 500000); /* the router lets the next one through */
+    thin = GOVERNOR_WHOLE;
+    moment(f, 0);
+    assert_int_equal(f->keyframes_wanted[TOP], asked + 1);
+    moment(f, 0);
+    assert_int_equal(f->t->n_sent, n + 1); /* of no use without the keyframe */
+    moment(f, 1 << TOP);
+    moment(f, 0);
+    assert_int_equal(f->t->n_sent, n + 3);
+    assert_no_gaps(f);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -216,6 +307,8 @@ int main(void)
         TEST(the_old_layer_is_sent_until_a_keyframe_of_the_new_one_comes),
         TEST(a_choice_holds_for_later_epochs_too),
         TEST(a_layer_that_is_not_there_cannot_be_chosen),
+        TEST(an_overloaded_worker_leaves_out_what_nothing_refers_to),
+        TEST(an_overloaded_worker_skips_to_keyframes_and_asks_for_one_when_it_is_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
