@@ -2,6 +2,7 @@
  * pacer.c - see pacer.h. */
 #include "webrtc/pacer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { RESEND_BURST_BYTES = 32 * 1024, DEBT_MOST_BYTES = 64 * 1024 };
@@ -17,10 +18,35 @@ void pacer_init(struct pacer *p, uint64_t target_bps, uint64_t now_us)
 
 void pacer_clear(struct pacer *p)
 {
-    for (; p->n > 0; p->n--, p->head = (p->head + 1) % PACER_SLOTS)
-        packet_unref(&p->packets[p->head]);
+    for (; p->n > 0; p->n--, p->head = (p->head + 1) % p->cap)
+        packet_unref(&p->waits[p->head].packet);
     p->n_resends = 0;
     p->waiting_bytes = 0;
+}
+
+void pacer_fini(struct pacer *p)
+{
+    pacer_clear(p);
+    free(p->waits);
+    p->waits = NULL;
+    p->cap = p->head = 0;
+}
+
+/* False: as large as it may be, or memory is short. */
+static bool grow(struct pacer *p)
+{
+    unsigned cap = p->cap ? p->cap * 2 : PACER_SLOTS_FIRST;
+    struct pacer_wait *waits = cap <= PACER_SLOTS ? malloc(cap * sizeof(*waits)) : NULL;
+
+    if (!waits)
+        return false;
+    for (unsigned i = 0; i < p->n; i++)
+        waits[i] = p->waits[(p->head + i) % p->cap];
+    free(p->waits);
+    p->waits = waits;
+    p->cap = cap;
+    p->head = 0;
+    return true;
 }
 
 static void fill(struct pacer *p, uint64_t now_us)
@@ -76,11 +102,9 @@ void pacer_refresh(struct pacer *p)
 
 bool pacer_push(struct pacer *p, const struct packet *packet, uint64_t now_us)
 {
-    if (p->n == PACER_SLOTS)
+    if (p->n == p->cap && !grow(p))
         return false;
-    unsigned at = (p->head + p->n++) % PACER_SLOTS;
-    p->packets[at] = packet_ref(packet);
-    p->since_us[at] = (uint32_t)now_us;
+    p->waits[(p->head + p->n++) % p->cap] = (struct pacer_wait){packet_ref(packet), (uint32_t)now_us};
     p->waiting_bytes += packet->payload_len;
     return true;
 }
@@ -98,11 +122,11 @@ struct packet *pacer_pop(struct pacer *p, bool force, uint64_t now_us)
     if (p->n == 0)
         return NULL;
     fill(p, now_us);
-    uint32_t waited_us = (uint32_t)now_us - p->since_us[p->head];
+    uint32_t waited_us = (uint32_t)now_us - p->waits[p->head].since_us;
     if (!force && p->tokens_bytes <= 0 && waited_us < PACER_WAIT_US)
         return NULL;
-    struct packet *packet = p->packets[p->head];
-    p->head = (p->head + 1) % PACER_SLOTS;
+    struct packet *packet = p->waits[p->head].packet;
+    p->head = (p->head + 1) % p->cap;
     p->n--;
     p->waiting_bytes -= packet->payload_len;
     p->most_waited_us = waited_us > p->most_waited_us ? waited_us : p->most_waited_us;

@@ -5,8 +5,8 @@
  * not leave yet waits in a ring, in its order; one turn sends what has come together, so that a frame's packets still
  * leave as one GSO message. A frame that fits the burst never waits. Nothing is ever dropped here: what has waited too
  * long, or does not fit, goes out.
- * Pure: time is an argument. Hot: no allocation. Thread: the worker's. Ownership: embedded; holds a reference to each
- * packet that waits. */
+ * Pure: time is an argument. Hot: no allocation but that the ring doubles when more waits than ever did. Thread: the
+ * worker's. Ownership: embedded; holds a reference to each packet that waits. */
 #pragma once
 
 #include "media/packet.h"
@@ -17,7 +17,8 @@
 
 enum {
     PACER_BURST_BYTES = 16 * 1024,
-    PACER_SLOTS = 512,       /* packets that wait: a keyframe of 600 KB */
+    PACER_SLOTS = 512,       /* packets that wait at most: a keyframe of 600 KB */
+    PACER_SLOTS_FIRST = 64,  /* room for so many at first: most keyframes */
     PACER_RESENDS = 128,     /* numbers that wait */
     PACER_WAIT_US = 500000,  /* nothing waits longer */
     PACER_TURN_US = 5000,    /* what is due within it leaves together, as browsers pace */
@@ -28,21 +29,27 @@ struct pacer_resend {
     uint8_t track; /* the owner's */
 };
 
+struct pacer_wait {
+    struct packet *packet;
+    uint32_t since_us; /* low bits */
+};
+
 struct pacer {
     uint64_t pace_bps, resend_bps;
     int64_t tokens_bytes, resend_bytes; /* may be sent now; below zero after a packet that just fitted, and after audio */
     uint64_t filled_us;
-    unsigned head, n;                   /* video */
+    unsigned head, n, cap;              /* video */
     unsigned resend_head, n_resends;
     uint64_t waiting_bytes, most_waited_us;
-    struct packet *packets[PACER_SLOTS];
-    uint32_t since_us[PACER_SLOTS];     /* low bits */
+    struct pacer_wait *waits;           /* a ring of cap; NULL with 0 */
     struct pacer_resend resends[PACER_RESENDS];
 };
 
 void pacer_init(struct pacer *p, uint64_t target_bps, uint64_t now_us);
 /* Lets all references go. */
 void pacer_clear(struct pacer *p);
+/* And the memory. */
+void pacer_fini(struct pacer *p);
 /* Pace and budget of retransmissions follow the target; media_bps: what has to go through in any case. */
 void pacer_set_target(struct pacer *p, uint64_t target_bps, uint64_t media_bps, uint64_t now_us);
 /* Something left, whatever it was. */

@@ -2,6 +2,8 @@
  * probe.c - see probe.h. */
 #include "webrtc/probe.h"
 
+#include "webrtc/twcc_send.h"
+
 #include <string.h>
 
 enum { SPACING_US = 2000, AGAIN_US = 50000 /* after one that passed: let its queue drain */ };
@@ -32,7 +34,7 @@ void probe_poll(struct probe *p, uint64_t target_bps, uint64_t wanted_bps, bool 
         return;
     }
     uint64_t most = wanted_bps + wanted_bps / 4, next_us = p->next_us, clusters = p->clusters + 1, failed = p->failed;
-    uint8_t id = p->id == UINT8_MAX ? 1 : (uint8_t)(p->id + 1);
+    uint8_t id = p->id == TWCC_PROBE_MAX ? 1 : (uint8_t)(p->id + 1);
     *p = (struct probe){
         .state = PROBE_SENDING,
         .id = id,

@@ -22,7 +22,7 @@ enum probe_state { PROBE_IDLE = 0, PROBE_SENDING, PROBE_WAITING };
 
 struct probe {
     enum probe_state state;
-    uint8_t id;               /* of the present cluster, 1..255; packets of others are not looked at */
+    uint8_t id;               /* of the present cluster, 1 .. TWCC_PROBE_MAX; packets of others are not looked at */
     uint64_t rate_bps;        /* that it is sent with */
     uint64_t start_us, next_us;
     uint32_t sent_packets, sent_bytes, need_bytes;

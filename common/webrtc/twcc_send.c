@@ -7,6 +7,9 @@
 #include <string.h>
 
 _Static_assert(65536 % TWCC_SEND_SLOTS == 0, "seq wrap");
+_Static_assert(sizeof(struct twcc_send_slot) == 4, "four bytes");
+
+enum { TICK_US = 64 };
 
 enum slot_state { SLOT_EMPTY = 0, SLOT_SENT, SLOT_LOST, SLOT_RECEIVED };
 
@@ -22,9 +25,9 @@ void twcc_send_init(struct twcc_send *t, uint16_t first)
 uint16_t twcc_send_push(struct twcc_send *t, size_t bytes, uint8_t probe, uint64_t now_us)
 {
     t->slots[t->next % TWCC_SEND_SLOTS] = (struct twcc_send_slot){
-        .sent_us = (uint32_t)now_us,
-        .bytes = (uint16_t)(bytes < UINT16_MAX ? bytes : UINT16_MAX),
-        .probe = probe,
+        .sent_ticks = (uint16_t)(now_us / TICK_US),
+        .bytes = (unsigned)(bytes < 0x7ff ? bytes : 0x7ff) & 0x7ffu,
+        .probe = probe & 7u,
         .state = SLOT_SENT,
     };
     return (uint16_t)t->next++;
@@ -56,24 +59,32 @@ static struct twcc_send_slot *slot_of(struct twcc_send *t, uint16_t seq)
     return s->state == SLOT_EMPTY ? NULL : s;
 }
 
+/* The moment before now that has these ticks. */
+static uint64_t sent_us(const struct twcc_send_slot *s, uint64_t now_us)
+{
+    uint64_t now_ticks = now_us / TICK_US;
+
+    return (now_ticks - (uint16_t)((uint16_t)now_ticks - s->sent_ticks)) * TICK_US;
+}
+
 bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, struct twcc_result *out)
 {
     struct rtcp_twcc_arrival a;
 
     while (rtcp_twcc_next(f, &a)) {
         struct twcc_send_slot *s = slot_of(t, a.seq);
-        uint8_t state = a.received ? SLOT_RECEIVED : SLOT_LOST;
+        unsigned state = a.received ? SLOT_RECEIVED : SLOT_LOST;
         if (!s || s->state >= state)
             continue; /* known already, or never sent */
         *out = (struct twcc_result){
-            .sent_us = now_us - (uint32_t)((uint32_t)now_us - s->sent_us),
+            .sent_us = sent_us(s, now_us),
             .arrival_us = a.received ? unwrap(t, a.arrival_us) : 0,
             .bytes = s->bytes,
             .probe = s->probe,
             .received = a.received,
             .was_lost = s->state == SLOT_LOST,
         };
-        s->state = state;
+        s->state = state & 3u;
         if (a.received && out->sent_us > t->newest_sent_us)
             t->newest_sent_us = out->sent_us;
         return true;

@@ -12,13 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TWCC_SEND_SLOTS = 2048 /* packets: a second of 20 Mbit/s */ };
+enum {
+    TWCC_SEND_SLOTS = 1024, /* packets: half a second of 20 Mbit/s; feedback comes after a round trip and 100 ms */
+    TWCC_PROBE_MAX = 7,     /* the highest id of a probe's cluster */
+};
 
+/* Four bytes, as each viewer has a thousand of them. */
 struct twcc_send_slot {
-    uint32_t sent_us; /* low bits */
-    uint16_t bytes;
-    uint8_t probe;    /* the cluster that it is of; 0: none */
-    uint8_t state;    /* enum in twcc_send.c */
+    uint16_t sent_ticks;  /* of 64 us, low bits: four seconds */
+    unsigned bytes : 11;
+    unsigned probe : 3;   /* the cluster that it is of; 0: none */
+    unsigned state : 2;   /* enum in twcc_send.c */
 };
 
 struct twcc_send {
@@ -30,7 +34,7 @@ struct twcc_send {
 };
 
 struct twcc_result {
-    uint64_t sent_us;
+    uint64_t sent_us;   /* rounded down to 64 */
     int64_t arrival_us; /* receiver's clock; only with received */
     uint16_t bytes;
     uint8_t probe;
@@ -39,7 +43,7 @@ struct twcc_result {
 };
 
 void twcc_send_init(struct twcc_send *t, uint16_t first);
-/* A packet of so many bytes leaves now. Returns its number for the extension. */
+/* A packet of so many bytes leaves now; probe: 0 .. TWCC_PROBE_MAX. Returns its number for the extension. */
 uint16_t twcc_send_push(struct twcc_send *t, size_t bytes, uint8_t probe, uint64_t now_us);
 /* The next packet that f has news of: it arrived, or is called lost for the first time. False at its end. Numbers that were
  * never sent, or too long ago, are passed over. */

@@ -20,7 +20,7 @@ enum {
     REPEATS = 32,         /* recent packets that probes are made of */
 };
 
-/* What transport-wide feedback needs: 24 KB that other viewers do not have. */
+/* What transport-wide feedback needs: 6 KB that other viewers do not have. */
 struct viewer_paced {
     struct rtc_viewer *viewer;
     struct twcc_send sent;
@@ -273,6 +273,8 @@ int viewer_rate_init(struct rtc_viewer *v)
 void viewer_rate_fini(struct rtc_viewer *v)
 {
     viewer_rate_clear(v);
+    if (v->rate.paced)
+        pacer_fini(&v->rate.paced->pacer);
     free(v->rate.paced);
     v->rate.paced = NULL;
 }

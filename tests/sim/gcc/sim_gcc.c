@@ -200,7 +200,7 @@ static struct sim *sim_create(uint64_t seed, uint64_t queue_us, uint64_t loss)
 
 static void sim_destroy(struct sim *s)
 {
-    pacer_clear(&s->pacer);
+    pacer_fini(&s->pacer);
     pool_destroy(&s->pool);
     free(s);
 }
