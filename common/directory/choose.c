@@ -16,6 +16,8 @@ uint32_t node_load_permille(const struct node_record *n)
     uint32_t viewers = share_permille(n->viewers, n->capacity_viewers);
     uint32_t egress = share_permille(n->egress_bps, n->capacity_bps);
 
+    if (n->overloaded && load < 1000)
+        load = 1000;
     if (viewers > load)
         load = viewers;
     return egress > load ? egress : load;

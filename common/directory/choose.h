@@ -31,5 +31,5 @@ struct choose_query {
 int choose_node(const struct node_record *nodes, size_t n, const struct choose_query *q);
 /* Whether nodes[at] is among the near ones and would take the client: then there is no reason to send it elsewhere. */
 bool choose_keeps(const struct node_record *nodes, size_t n, const struct choose_query *q, size_t at);
-/* The greatest share of its capacities that a node uses, 0 .. 1000 and above. */
+/* The greatest share of its capacities that a node uses, 0 .. 1000 and above; an overloaded one uses all. */
 uint32_t node_load_permille(const struct node_record *n);

@@ -31,6 +31,7 @@ struct node_record {
     char http[HTTP_BASE_MAX + 1];    /* base URL of its HTTP server, for people and redirects */
     uint64_t started_us;             /* unix; tells a restarted node from its predecessor */
     uint32_t load_permille;          /* CPU of the process against its workers */
+    bool overloaded;                 /* a worker of it lets nobody in (io/governor.h) */
     uint32_t viewers, streams;
     uint64_t egress_bps;
     uint32_t capacity_viewers; /* what it takes at most; 0: no bound */

@@ -32,6 +32,7 @@ size_t record_write(uint8_t *dst, size_t cap, const struct node_record *n)
     m.capacity_viewers = n->capacity_viewers;
     m.capacity_bps = n->capacity_bps;
     m.capacity_permille = n->capacity_permille;
+    m.overloaded = n->overloaded;
     m.has_coordinates = n->has_coordinates;
     m.latitude = n->latitude;
     m.longitude = n->longitude;
@@ -65,6 +66,7 @@ int record_parse(struct node_record *out, const uint8_t *bytes, size_t len)
     n.capacity_viewers = m->capacity_viewers;
     n.capacity_bps = m->capacity_bps;
     n.capacity_permille = m->capacity_permille;
+    n.overloaded = m->overloaded;
     n.has_coordinates = m->has_coordinates;
     n.latitude = m->latitude;
     n.longitude = m->longitude;

@@ -229,10 +229,12 @@ static void on_beat(struct timer *t, uint64_t now_us)
     struct node_record *self = &n->self;
 
     self->viewers = self->streams = 0;
+    self->overloaded = false;
     for (size_t i = 0; i < n->n; i++) {
         struct worker_facts *f = &n->seats[i].facts;
         self->viewers += atomic_load(&f->viewers);
         self->streams += atomic_load(&f->streams);
+        self->overloaded |= atomic_load(&f->overloaded);
         sent += atomic_load(&f->sent_bytes);
     }
     if (passed_us) {

@@ -34,6 +34,7 @@ struct worker_facts {
     _Atomic unsigned admitted; /* since viewers was counted last */
     _Atomic uint64_t refused, redirected;
     _Atomic uint64_t sent_bytes;
+    _Atomic bool overloaded;
 };
 
 /* A worker with what only node/ touches. */

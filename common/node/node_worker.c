@@ -231,6 +231,7 @@ void seat_count(struct seat *s)
     atomic_store(&s->facts.viewers, facts.viewers);
     atomic_store(&s->facts.children, s->w.pipe_server ? (unsigned)pipe_server_counters(s->w.pipe_server).subscriptions : 0);
     atomic_store(&s->facts.streams, streams);
+    atomic_store(&s->facts.overloaded, governor_level(worker_governor(s->w.worker)) == 3);
     atomic_store(&s->facts.sent_bytes, facts.sent_bytes + sent_bytes(&s->w));
 }
 

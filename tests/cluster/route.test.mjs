@@ -101,6 +101,20 @@ await cluster.use(test, async (t) => {
         assert.equal(await play('origin', '203.0.113.9, 198.51.100.7, 127.0.0.1'), 'edge-us', 'the last that no trusted proxy wrote');
     });
 
+    await t.test('publishers are sent to an origin, as long as it takes some', async () => {
+        const ask = (query = '') => http(`${cluster.url('edge')}/route/publish/live/new${query}`, { redirect: 'manual' });
+        const told = JSON.parse((await ask()).text);
+        assert.equal(told.node, 'origin');
+        assert.match(told.whip, /^http:\/\/.*\/whip\/live\/new$/);
+        const sent = await ask('?to=whip');
+        assert.deepEqual([sent.status, sent.headers.get('Location')], [307, told.whip]);
+        await http(`${cluster.url('origin')}/api/v1/drain`, { method: 'POST' });
+        const refused = await until('it drains', 3_000, async () => (await ask()).status === 503 && ask());
+        assert.ok(Number(refused.headers.get('Retry-After')) >= 1);
+        await http(`${cluster.url('origin')}/api/v1/drain`, { method: 'DELETE' });
+        await until('it is called back', 3_000, async () => (await ask()).status === 200);
+    });
+
     await t.test('a viewer is sent on by 307 from a wrong edge, and served by the near one', async () => {
         for (const name of ['edge-us', 'edge-ap'])
             for (const [client, nearest] of Object.entries(CLIENTS)) {

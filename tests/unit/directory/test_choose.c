@@ -99,6 +99,9 @@ static void the_highest_share_of_a_capacity_is_the_load(void **state)
     assert_int_equal(node_load_permille(&n), 950);
     n.capacity_permille = 500;
     assert_int_equal(node_load_permille(&n), 1900);
+    n.capacity_permille = 0;
+    n.overloaded = true;
+    assert_int_equal(node_load_permille(&n), 1000);
 }
 
 int main(void)

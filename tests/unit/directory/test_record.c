@@ -22,6 +22,7 @@ static const struct node_record full = {.id = "edge-1",
                                         .capacity_viewers = 5000,
                                         .capacity_bps = 10000000000,
                                         .capacity_permille = 800,
+                                        .overloaded = true,
                                         .has_coordinates = true,
                                         .latitude = 50.11,
                                         .longitude = -8.68,
@@ -51,6 +52,7 @@ static void a_record_comes_back_as_it_was_written(void **state)
     assert_int_equal(out.capacity_viewers, full.capacity_viewers);
     assert_int_equal(out.capacity_bps, full.capacity_bps);
     assert_int_equal(out.capacity_permille, full.capacity_permille);
+    assert_int_equal(out.overloaded, full.overloaded);
     assert_true(out.has_coordinates);
     assert_true(out.latitude == full.latitude);
     assert_true(out.longitude == full.longitude);
