@@ -82,16 +82,22 @@ const struct node_record *directory_node(const struct directory *d, const char *
 
 /* ---- What is news -------------------------------------------------------------------------------------------------- */
 
+/* What others act on when they hear it; load changes every second. */
+static bool same_place(const struct node_record *a, const struct node_record *b)
+{
+    return a->role == b->role && a->draining == b->draining && a->started_us == b->started_us &&
+           strcmp(a->region, b->region) == 0 && strcmp(a->pipe, b->pipe) == 0 && strcmp(a->http, b->http) == 0;
+}
+
 static bool is_full(const struct node_record *n)
 {
     return node_load_permille(n) >= 1000;
 }
 
-/* What others act on at once; load changes every second. */
-static bool same_place(const struct node_record *a, const struct node_record *b)
+/* What others should know at once. */
+static bool is_urgent(const struct node_record *before, const struct node_record *now)
 {
-    return a->role == b->role && a->draining == b->draining && a->started_us == b->started_us && is_full(a) == is_full(b) &&
-           strcmp(a->region, b->region) == 0 && strcmp(a->pipe, b->pipe) == 0 && strcmp(a->http, b->http) == 0;
+    return !same_place(before, now) || is_full(before) != is_full(now);
 }
 
 /* By an eighth, and by no less than least. */
@@ -112,7 +118,7 @@ static bool load_moved(const struct node_record *a, const struct node_record *b)
 
 static bool worth_writing(struct directory *d)
 {
-    if (!same_place(&d->written, &d->self) || load_moved(&d->written, &d->self))
+    if (is_urgent(&d->written, &d->self) || load_moved(&d->written, &d->self))
         return true;
     return d->beats_untold >= TOLD_BEATS && memcmp(&d->written, &d->self, sizeof(d->self)) != 0;
 }
@@ -268,11 +274,11 @@ void nodes_sync(struct directory *d, bool announce)
 
 void directory_set_self(struct directory *d, const struct node_record *self)
 {
-    bool news = !same_place(&d->self, self);
+    bool urgent = is_urgent(&d->self, self);
 
     d->self = *self;
     d->nodes.v[0] = *self;
-    if (news && d->state == DIRECTORY_UP)
+    if (urgent && d->state == DIRECTORY_UP)
         nodes_sync(d, true);
 }
 
