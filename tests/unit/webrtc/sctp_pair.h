@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIRE_PACKETS = 512, HEARD_MAX = 512 };
+enum { WIRE_PACKETS = 512, HEARD_MAX = 1024 };
 
 struct wire_packet {
     size_t len;
