@@ -46,13 +46,23 @@ static int layer_of_rid(const struct track *t, const char *rid)
     return LAYER_ANY;
 }
 
+/* Which of AV1's packets make a frame of a layer, only the dependency descriptor tells: without it a viewer can have one. */
+static uint8_t most_spatial(const struct rtc_viewer *v)
+{
+    bool blind = v->video.codec == CODEC_AV1 && !v->video.media.ext_id[RTP_EXT_DEPENDENCY_DESCRIPTOR];
+
+    return blind && !is_simulcast(&v->layers) ? 0 : RTP_LEVEL_ALL;
+}
+
 static struct rung_limits limits_of(const struct rtc_viewer *v)
 {
     const struct viewer_layers *l = &v->layers;
     int row = is_simulcast(l) ? layer_of_rid(rtc_viewer_video(v), l->wish.rid) : l->wish.spatial;
 
+    if (row < 0)
+        row = most_spatial(v);
     return (struct rung_limits){
-        .row = row < 0 ? RTP_LEVEL_ALL : (uint8_t)row,
+        .row = (uint8_t)row,
         .temporal = l->wish.temporal < 0 ? RTP_LEVEL_ALL : (uint8_t)l->wish.temporal,
         .keyframes = l->target.temporal < 0 || (l->starving_us && now_of(v) - l->starving_us >= STARVING_US),
     };
@@ -147,8 +157,9 @@ static void aim_level(struct rtc_viewer *v, uint64_t now_us)
         return;
     struct rtp_level now = rtp_sender_level(&v->video.sender);
     uint8_t top = (uint8_t)(l->meter->rows - 1), wanted = level.spatial < top ? level.spatial : top;
-    if ((!is_simulcast(l) && now.spatial < wanted) || (now.temporal < 0 && level.temporal >= 0))
+    if ((!is_simulcast(l) && now.spatial < wanted) || (now.temporal < 0 && level.temporal >= 0) || l->mends)
         ask_keyframe(v, now_us);
+    l->mends = false;
 }
 
 static void aim_layer(struct rtc_viewer *v, uint64_t now_us)
@@ -224,9 +235,9 @@ static void choose(struct rtc_viewer *v, uint64_t now_us)
         pixels[i] = (uint32_t)t->layers[i].width * t->layers[i].height;
     size_t n = layer_rungs(l->meter, pixels, limits, now_us, rungs, options);
     size_t current = layer_rung_find(rungs, n, l->target);
-    bool whole = limits.row == RTP_LEVEL_ALL && limits.temporal == RTP_LEVEL_ALL;
+    bool wished = l->wish.rid[0] || l->wish.spatial >= 0 || l->wish.temporal >= 0;
 
-    l->choice.most = whole ? LAYER_ANY : (int)n - 1;
+    l->choice.most = wished ? (int)n - 1 : LAYER_ANY;
     l->wanted_bps = layer_bps(options, n, n - 1) * WANTED_PERCENT / 100;
     l->silent = options[current].silent;
     watch_starving(l, rungs, options, n, now_us);
@@ -236,6 +247,10 @@ static void choose(struct rtc_viewer *v, uint64_t now_us)
         target.row = RTP_LEVEL_ALL; /* and those that may yet come */
     if (target.row == l->target.row && target.temporal == l->target.temporal)
         return;
+    /* A picture of which an upper layer was lost is not shown, and so none after it, until that was sent again: a keyframe of the
+     * lower layers is here sooner. */
+    l->mends = !is_simulcast(l) && target.row < l->target.row && target.temporal >= 0 &&
+               l->nacked != v->video.sender.counters.nacked;
     l->pauses += target.temporal < 0 && l->target.temporal >= 0;
     l->switches += !is_simulcast(l);
     l->asked_us = 0;
@@ -295,6 +310,7 @@ static void on_check(struct timer *t, uint64_t now_us)
     aim_level(v, now_us);
     if (is_simulcast(l))
         aim_layer(v, now_us);
+    l->nacked = v->video.sender.counters.nacked;
 }
 
 /* ---- epochs, and the viewer's own choice ------------------------------------------------------------------------------ */
@@ -337,6 +353,11 @@ void viewer_layers_start(struct rtc_viewer *v, const struct track *video)
     viewer_layers_fini(v);
     l->n = video && video->n_layers <= LAYERS_MAX ? video->n_layers : 0;
     l->wanted_bps = l->starving_us = 0;
+    if (!is_simulcast(l) && most_spatial(v) < level.spatial) {
+        level.spatial = most_spatial(v);
+        if (rtp_sender_limit(&v->video.sender, level) < 0)
+            v->video.codec = CODEC_NONE; /* no picture rather than a broken one */
+    }
     l->target = (struct rung){level.spatial, level.temporal};
     if (is_simulcast(l) && start_meter(v, now_of(v)))
         l->target.row = v->video.layer = first_layer(v, video);

@@ -24,6 +24,7 @@ struct viewer_track {
 struct viewer_layers {
     uint8_t n;               /* simulcast layers of the track; 0 or 1: the one may be scalable */
     bool silent;             /* what shall be sent does not come */
+    bool mends;              /* down, with losses: a keyframe is asked for */
     struct rung target;      /* row: simulcast layer, or highest spatial one */
     struct rtc_layer_wish wish; /* for later epochs too */
     struct layer_choice choice;
@@ -32,6 +33,7 @@ struct viewer_layers {
     uint64_t wanted_bps;     /* what the best that it may have takes, with room to spare; 0: not measured */
     uint64_t starving_us;    /* since when there is no room for the least; 0: there is */
     uint64_t asked_us;       /* for a keyframe */
+    uint64_t nacked;         /* the sender's count at the last check */
     uint64_t octets, budget_us, debt_bytes; /* keyframes only: sent by then, and more than there was room for */
     uint64_t switches, pauses;
     uint32_t rank;           /* among the worker's viewers, by chance: who is thinned first when it is overloaded (governor.h) */

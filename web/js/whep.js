@@ -37,7 +37,7 @@ export class WhepPlayer extends Session {
 
     prepare(pc) {
         this.#stream = new MediaStream();
-        pc.addTransceiver('video', { direction: 'recvonly' });
+        offerDescriptor(pc.addTransceiver('video', { direction: 'recvonly' }));
         pc.addTransceiver('audio', { direction: 'recvonly' });
         pc.addEventListener('track', ({ track }) => this.#stream.addTrack(track));
         if (this.#data) { // the edge opens what the publisher has; without one of ours there were none in the offer
@@ -172,4 +172,13 @@ export class WhepPlayer extends Session {
         this.media = media;
         this.dispatchEvent(new Event('media'));
     }
+}
+
+// Chromium does not offer the dependency descriptor unless told to; AV1's spatial layers are not told apart without it.
+function offerDescriptor(transceiver) {
+    const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];
+    const descriptor = extensions.find(({ uri }) => uri.includes('dependency-descriptor'));
+    if (!descriptor) return;
+    descriptor.direction = 'sendrecv';
+    transceiver.setHeaderExtensionsToNegotiate(extensions);
 }
