@@ -7,6 +7,7 @@
 #include "webrtc/resource.h"
 #include "unit/io/loop.h"
 #include "unit/webrtc/fake_transport.h"
+#include "webrtc/sctp.h"
 #include "webrtc/sdp.h"
 
 #include <stdio.h>
@@ -258,6 +259,70 @@ static void without_transport_cc_remb_and_send_times_are_agreed_on(void **state)
         assert_int_equal(video->codecs[i].feedback, SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR | SDP_FB_REMB);
     free(answer);
     free(x);
+}
+
+static void publish_with_data(struct fixture *f)
+{
+    static const struct producer_ops ops = {on_want, on_keyframe};
+    struct track_set set = {.epoch = ++f->epoch, .n = 2};
+
+    set.v[0] = (struct track){.codec = CODEC_VP8, .clock_hz = 90000, .n_layers = 1};
+    set.v[1] = (struct track){.codec = CODEC_DATA, .clock_hz = 90000, .n_layers = 1};
+    f->producer = (struct producer){.ops = &ops, .kind = "test"};
+    router_publish(router_open(f->routers, "live/test"), &f->producer, &set);
+    router_ready(&f->producer);
+}
+
+static void offer_data_too(struct fixture *f)
+{
+    static const char section[] = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\n"
+                                  "a=sctp-port:5000\r\na=max-message-size:262144\r\n";
+
+    f->offer[f->offer_len] = '\0';
+    char *at = strstr(f->offer, "BUNDLE 0 1") + strlen("BUNDLE 0 1");
+    memmove(at + 2, at, strlen(at) + 1);
+    memcpy(at, " 2", 2);
+    strcat(f->offer, section);
+    f->offer_len = strlen(f->offer);
+}
+
+/* They cost a viewer's state a hundred kilobytes, so they are agreed on only where there is something to say. */
+static void data_channels_are_agreed_on_where_the_stream_has_messages(void **state)
+{
+    static const struct {
+        bool stack, offered, published, agreed;
+    } rows[] = {{true, true, true, true}, {true, true, false, false}, {true, false, true, false}, {false, true, true, false}};
+    struct fixture *f = *state;
+    struct sdp_offer *answer = malloc(sizeof(*answer));
+    struct rtc_sctp_stack *stack;
+
+    assert_int_equal(rtc_sctp_stack_open(&stack, f->loop.w), 0);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        fake_endpoint_sctp(rows[i].stack ? stack : NULL);
+        free(f->offer);
+        load_offer(f);
+        if (rows[i].offered)
+            offer_data_too(f);
+        router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
+        if (rows[i].published)
+            publish_with_data(f);
+        else
+            publish(f, CODEC_VP8, CODEC_OPUS);
+        struct http_exchange *x = post(f), gone;
+        assert_int_equal(x->status, 201);
+        assert_int_equal(sdp_offer_parse(answer, x->reply, x->reply_len), SDP_OK);
+        assert_int_equal(answer->n_media, rows[i].offered ? 3 : 2);
+        const struct sdp_media *m = sdp_offer_data(answer);
+        assert_int_equal(m != NULL, rows[i].agreed);
+        assert_int_equal(fake_transport()->on_data != NULL, rows[i].agreed);
+        if (m)
+            assert_int_equal(m->message_max, VIEWER_DATA_TAKES);
+        assert_int_equal(request(HTTP_M_DELETE, x->location, NULL, NULL, NULL, &gone), 200);
+        free(x);
+    }
+    fake_endpoint_sctp(NULL);
+    rtc_sctp_stack_close(&stack);
+    free(answer);
 }
 
 static void bad_requests_are_refused_with_the_reason(void **state)
@@ -692,6 +757,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FIXTURE(an_offer_is_answered_with_all_that_a_later_epoch_may_need),
+        IN_FIXTURE(data_channels_are_agreed_on_where_the_stream_has_messages),
         IN_FIXTURE(without_transport_cc_remb_and_send_times_are_agreed_on),
         IN_FIXTURE(bad_requests_are_refused_with_the_reason),
         IN_FIXTURE(what_we_cannot_do_is_422_and_nothing_in_common_406),
