@@ -175,7 +175,8 @@ const overloadFacts = async () => {
     return {
         pressure: Math.max(...[...metrics].filter(([name]) => name.startsWith('millrace_overload_pressure')).map(([, value]) => value)),
         lost: sum('millrace_packets_lost_total{transport="pipe"}') + sum('millrace_packets_dropped_total{where="pull_receive"}'),
-        thinned: sum('millrace_packets_thinned_total') + sum('millrace_bytes_thinned_total'),
+        leftOut: sum('millrace_pictures_left_out_total'),
+        thinned: sum('millrace_viewers_thinned'),
         refused: sum('millrace_clients_refused_total'),
     };
 };
@@ -270,11 +271,13 @@ const measurements = {
         await sleep(6000);
         const before = await overloadFacts();
         const release = await squeeze(0, 4, [cluster.nodes.get('edge').pid, cluster.nodes.get('origin').pid]);
-        let most = 0, now;
+        const pressures = [];
+        let mostThinned = 0, now;
         for (let i = 0; i < 12; i++) {
             await sleep(1000);
             now = await overloadFacts();
-            most = Math.max(most, now.pressure);
+            pressures.push(now.pressure);
+            mostThinned = Math.max(mostThinned, now.thinned);
         }
         const late = await load('overload-late', ['--whep', whep('test'), '--viewers', '20', '--duration', '1', '--timeout', '3']).report();
         await release();
@@ -284,8 +287,10 @@ const measurements = {
         const published = await publisher.report();
         figure('overload_publishers_lost', published.publishers.failed, 'publishers', 0);
         figure('overload_ingest_lost', now.lost - before.lost, 'packets', 0);
-        figure('overload_pressure_most', most, 'permille');
-        figure('overload_thinned', now.thinned - before.thinned, 'packets');
+        figure('overload_pressure_median', median(pressures), 'permille');
+        figure('overload_pressure_most', Math.max(...pressures), 'permille');
+        figure('overload_viewers_thinned_most', mostThinned, 'of 802');
+        figure('overload_pictures_left_out', now.leftOut - before.leftOut, 'pictures');
         figure('overload_refused', late.viewers.failed, 'of 20');
         figure('overload_viewers_dropped', report.viewers.dropped, 'viewers', 0);
     },

@@ -108,6 +108,11 @@ void publish_push(struct publication *p, struct packet *packet)
 
     assert_true(packet->track < r->tracks.n);
     assert_true(packet->seq >= PACKET_SEQ_FIRST);
+    if (r->discards) {
+        r->n_packets++;
+        packet_unref(&packet);
+        return;
+    }
     note_facts(p, packet);
     uint64_t *next = &p->next_seq[packet->track];
     r->broken += *next != 0 && packet->seq != *next;

@@ -28,6 +28,7 @@ struct relay {
     struct stub_frame *frames;
     size_t n_frames, n_packets;
     size_t max_payload_bytes;
+    bool discards; /* packets are counted only */
     size_t broken; /* packets that did not go into whole frames, or with wrong facts */
 };
 

@@ -2,6 +2,7 @@
  * A publisher's RTP into packets, packet by packet; and the feedback it gets. */
 #include "origin/whip_media.h"
 
+#include "unit/io/count_alloc.h"
 #include "unit/wire/exact.h"
 #include "wire/rtp_ext.h"
 #include "wire/rtp_write.h"
@@ -13,6 +14,7 @@ struct fixture {
     struct pool *pool;
     uint64_t now_us, unix_us;
     size_t n_packets, n_rtcp, n_sources;
+    bool discards; /* what comes out is counted only */
     struct packet *packets[64];
     uint8_t rtcp[16][WHIP_RTCP_CAP];
     size_t rtcp_len[16];
@@ -22,6 +24,11 @@ static void push(void *arg, struct packet *p)
 {
     struct fixture *f = arg;
 
+    if (f->discards) {
+        f->n_packets++;
+        packet_unref(&p);
+        return;
+    }
     assert_true(f->n_packets < LEN(f->packets));
     f->packets[f->n_packets++] = p;
 }
@@ -35,6 +42,10 @@ static void send_rtcp(void *arg, const uint8_t *pkt, size_t len)
 {
     struct fixture *f = arg;
 
+    if (f->discards) {
+        f->n_rtcp++;
+        return;
+    }
     assert_true(f->n_rtcp < LEN(f->rtcp));
     assert_int_equal(rtcp_compound_check(pkt, len, false), RTCP_OK);
     memcpy(f->rtcp[f->n_rtcp], pkt, len);
@@ -655,6 +666,52 @@ static void capture_times_hold_before_the_first_report(void **state)
     fixture_fini(&f);
 }
 
+/* ---- The hot path ------------------------------------------------------------------------------ */
+
+static void push_raw(struct fixture *f, uint8_t pt, uint32_t ssrc, uint16_t seq, uint32_t ts, bool marker)
+{
+    static const uint8_t cc[] = {0x31, 0, 0, 0};
+    uint8_t bytes[1200] = {0};
+    struct rtp_header h = {.ext = cc, .ext_len = sizeof(cc), .ext_profile = RTP_EXT_PROFILE_ONE_BYTE, .ts_ticks = ts, .ssrc = ssrc,
+                           .seq = seq, .pt = pt, .marker = marker};
+    int n = rtp_header_write(bytes, sizeof(bytes), &h);
+
+    assert_true(n > 0);
+    bytes[n] = 0x61;
+    whip_media_on_rtp(f->media, bytes, pt == AUDIO_PT ? 150 : sizeof(bytes), f->now_us, f->unix_us);
+    f->now_us += 1000;
+    f->unix_us += 1000;
+}
+
+/* Pictures of six packets, one of them lost in each third, sound, and the feedback that is due. */
+static void moment(struct fixture *f, unsigned i)
+{
+    for (uint16_t k = 0; k < 6; k++)
+        if (i % 3 != 1 || k != 2)
+            push_raw(f, VIDEO_PT, VIDEO_SSRC, (uint16_t)(i * 6 + k), i * 3000, k == 5);
+    push_raw(f, AUDIO_PT, AUDIO_SSRC, (uint16_t)i, i * 960, false);
+    whip_media_poll(f->media, f->now_us);
+}
+
+static void ten_thousand_packets_come_in_without_an_allocation(void **state)
+{
+    struct fixture f;
+    unsigned i = 0;
+
+    (void)state;
+    fixture_init(&f, CODEC_H264);
+    f.discards = true;
+    while (f.n_packets < 500)
+        moment(&f, i++);
+    size_t before = count_allocs(), packets = f.n_packets, feedback = f.n_rtcp;
+    while (f.n_packets < packets + 10000)
+        moment(&f, i++);
+    assert_int_equal(count_allocs() - before, 0);
+    assert_true(f.n_rtcp > feedback);
+    f.n_packets = 0; /* none are kept */
+    fixture_fini(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -676,6 +733,7 @@ int main(void)
         cmocka_unit_test(a_keyframe_too_long_ago_is_asked_for_while_media_comes),
         cmocka_unit_test(reports_come_each_second_with_a_block_a_source),
         cmocka_unit_test(arrivals_are_told_each_100_ms),
+        cmocka_unit_test(ten_thousand_packets_come_in_without_an_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
