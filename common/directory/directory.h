@@ -83,7 +83,7 @@ enum directory_state directory_state(const struct directory *d);
 const char *directory_state_name(enum directory_state s);
 
 /* What changes about ourselves. Written at once when draining or an address changed, or when this node is full or not full any more; what
- * moves the choice of others, with the next renewal; small changes of load every tenth. */
+ * moves the choice of others, with the next renewal; small changes of load every tenth. Loads are read by those who want them. */
 void directory_set_self(struct directory *d, const struct node_record *self);
 
 enum claim_result { CLAIM_OK = 0, CLAIM_TAKEN, CLAIM_FAILED /* out of memory, Redis answered with an error */ };
@@ -116,6 +116,9 @@ void directory_count_viewers(struct directory *d, const char *name, void (*on_kn
 
 /* The live nodes, self included; borrowed until the next turn. */
 size_t directory_nodes(const struct directory *d, const struct node_record **v);
+/* Somebody is to choose by load: for the next LOADS_MS other nodes' loads are kept up to date. */
+void directory_want_loads(struct directory *d);
+enum { LOADS_MS = 60000 };
 const struct node_record *directory_node(const struct directory *d, const char *id);
 /* Streams known to be live now; fn may stop the walk by returning false. */
 void directory_each_stream(const struct directory *d, bool (*fn)(void *arg, const struct stream_record *s), void *arg);

@@ -43,11 +43,13 @@ struct directory {
     struct node_table fresh;     /* reading_all: what will be nodes */
     struct node_record written;  /* self as others know it; id "": not known to them */
     uint64_t version;            /* of the last change that was read */
+    uint64_t loads_until_us;     /* monotonic: loads are read until then */
     uint64_t read_all_us;        /* monotonic: when all were read last */
     uint64_t returning_until_us; /* Redis came back, perhaps empty: who is not there yet may still come */
     size_t strange_nodes;        /* whose records are not understood */
     unsigned beats_untold;       /* since written */
     bool reading_all, syncing, sync_again, announce;
+    bool loads_anew;             /* all of them are to be read */
     bool registered;             /* what a predecessor of our id had claimed is gone */
 
     struct hash streams; /* struct stream_entry */

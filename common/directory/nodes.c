@@ -116,11 +116,16 @@ static bool load_moved(const struct node_record *a, const struct node_record *b)
            moved(a->streams, b->streams, 1) || moved(a->egress_bps, b->egress_bps, EGRESS_BPS);
 }
 
-static bool worth_writing(struct directory *d)
+/* Of self, against what was written last. */
+enum change { CHANGE_NONE, CHANGE_LOAD, CHANGE_URGENT };
+
+static enum change change_of(const struct directory *d)
 {
-    if (is_urgent(&d->written, &d->self) || load_moved(&d->written, &d->self))
-        return true;
-    return d->beats_untold >= TOLD_BEATS && memcmp(&d->written, &d->self, sizeof(d->self)) != 0;
+    if (!d->written.id[0] || d->announce || is_urgent(&d->written, &d->self))
+        return CHANGE_URGENT;
+    if (load_moved(&d->written, &d->self))
+        return CHANGE_LOAD;
+    return d->beats_untold >= TOLD_BEATS && memcmp(&d->written, &d->self, sizeof(d->self)) != 0 ? CHANGE_LOAD : CHANGE_NONE;
 }
 
 /* ---- Reading ---------------------------------------------------------------------------------------------------------- */
@@ -243,31 +248,47 @@ static void on_sync_reply(void *arg, const redisReply *r)
 
 void nodes_sync(struct directory *d, bool announce)
 {
-    char alive[KEY_CAP], records[KEY_CAP], changes[KEY_CAP], versions[KEY_CAP], lease[24], known[24], most[16];
+    static const char *const words[] = {[CHANGE_NONE] = "0", [CHANGE_LOAD] = "1", [CHANGE_URGENT] = "2"};
+    char alive[KEY_CAP], records[KEY_CAP], changes[KEY_CAP], loads[KEY_CAP], versions[KEY_CAP], lease[24], known[24], most[16];
     uint8_t record[RECORD_BYTES_MAX];
 
     d->announce |= announce;
     d->sync_again = d->syncing;
     if (d->syncing || d->on_closed)
         return;
-    bool changed = !d->written.id[0] || d->announce || worth_writing(d);
+    enum change change = change_of(d);
+    bool want_loads = worker_now_us(d->worker) < d->loads_until_us;
     size_t len = record_write(record, sizeof(record), &d->self);
     snprintf(lease, sizeof(lease), "%" PRIu64, d->cfg.lease_us / 1000);
-    snprintf(known, sizeof(known), "%" PRIu64, d->version);
+    snprintf(known, sizeof(known), "%" PRIu64, d->loads_anew ? 0 : d->version);
+    d->loads_anew = false;
     snprintf(most, sizeof(most), "%d", PAGE);
-    const char *argv[] = {"EVAL", script_sync, "4", key_of(d, "alive", "", alive), key_of(d, "records", "", records),
-                          key_of(d, "changes", "", changes), key_of(d, "version", "", versions), d->self.id, (const char *)record,
-                          lease, changed ? "1" : "0", d->announce ? "1" : "0", d->registered ? "0" : "1", known, most, d->prefix};
+    const char *argv[] = {"EVAL", script_sync, "6", key_of(d, "alive", "", alive), key_of(d, "records", "", records),
+                          key_of(d, "changes", "", changes), key_of(d, "loads", "", loads), key_of(d, "version", "", versions),
+                          want_loads ? loads : changes, d->self.id, (const char *)record, lease, words[change],
+                          d->announce ? "1" : "0", d->registered ? "0" : "1", known, most, d->prefix};
     size_t lens[LEN(argv)];
     for (size_t i = 0; i < LEN(argv); i++)
         lens[i] = argv[i] == (const char *)record ? len : strlen(argv[i]);
-    d->beats_untold = changed ? 0 : d->beats_untold + 1;
-    if (changed)
+    d->beats_untold = change ? 0 : d->beats_untold + 1;
+    if (change)
         d->written = d->self;
     d->syncing = true;
     d->announce = false;
     d->counters.commands++;
     redis_conn_command(d->commands, on_sync_reply, d, LEN(argv), argv, lens);
+}
+
+void directory_want_loads(struct directory *d)
+{
+    uint64_t now_us = worker_now_us(d->worker);
+    bool again = now_us < d->loads_until_us;
+
+    d->loads_until_us = now_us + LOADS_MS * 1000;
+    if (again || d->state != DIRECTORY_UP)
+        return;
+    d->loads_anew = true; /* from their list's beginning: what it says is not in the list of changes */
+    nodes_sync(d, false);
 }
 
 /* ---- Ourselves -------------------------------------------------------------------------------------------------------------- */
@@ -307,9 +328,9 @@ void nodes_on_gone(struct directory *d, const char *id)
 
 void nodes_leave(struct directory *d)
 {
-    char alive[KEY_CAP], records[KEY_CAP], changes[KEY_CAP];
-    const char *argv[] = {"EVAL", script_leave, "3", key_of(d, "alive", "", alive), key_of(d, "records", "", records),
-                          key_of(d, "changes", "", changes), d->self.id, d->channel};
+    char alive[KEY_CAP], records[KEY_CAP], changes[KEY_CAP], loads[KEY_CAP];
+    const char *argv[] = {"EVAL", script_leave, "4", key_of(d, "alive", "", alive), key_of(d, "records", "", records),
+                          key_of(d, "changes", "", changes), key_of(d, "loads", "", loads), d->self.id, d->channel};
 
     redis_conn_command(d->commands, NULL, NULL, LEN(argv), argv, NULL);
 }

@@ -3,7 +3,8 @@
  *
  * <prefix>alive         sorted set: node id by the unix millisecond (Redis' clock) at which its lease ends
  * <prefix>records       hash: node id -> its record
- * <prefix>changes       sorted set: node id by the version of its last change
+ * <prefix>loads         sorted set: node id by the version of its last change
+ * <prefix>changes       the same, of changes that everybody should know: a node came, moved, drains, is full, or not any more
  * <prefix>version       counts changes; begins with Redis' clock, so that one that came back empty is ahead of what nodes know
  * <prefix>stream:<name> hash {owner, epoch, lease in ms}: lives as long as its owner
  * <prefix>owned:<id>    hash: the names a node has claimed -> epoch
@@ -17,7 +18,8 @@
     "local t = redis.call('TIME')\n" \
     "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
-/* KEYS: alive, records, changes, version. ARGV: id, record, lease ms, changed 0/1, announce 0/1, fresh 0/1, version known, most, prefix.
+/* KEYS: alive, records, changes, loads, version, and of changes and loads the one to read. ARGV: id, record, lease ms, changed 0, 1 (load)
+ * or 2, announce 0/1, fresh 0/1, version known, most, prefix.
  * Renews the node's lease and says what is new.
  *   fresh: the process has just begun, so what the id has claimed is its predecessor's, and goes.
  *   A node whose lease is over goes at once, its streams a lease later: when Redis stood still, all are late.
@@ -41,34 +43,38 @@ static const char script_sync[] =
     "if ARGV[6] == '1' then forget_streams(id) end\n"
     "local had = tonumber(redis.call('ZSCORE', KEYS[1], id) or '0') > now and redis.call('HEXISTS', KEYS[2], id) == 1\n"
     "redis.call('ZADD', KEYS[1], now + lease, id)\n"
-    "if ARGV[4] == '1' or not had then\n"
-    "  if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], string.format('%.0f', now * 1000)) end\n"
+    "if ARGV[4] ~= '0' or not had then\n"
+    "  if redis.call('EXISTS', KEYS[5]) == 0 then redis.call('SET', KEYS[5], string.format('%.0f', now * 1000)) end\n"
+    "  local version = redis.call('INCR', KEYS[5])\n"
     "  redis.call('HSET', KEYS[2], id, ARGV[2])\n"
-    "  redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), id)\n"
+    "  redis.call('ZADD', KEYS[4], version, id)\n"
+    "  if ARGV[4] == '2' or not had then redis.call('ZADD', KEYS[3], version, id) end\n"
     "end\n"
     "if ARGV[5] == '1' or not had then redis.call('PUBLISH', channel, 'node ' .. id) end\n"
     "for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do\n"
     "  if redis.call('HDEL', KEYS[2], dead) == 1 then\n"
     "    redis.call('ZREM', KEYS[3], dead)\n"
+    "    redis.call('ZREM', KEYS[4], dead)\n"
     "    redis.call('PUBLISH', channel, 'node-gone ' .. dead)\n"
     "  elseif tonumber(redis.call('ZSCORE', KEYS[1], dead)) < now - lease then\n"
     "    forget_streams(dead)\n"
     "    redis.call('ZREM', KEYS[1], dead)\n"
     "  end\n"
     "end\n"
-    "local ids = redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. ARGV[7], '+inf', 'LIMIT', 0, ARGV[8])\n"
+    "local ids = redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. ARGV[7], '+inf', 'LIMIT', 0, ARGV[8])\n"
     "local records, version = {}, ARGV[7]\n"
     "if #ids > 0 then\n"
     "  records = redis.call('HMGET', KEYS[2], unpack(ids))\n"
-    "  version = redis.call('ZSCORE', KEYS[3], ids[#ids])\n"
+    "  version = redis.call('ZSCORE', KEYS[6], ids[#ids])\n"
     "end\n"
     "return {had and 1 or 0, version, redis.call('HLEN', KEYS[2]), records}\n";
 
-/* KEYS: alive, records, changes. ARGV: id, channel. The node ends; its claims have been released. */
+/* KEYS: alive, records, changes, loads. ARGV: id, channel. The node ends; its claims have been released. */
 static const char script_leave[] =
     "redis.call('ZREM', KEYS[1], ARGV[1])\n"
     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
     "redis.call('ZREM', KEYS[3], ARGV[1])\n"
+    "redis.call('ZREM', KEYS[4], ARGV[1])\n"
     "redis.call('PUBLISH', ARGV[2], 'node-gone ' .. ARGV[1])\n";
 
 /* KEYS: stream, epoch, alive. ARGV: owner, proposed epoch, lease ms, takeover 0/1, channel, name, ms to remember the epoch, prefix of owned.

@@ -140,6 +140,7 @@ static void nodes_on_main(struct node *n, struct part *out)
     size_t count = directory_nodes(n->directory, &v);
     json_t *nodes = json_array(), *streams = json_array();
 
+    directory_want_loads(n->directory); /* for the next time */
     for (size_t i = 0; i < count; i++)
         json_array_append_new(nodes, node_json(&v[i]));
     directory_each_stream(n->directory, add_stream_record, streams);

@@ -241,6 +241,7 @@ static int choose(struct route *r, struct choose_query *q)
     const struct node_record *nodes;
     size_t n = directory_nodes(r->node->directory, &nodes); /* nodes[0] is this one */
 
+    directory_want_loads(r->node->directory);
     if (r->may_stay && n && choose_keeps(nodes, n, q, 0)) {
         r->stay = true;
         return -1;

@@ -541,7 +541,7 @@ static uint32_t viewers_of_a(const struct scene *s)
     return directory_node(s->b.d, "a")->viewers;
 }
 
-static void load_is_told_when_it_matters(void **state)
+static void load_is_told_when_it_matters_to_those_who_want_to_know(void **state)
 {
     struct scene s;
 
@@ -551,6 +551,9 @@ static void load_is_told_when_it_matters(void **state)
     s.a.self.viewers = 400;
     directory_set_self(s.a.d, &s.a.self);
     test_loop_run_for(&s.loop, LEASE_MS * 800); /* with the beats */
+    assert_int_equal(viewers_of_a(&s), 0);      /* nobody wanted to know */
+    directory_want_loads(s.b.d);
+    test_loop_run_for(&s.loop, LEASE_MS * 100);
     assert_int_equal(viewers_of_a(&s), 400);
     s.a.self.viewers = 410;
     directory_set_self(s.a.d, &s.a.self);
@@ -692,7 +695,7 @@ int main(void)
         cmocka_unit_test(what_was_released_while_redis_was_away_is_gone_when_it_is_back),
         cmocka_unit_test(a_stream_of_which_no_word_came_is_found_by_counting),
         cmocka_unit_test(more_nodes_than_an_answer_holds_are_all_learnt_and_the_loss_of_one_noticed),
-        cmocka_unit_test(load_is_told_when_it_matters),
+        cmocka_unit_test(load_is_told_when_it_matters_to_those_who_want_to_know),
         cmocka_unit_test(a_takeover_ends_the_old_claim),
         cmocka_unit_test(redis_killed_and_back_empty_has_everything_again_within_a_lease),
         cmocka_unit_test(with_redis_away_a_claim_is_provisional_and_registered_later),

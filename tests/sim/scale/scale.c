@@ -106,14 +106,15 @@ static void take_replies(redisContext *c, size_t n)
     }
 }
 
-/* As a node's beat (nodes.c) does. known: the version up to which it knows the others. */
-static void append_sync(struct scene *s, size_t node, bool changed, const char *known)
+/* As a node's beat (nodes.c) does. changed: 0, 1 (its load), 2; reads: "loads" or "changes"; known: the version up to which it knows the
+ * others. */
+static void append_sync(struct scene *s, size_t node, int changed, const char *reads, const char *known)
 {
     uint8_t record[RECORD_BYTES_MAX];
     size_t len = record_write(record, sizeof(record), &s->nodes[node]);
 
-    redisAppendCommand(s->c, "EVAL %s 4 t:alive t:records t:changes t:version %s %b 3600000 %s 0 0 %s 500 t:", script_sync,
-                       s->nodes[node].id, record, len, changed ? "1" : "0", known);
+    redisAppendCommand(s->c, "EVAL %s 6 t:alive t:records t:changes t:loads t:version t:%s %s %b 3600000 %d 0 0 %s 500 t:", script_sync,
+                       reads, s->nodes[node].id, record, len, changed, known);
 }
 
 static void write_nodes(struct scene *s)
@@ -123,7 +124,7 @@ static void write_nodes(struct scene *s)
 
     for (size_t i = 0; i < n_nodes; i++) {
         bytes += record_write(record, sizeof(record), &s->nodes[i]);
-        append_sync(s, i, true, "9000000000000000");
+        append_sync(s, i, 2, "changes", "9000000000000000");
         take_replies(s->c, 1);
     }
     figure("a node's record", (double)bytes / (double)n_nodes, "bytes");
@@ -218,11 +219,13 @@ static void redis_carries_all_claims_and_looks_at_each_of_them(void **state)
     freeReplyObject(r);
 }
 
-/* One beat of every node, of which `changed` of a thousand have something to tell; known: where each has read to. */
-static void beat_all(struct scene *s, unsigned changed, char (*known)[24])
+/* One beat of every node. Of a thousand, `moved` have another load and one is full or not full any more; `choosing` of them are asked for
+ * routes, and read loads. known: where each has read to. */
+static void beat_all(struct scene *s, unsigned moved, unsigned choosing, char (*known)[24])
 {
     for (size_t i = 0; i < n_nodes; i++) {
-        append_sync(s, i, i * 7919 % 1000 < changed, known[i]);
+        unsigned random = (unsigned)(i * 7919 % 1000);
+        append_sync(s, i, moved == 0 ? 0 : random < 1 ? 2 : random < moved, i * 104729 % 1000 < choosing ? "loads" : "changes", known[i]);
         if ((i + 1) % PIPELINE != 0)
             continue;
         for (size_t at = i + 1 - PIPELINE; at <= i; at++) {
@@ -235,7 +238,7 @@ static void beat_all(struct scene *s, unsigned changed, char (*known)[24])
     }
 }
 
-static void beats(struct scene *s, const char *what, unsigned changed)
+static void beats(struct scene *s, const char *what, unsigned moved, unsigned choosing)
 {
     char(*known)[24] = calloc(n_nodes, sizeof(*known));
 
@@ -244,9 +247,9 @@ static void beats(struct scene *s, const char *what, unsigned changed)
     for (size_t i = 0; i < n_nodes; i++)
         snprintf(known[i], sizeof(known[i]), "%s", r->str);
     freeReplyObject(r);
-    beat_all(s, changed, known);
+    beat_all(s, moved, choosing, known);
     double began = now_s();
-    beat_all(s, changed, known);
+    beat_all(s, moved, choosing, known);
     busy(what, (now_s() - began) / (double)n_nodes, (double)n_nodes * BEATS_PER_S);
     free(known);
 }
@@ -255,11 +258,12 @@ static void redis_carries_the_beats_of_all_nodes(void **state)
 {
     struct scene *s = *state;
 
-    beats(s, "all nodes renew their leases, nothing changes", 0);
-    beats(s, "50 of 1,000 nodes have something to tell in a beat", 50);
-    beats(s, "200 of them", 200);
+    beats(s, "all nodes renew their leases, nothing changes", 0, 0);
+    beats(s, "5% of the nodes have another load in a beat; none chooses", 50, 0);
+    beats(s, "and 10% choose for viewers, so read loads", 50, 100);
+    beats(s, "and all do", 50, 1000);
     double began = now_s();
-    append_sync(s, 0, false, "0");
+    append_sync(s, 0, 0, "changes", "0");
     take_replies(s->c, 1);
     figure("a page of 500 records for a node that begins", (now_s() - began) * 1e3, "ms");
 }
@@ -274,10 +278,10 @@ static void redis_forgets_a_dead_owner_s_streams(void **state)
     double owned = (double)r->integer;
     freeReplyObject(r);
     freeReplyObject(redisCommand(s->c, "ZADD t:alive 1 %s", s->nodes[victim].id));
-    append_sync(s, 1, false, "9000000000000000"); /* the node goes; the streams with the next */
+    append_sync(s, 1, 0, "changes", "9000000000000000"); /* the node goes; the streams with the next */
     take_replies(s->c, 1);
     double began = now_s();
-    append_sync(s, 1, false, "9000000000000000");
+    append_sync(s, 1, 0, "changes", "9000000000000000");
     take_replies(s->c, 1);
     figure("a dead origin's streams", owned, "");
     figure("forgotten in", (now_s() - began) * 1e3, "ms");
