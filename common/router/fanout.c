@@ -49,6 +49,24 @@ static uint64_t present_in(struct packet *const *v, size_t n)
     return present;
 }
 
+/* A visit waits for memory more than it computes: the next consumer's is fetched while this one is served, and of the one
+ * after it what tells where the rest is. */
+static void look_ahead(const struct router *r, const struct walk *w)
+{
+    const struct list *end = &r->consumers[w->list];
+
+    if (w->next == end)
+        return;
+    const struct consumer *next = container_of(w->next, const struct consumer, link);
+    if (next->ops->on_soon)
+        next->ops->on_soon(next);
+    if (next->link.next == end)
+        return;
+    const uint8_t *at = (const uint8_t *)container_of(next->link.next, const struct consumer, link);
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + 64);
+}
+
 static void hand_out(struct router *r, int list, struct packet *const *v, size_t n)
 {
     struct packet *some[PACKET_BATCH_MAX];
@@ -57,6 +75,7 @@ static void hand_out(struct router *r, int list, struct packet *const *v, size_t
     each_consumer_of(c, r, list, list)
     {
         struct packet_batch b = {v, n};
+        look_ahead(r, &c_walk);
         if (c->joined == serial || !(c->want & present))
             continue;
         if ((c->want & present) != present)

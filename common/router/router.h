@@ -45,6 +45,9 @@ struct consumer_ops {
      * wrong for one consumer is its own affair and counted there. The consumer may detach itself here. */
     void (*on_packets)(struct consumer *c, const struct packet_batch *b);
     void (*on_end)(struct consumer *c, enum stream_end why);
+    /* on_packets comes next but one: what it reads can be asked for already (prefetch), as consumers are too many for the
+     * processor's cache. Nothing else. NULL: not interested. */
+    void (*on_soon)(const struct consumer *c);
 };
 
 struct consumer {

@@ -41,6 +41,14 @@ void srtp_tx_destroy(struct srtp_tx **out)
     *out = NULL;
 }
 
+void srtp_tx_prefetch(const struct srtp_tx *tx)
+{
+    const uint8_t *at = (const uint8_t *)&tx->rtp;
+
+    for (size_t i = 0; i < sizeof(tx->rtp); i += 64)
+        __builtin_prefetch(at + i);
+}
+
 enum srtp_profile srtp_tx_profile(const struct srtp_tx *tx)
 {
     return tx->rtp.profile;

@@ -22,6 +22,8 @@ struct srtp_tx; /* one association, sending: session keys of RTP and RTCP, RTCP 
 MUST_USE int srtp_tx_create(struct srtp_tx **out, struct srtp_engine *e, const struct srtp_master *master);
 /* Wipes the keys; clears the pointer. NULL inside is fine. */
 void srtp_tx_destroy(struct srtp_tx **tx);
+/* Asks for what protecting a packet reads to be in the processor's cache soon. */
+void srtp_tx_prefetch(const struct srtp_tx *tx);
 enum srtp_profile srtp_tx_profile(const struct srtp_tx *tx);
 /* Bytes that protection adds to an RTP packet: 16 or 10. */
 size_t srtp_tx_tag_len(const struct srtp_tx *tx);

@@ -400,6 +400,15 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
     return len;
 }
 
+void rtc_transport_prefetch(const struct rtc_transport *t)
+{
+    __builtin_prefetch(&t->counters.rtp_out);
+    if (t->path)
+        __builtin_prefetch(&t->path->addr);
+    if (t->tx)
+        srtp_tx_prefetch(t->tx);
+}
+
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len)
 {
     if (!t->tx || !t->path || len > RTCP_MAX) {

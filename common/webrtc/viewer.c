@@ -470,7 +470,28 @@ static void on_end(struct consumer *c, enum stream_end why)
     v->ops->on_end(v->arg, why);
 }
 
+static void fetch(const void *from, const void *to)
+{
+    for (const uint8_t *at = from; at < (const uint8_t *)to; at += 64)
+        __builtin_prefetch(at);
+}
+
+static void on_soon(const struct consumer *c)
+{
+    const struct rtc_viewer *v = container_of(c, const struct rtc_viewer, consumer);
+    const struct rtp_sender *s = &v->video.sender;
+
+    fetch(&v->video.codec, &s->before);
+    fetch(&s->highest, &s->budget_bytes);
+    __builtin_prefetch(&s->counters);
+    __builtin_prefetch(&v->layers);
+    __builtin_prefetch(&v->rate);
+    rtc_transport_prefetch(v->transport);
+    viewer_rate_prefetch(v);
+}
+
 static const struct consumer_ops consumer_ops = {
+    .on_soon = on_soon,
     .on_tracks = on_tracks,
     .on_ready = on_ready,
     .on_packets = on_packets,

@@ -43,10 +43,10 @@ struct viewer_layers {
 
 /* How fast the viewer may be sent to: see viewer_rate.c. */
 struct viewer_rate {
-    struct gcc gcc;
     struct viewer_paced *paced; /* NULL: transport-cc was not agreed on, nothing is held back */
     uint64_t media_bps;         /* of what is sent, as measured */
     uint64_t window_us, window_bytes;
+    struct gcc gcc;
 };
 
 struct rtc_viewer {
@@ -55,7 +55,9 @@ struct rtc_viewer {
     struct worker *worker;
     struct consumer consumer;
     struct rtc_transport *transport;
+    struct viewer_data *data; /* NULL: no data channels were agreed on */
     uint64_t epoch;
+    int data_track;           /* of the present epoch; -1: it has none */
     enum rtc_viewer_state state;
     bool connected, ready;
     bool skipping;       /* live, but left out until the next keyframe: it does not read its connection */
@@ -73,8 +75,6 @@ struct rtc_viewer {
     struct viewer_track video, audio;
     struct viewer_layers layers;
     struct viewer_rate rate;
-    struct viewer_data *data; /* NULL: no data channels were agreed on */
-    int data_track;           /* of the present epoch; -1: it has none */
 };
 
 void viewer_send(struct rtc_viewer *v, const struct rtp_out *out);
@@ -122,6 +122,8 @@ bool viewer_rate_holds(struct rtc_viewer *v, const struct packet *p, uint64_t no
 void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t bytes);
 /* A packet that the viewer asks for again, now or in its turn. */
 void viewer_rate_resend(struct rtc_viewer *v, struct viewer_track *t, uint16_t seq, uint64_t now_us);
+/* Something is sent soon: see struct consumer_ops.on_soon. */
+void viewer_rate_prefetch(const struct rtc_viewer *v);
 uint64_t viewer_rate_waited_us(const struct rtc_viewer *v);
 /* The three kinds of feedback; the first two return RTCP_OK or a negative rtcp_err. */
 int viewer_rate_on_twcc(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us);

@@ -160,6 +160,18 @@ void viewer_rate_live(struct rtc_viewer *v)
         pacer_refresh(&v->rate.paced->pacer);
 }
 
+void viewer_rate_prefetch(const struct rtc_viewer *v)
+{
+    const struct viewer_paced *w = v->rate.paced;
+
+    __builtin_prefetch(&v->rate.gcc.probe);
+    if (!w)
+        return;
+    __builtin_prefetch(w);
+    __builtin_prefetch(&w->pacer);
+    __builtin_prefetch(&w->sent.slots[w->sent.next % TWCC_SEND_SLOTS]);
+}
+
 uint64_t viewer_rate_waited_us(const struct rtc_viewer *v)
 {
     return v->rate.paced ? v->rate.paced->pacer.most_waited_us : 0;

@@ -68,7 +68,7 @@ static void ear_on_end(struct consumer *c, enum stream_end why)
     e->why = why;
 }
 
-static const struct consumer_ops ear_ops = {ear_on_tracks, ear_on_ready, ear_on_packets, ear_on_end};
+static const struct consumer_ops ear_ops = {.on_tracks = ear_on_tracks, .on_ready = ear_on_ready, .on_packets = ear_on_packets, .on_end = ear_on_end};
 
 static void mouth_on_want(struct producer *p, uint64_t want)
 {

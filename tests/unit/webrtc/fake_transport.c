@@ -178,6 +178,11 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
     return len;
 }
 
+void rtc_transport_prefetch(const struct rtc_transport *t)
+{
+    (void)t;
+}
+
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len)
 {
     assert(len <= sizeof(t->rtcp[0]));
