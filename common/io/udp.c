@@ -10,6 +10,7 @@
 
 enum {
     RECV_CALLS_A_TURN = 8,      /* 256 messages; what is left is read in the next turn, after the hooks */
+    AFTER_MEDIA_REST_US = 3000, /* between two looks at what viewers say: hundreds of them speak each millisecond */
     AFTER_MEDIA_US = 10000,     /* a turn, for what viewers say: a crowd's handshakes must not keep media waiting */
 };
 
@@ -151,14 +152,31 @@ static void receive(struct udp_socket *s)
         ;
 }
 
+/* What came is read; for a while nothing more is looked at, unless nothing had come: then the next is read at once. */
 static void receive_after_media(struct turn_hook *hook, uint64_t now_us)
 {
     struct udp_socket *s = container_of(hook, struct udp_socket, in.hook);
-    uint64_t until_ns = uv_hrtime() + UINT64_C(1000) * AFTER_MEDIA_US;
+    uint64_t until_ns = uv_hrtime() + UINT64_C(1000) * AFTER_MEDIA_US, before = s->counters.received;
+    bool rested = s->in.resting;
 
     (void)now_us;
     while (!s->closed && receive_call(s) && uv_hrtime() < until_ns)
         ;
+    if (s->closed)
+        return;
+    s->in.resting = s->counters.received != before;
+    if (s->in.resting)
+        timer_start(&s->in.rest, AFTER_MEDIA_REST_US);
+    if (s->in.resting != rested)
+        udp_want(s);
+}
+
+static void on_rested(struct timer *t, uint64_t now_us)
+{
+    struct udp_socket *s = container_of(t, struct udp_socket, in.rest);
+
+    (void)now_us;
+    worker_arm(s->worker, &s->in.hook);
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)
@@ -177,8 +195,14 @@ static void on_ready(uv_poll_t *handle, int status, int events)
 
 void udp_want(struct udp_socket *s)
 {
-    if (!s->closed)
-        (void)uv_poll_start(&s->poll, UV_READABLE | (s->out.blocked ? UV_WRITABLE : 0), on_ready);
+    int events = (s->in.resting ? 0 : UV_READABLE) | (s->out.blocked ? UV_WRITABLE : 0);
+
+    if (s->closed)
+        return;
+    if (events)
+        (void)uv_poll_start(&s->poll, events, on_ready);
+    else
+        (void)uv_poll_stop(&s->poll);
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -267,6 +291,7 @@ int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cf
         return err;
     }
     s->in.hook = (struct turn_hook){.run = receive_after_media, .stage = TURN_VIEWERS};
+    timer_init(&s->in.rest, w, on_rested);
     udp_want(s);
     *out = s;
     return 0;
@@ -288,6 +313,7 @@ void udp_close(struct udp_socket **ps)
     s->closed = true;
     worker_disarm(&s->out.hook);
     worker_disarm(&s->in.hook);
+    timer_stop(&s->in.rest);
     uv_close((uv_handle_t *)&s->poll, on_poll_closed);
     close(s->fd);
 }

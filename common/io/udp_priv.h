@@ -2,6 +2,7 @@
  * udp_priv.h - the two halves of a UDP socket: udp.c opens and receives, udp_out.c sends. */
 #pragma once
 
+#include "io/timer.h"
 #include "io/udp.h"
 
 #include <netinet/udp.h>
@@ -59,6 +60,8 @@ struct udp_in {
     uint64_t looked_us;
     uint32_t overflows; /* SO_RXQ_OVFL's count when last seen */
     struct turn_hook hook; /* cfg.after_media: something is to be read */
+    struct timer rest;     /* and the next look */
+    bool resting;          /* until then the system is not asked whether there is something */
 };
 
 struct udp_socket {

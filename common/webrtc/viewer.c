@@ -203,7 +203,7 @@ static void go_live(struct rtc_viewer *v)
     v->state = RTC_VIEWER_LIVE;
     viewer_rate_live(v);
     v->reports_sent = 0;
-    timer_start(&v->report, REPORT_SOON_US);
+    viewer_report_in(v, REPORT_SOON_US);
 }
 
 /* Sends what is due of the cache from the cursor on, as its connection takes it. True when nothing is left. */

@@ -136,3 +136,6 @@ void viewer_rate_on_loss(struct rtc_viewer *v, uint8_t fraction, uint64_t now_us
 void viewer_on_rtcp(void *arg, const uint8_t *pkt, size_t len, uint64_t now_us);
 /* The timer of the sender reports. */
 void viewer_on_report_due(struct timer *t, uint64_t now_us);
+/* Starts it: due in so long, or up to 50 ms later together with other viewers' reports, as each moment of its own would wake
+ * the worker. */
+void viewer_report_in(struct rtc_viewer *v, uint64_t delay_us);

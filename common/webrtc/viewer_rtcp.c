@@ -10,6 +10,7 @@
 enum {
     REPORT_FIRST_US = 250000, /* the second report: receivers need two to draw the line from time to timestamps */
     REPORT_US = 1000000,      /* as browsers do for video; RFC 3550 s6.2 would allow for more */
+    REPORT_BEAT_US = 50000,   /* reports of all viewers are due at its multiples */
     COMPOUND_MAX = 512,       /* bytes: two SR, two SDES */
 };
 
@@ -27,6 +28,13 @@ static void write_report(struct rtc_viewer *v, struct viewer_track *t, uint64_t 
     rtcp_sdes_write(names, &name);
 }
 
+void viewer_report_in(struct rtc_viewer *v, uint64_t delay_us)
+{
+    uint64_t now_us = worker_now_us(v->worker), due_us = now_us + delay_us;
+
+    timer_start(&v->report, (due_us + REPORT_BEAT_US - 1) / REPORT_BEAT_US * REPORT_BEAT_US - now_us);
+}
+
 /* One compound packet for both tracks: they are reported for the same moment. */
 void viewer_on_report_due(struct timer *timer, uint64_t now_us)
 {
@@ -36,7 +44,7 @@ void viewer_on_report_due(struct timer *timer, uint64_t now_us)
 
     if (v->state != RTC_VIEWER_LIVE)
         return;
-    timer_start(&v->report, v->reports_sent++ == 0 ? REPORT_FIRST_US : REPORT_US);
+    viewer_report_in(v, v->reports_sent++ == 0 ? REPORT_FIRST_US : REPORT_US);
     write_report(v, &v->video, now_us, &reports, &names);
     write_report(v, &v->audio, now_us, &reports, &names);
     writer_bytes(&reports, sdes, writer_len(&names));
