@@ -4,6 +4,7 @@
  * consumer in the home's. Each end is touched by its own worker only; they talk by mail, which keeps the order.
  *   1. link_open (asker) posts OPEN; the home attaches `out`.
  *   2. The home sends TRACKS, packets (first the cache), READY, END; the asker sends WANT and KEYFRAME.
+ *      What cannot be sent because the asker is far behind is sent later, from the home's cache: nobody could repair a gap here.
  *   3. link_close (asker) posts CLOSE; the home detaches `out` and posts CLOSED as its last word; the asker frees.
  */
 #include "relay/relay_priv.h"
@@ -24,6 +25,8 @@ struct link {
     struct consumer out;
     struct list home_link;   /* in the supply of the home's router while `out` is attached */
     struct pipe_path path;   /* nodes that take the stream from the asker; set before it is opened */
+    uint64_t cursor;         /* while behind: where it goes on in the home's cache */
+    bool behind, owes_ready; /* READY follows when it has caught up */
     struct resume *resume;   /* on its way to the home's supply */
     struct mail open_mail, close_mail; /* each is under way at most once */
     char name[STREAM_NAME_MAX + 1];
@@ -172,6 +175,7 @@ static void out_on_tracks(struct consumer *c, const struct track_set *tracks)
     struct link *l = container_of(c, struct link, out);
     struct news *news = news_create(l, NEWS_TRACKS);
 
+    l->behind = l->owes_ready = false;
     if (news) {
         news->tracks = *tracks;
         relay_source_path(c->router, &news->source);
@@ -179,33 +183,75 @@ static void out_on_tracks(struct consumer *c, const struct track_set *tracks)
     post_news(l, news);
 }
 
-static void post_packets(struct link *l, struct packet *const *v, size_t n)
+static size_t post_packets(struct link *l, struct packet *const *v, size_t n)
 {
-    parcel_post(l->home, relay_worker(l->asker), run_parcel, l, v, n);
+    return parcel_post(l->home, relay_worker(l->asker), run_parcel, l, v, n);
+}
+
+/* From the cursor on, all there is in the home's cache, until no parcel is left. */
+static void catch_up(struct link *l)
+{
+    const struct cache *cache = router_cache(l->out.router);
+    struct packet *v[PARCEL_MAX];
+
+    if (l->cursor < cache_begin(cache))
+        l->cursor = cache_begin(cache);
+    while (l->cursor < cache_end(cache)) {
+        uint64_t at = l->cursor;
+        size_t n = 0;
+        for (; at < cache_end(cache) && n < PARCEL_MAX; at++)
+            v[n++] = cache_at(cache, at);
+        if (post_packets(l, v, n) < n)
+            return;
+        l->cursor = at;
+    }
+    l->behind = false;
+    if (l->owes_ready)
+        post_news(l, news_create(l, NEWS_READY));
+    l->owes_ready = false;
 }
 
 /* Everything the home still has goes over: the copy answers retransmissions from it too. */
 static void out_on_ready(struct consumer *c)
 {
     struct link *l = container_of(c, struct link, out);
-    struct cache *cache = router_cache(c->router);
 
-    for (uint64_t at = cache_begin(cache); at < cache_end(cache); at++) {
-        struct packet *p = cache_at(cache, at);
-        post_packets(l, &p, 1);
-    }
-    post_news(l, news_create(l, NEWS_READY));
+    l->cursor = cache_begin(router_cache(c->router));
+    l->behind = l->owes_ready = true;
+    catch_up(l);
+}
+
+/* The cache's newest packets are those of the turn. */
+static uint64_t position_of(const struct cache *cache, const struct packet *p)
+{
+    uint64_t at = cache_end(cache);
+
+    while (at > cache_begin(cache) && cache_at(cache, at - 1) != p)
+        at--;
+    return at > cache_begin(cache) ? at - 1 : at;
 }
 
 static void out_on_packets(struct consumer *c, const struct packet_batch *b)
 {
-    post_packets(container_of(c, struct link, out), b->v, b->n);
+    struct link *l = container_of(c, struct link, out);
+    size_t posted = l->behind ? 0 : post_packets(l, b->v, b->n);
+
+    if (!l->behind && posted < b->n) {
+        log_warn("relay", "%s: worker %u is far behind", l->name, relay_config(l->asker)->index);
+        l->cursor = position_of(router_cache(c->router), b->v[posted]);
+        l->behind = true;
+    } else if (l->behind) {
+        catch_up(l);
+    }
 }
 
 static void out_on_end(struct consumer *c, enum stream_end why)
 {
     struct link *l = container_of(c, struct link, out);
     struct news *news = news_create(l, NEWS_END);
+
+    if (l->behind)
+        catch_up(l);
 
     if (news)
         news->why = why;

@@ -6,24 +6,18 @@ size_t parcel_post(struct relay *from, struct worker *receiver, void (*run)(stru
 {
     size_t posted = 0;
 
-    while (n) {
+    while (posted < n) {
         struct parcel *p = pool_take(relay_parcels(from));
-        size_t some = n < PARCEL_MAX ? n : PARCEL_MAX;
-
-        if (!p) {
-            relay_count(from)->dropped_pool += n;
+        if (!p)
             break;
-        }
         p->mail.run = run;
         p->to = to;
         p->from = from;
-        p->n = some;
-        for (size_t i = 0; i < some; i++)
-            p->v[i] = packet_ref(v[i]);
+        p->n = n - posted < PARCEL_MAX ? n - posted : PARCEL_MAX;
+        for (size_t i = 0; i < p->n; i++)
+            p->v[i] = packet_ref(v[posted + i]);
+        posted += p->n;
         worker_post(receiver, &p->mail);
-        v += some;
-        n -= some;
-        posted++;
     }
     return posted;
 }

@@ -298,7 +298,8 @@ static void flush(struct publication *p)
     size_t posted = parcel_post(p->ingest, relay_worker(p->home), run_parcel, p, p->turn, p->n_turn);
 
     if (p->ingest == p->home)
-        p->parcels += posted;
+        p->parcels += posted > 0; /* PARCEL_MAX are one */
+    relay_count(p->ingest)->dropped_pool += p->n_turn - posted;
     for (size_t i = 0; i < p->n_turn; i++)
         packet_unref(&p->turn[i]);
     p->n_turn = 0;

@@ -12,7 +12,7 @@ enum {
     UNKNOWN_US = 1000000,     /* how long "nobody publishes it" is remembered */
     RETRY_US = 300000,        /* between two rounds over the parents */
     UNREACHABLE_US = 3000000, /* of failing until those who wait are told */
-    PARCELS_CAP = 4096,       /* mails with packets under way from one worker */
+    PARCELS_CAP = 16384,      /* mails with packets under way from one worker: seconds of a hundred streams, made as needed */
 };
 
 struct relay {

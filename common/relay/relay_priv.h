@@ -108,7 +108,7 @@ struct parcel {
 };
 
 /* Posts v[0..n), taking references of its own, in as many parcels as it needs; run() gets each on worker
- * `receiver` and ends with parcel_give. What the pool has no parcels for is dropped and counted. Returns how many it posted. */
+ * `receiver` and ends with parcel_give. Returns how many packets went, fewer when the pool has no more parcels: the receiver is far behind. */
 size_t parcel_post(struct relay *from, struct worker *receiver, void (*run)(struct mail *, struct worker *), void *to,
                    struct packet *const *v, size_t n);
 void parcel_give(struct parcel *p);

@@ -83,6 +83,7 @@ void frame_watch_push(struct frame_watch *f, uint64_t at_us, uint64_t ts_us, boo
     f->tally->frames++;
     f->tally->keyframes += keyframe;
     if (f->last_us) {
+        histogram_push(&f->tally->step_us, ts_us > f->last_ts_us ? ts_us - f->last_ts_us : 0);
         learn_interval(f, ts_us);
         check_freeze(f, at_us);
     }

@@ -133,6 +133,7 @@ static json_t *tally_json(const struct tally *t)
     json_object_set_new(o, "delay_ms", percentiles(&t->delay_us));
     json_object_set_new(o, "jitter_ms", percentiles(&t->jitter_us));
     json_object_set_new(o, "freeze_ms", percentiles(&t->freeze_us));
+    json_object_set_new(o, "step_ms", percentiles(&t->step_us));
     json_object_set_new(o, "freezes", json_integer((json_int_t)t->freezes));
     json_object_set_new(o, "bytes", json_integer((json_int_t)t->bytes));
     json_object_set_new(o, "rtp", json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "received", (json_int_t)t->rtp_received,

@@ -60,6 +60,7 @@
     X(delay_us)          /* frame: sent by the publisher -> arrived here */ \
     X(jitter_us)         /* RFC 3550 interarrival jitter, each viewer once a second */ \
     X(freeze_us)         /* length of a freeze */ \
+    X(step_us)           /* between the timestamps of two frames in a row: one that is left out shows */ \
     X(move_us)           /* sent elsewhere -> first packet from there */ \
     X(reconnect_us)      /* loss noticed -> first packet again */
 
