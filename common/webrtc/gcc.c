@@ -10,7 +10,8 @@ enum {
     FULL_BUCKETS = 4,          /* the rate at which a full path delivers is that of 150 to 200 ms */
     FULL_LEAST_US = 150000,
     PROBE_SHADOW_US = 300000,  /* the queue that a probe makes is no reason to go down */
-    LOSS_SOON_US = 300000,     /* heavy losses are acted on after that */
+    LOSS_SOON_US = 300000,     /* heavy losses are acted on after that ... */
+    FLOOD_PACKETS = 8,         /* ... and at once where of one feedback's packets more than half are, and so many: a full queue */
     RAISE_STEP_US = 1000000,   /* the longest time that one increase counts for */
     REDUCE_LEAST_US = 10000,   /* from one reduction to the next: a round trip within these */
     REDUCE_MOST_US = 200000,
@@ -21,6 +22,13 @@ enum {
     LOSS_US = 1000000,         /* losses are counted for so long */
     LOSS_PACKETS = 50,         /* and for so many: fewer say little */
     HEADROOM_BPS = 10000,
+};
+
+enum {
+    FEEDBACK_LATE_US = 1000000, /* ten of a receiver's intervals */
+    QUEUE_US = 350000,          /* that may lie on the way, beside a round trip's worth */
+    WINDOW_LEAST_BYTES = 3000,
+    PUSH_US = 50000,            /* one step of it */
 };
 
 static const double RAISE = 1.08, REDUCE = 0.85, LOSS_LOW = 0.02, LOSS_HIGH = 0.10, LINK_WEIGHT = 0.05,
@@ -157,6 +165,16 @@ static void steer(struct gcc *g, uint64_t now_us)
     }
 }
 
+/* The lower of the parts, or of the fallbacks. */
+static uint64_t unpushed_bps(const struct gcc *g)
+{
+    uint64_t other_bps = g->delay_bps;
+
+    if (g->feedback_us == 0)
+        other_bps = g->remb_bps ? g->remb_bps : UINT64_MAX;
+    return bounded(g, other_bps < g->loss_bps ? other_bps : g->loss_bps);
+}
+
 /* ---- the loss part ------------------------------------------------------------------------------------------------ */
 
 static void on_loss(struct gcc *g, double loss, uint64_t passed_us, uint64_t now_us)
@@ -164,7 +182,7 @@ static void on_loss(struct gcc *g, double loss, uint64_t passed_us, uint64_t now
     double passed_s = fmin((double)passed_us / 1e6, 2);
 
     if (loss > LOSS_HIGH) {
-        uint64_t sent = (uint64_t)((double)gcc_acked_bps(g) / (1 - fmin(loss, 0.9))), from = gcc_target_bps(g);
+        uint64_t sent = (uint64_t)((double)gcc_acked_bps(g) / (1 - fmin(loss, 0.9))), from = unpushed_bps(g);
         if (sent && sent < from)
             from = sent; /* the target says nothing when less is sent */
         g->loss_bps = bounded(g, (uint64_t)((double)from * (1 - loss / 2)));
@@ -174,6 +192,25 @@ static void on_loss(struct gcc *g, double loss, uint64_t passed_us, uint64_t now
         uint64_t bps = (uint64_t)((double)g->loss_bps * pow(RAISE, passed_s)) + 1000;
         g->loss_bps = bounded(g, bps < most || g->feedback_us == 0 ? bps : most);
     }
+}
+
+static void forget_losses(struct gcc *g, uint64_t now_us)
+{
+    g->received = g->lost = 0;
+    g->loss_us = now_us;
+}
+
+/* Of one feedback. What still comes through a full queue is all that the path carries. */
+static void watch_flood(struct gcc *g, uint32_t received, uint32_t lost, uint64_t now_us)
+{
+    uint64_t through = rate_bps(&g->acked, FULL_BUCKETS, FULL_LEAST_US);
+
+    if (lost < FLOOD_PACKETS || lost <= received || !through || now_us - g->loss_reduced_us < LOSS_SOON_US)
+        return;
+    if ((uint64_t)(REDUCE * (double)through) < g->loss_bps)
+        g->loss_bps = bounded(g, (uint64_t)(REDUCE * (double)through));
+    g->loss_reduced_us = now_us;
+    forget_losses(g, now_us);
 }
 
 static void count_losses(struct gcc *g, uint64_t now_us)
@@ -188,8 +225,7 @@ static void count_losses(struct gcc *g, uint64_t now_us)
     if (now_us - g->loss_us < LOSS_US && loss <= LOSS_HIGH)
         return;
     on_loss(g, loss, now_us - g->loss_us, now_us);
-    g->received = g->lost = 0;
-    g->loss_us = now_us;
+    forget_losses(g, now_us);
 }
 
 /* ---- feedback ---------------------------------------------------------------------------------------------------------- */
@@ -199,6 +235,7 @@ void gcc_init(struct gcc *g, const struct gcc_cfg *cfg)
     memset(g, 0, sizeof(*g));
     g->cfg = *cfg;
     g->delay_bps = g->loss_bps = cfg->start_bps;
+    g->pushback = 1;
     gcc_delay_init(&g->delay);
     probe_init(&g->probe);
 }
@@ -249,6 +286,7 @@ int gcc_on_feedback(struct gcc *g, struct twcc_send *sent, const struct rtcp_pac
         return err;
     g->feedback_us = now_us;
     g->feedbacks++;
+    uint32_t received = g->received, lost = g->lost;
     while (twcc_send_next(sent, &f, now_us, &r))
         on_result(g, &r, now_us);
     if (sent->newest_sent_us > newest_us) {
@@ -257,6 +295,7 @@ int gcc_on_feedback(struct gcc *g, struct twcc_send *sent, const struct rtcp_pac
         g->rtt_us = g->rtt_us ? g->rtt_us - g->rtt_us / 8 + sample_us / 8 : sample_us;
     }
     steer(g, now_us);
+    watch_flood(g, g->received - received, g->lost > lost ? g->lost - lost : 0, now_us);
     count_losses(g, now_us);
     if (probe_conclude(&g->probe, now_us, &found))
         on_probe(g, &found, now_us);
@@ -290,22 +329,56 @@ void gcc_on_loss_report(struct gcc *g, uint8_t fraction, uint64_t now_us)
     on_loss(g, fraction / 256.0, passed_us, now_us);
 }
 
-void gcc_poll(struct gcc *g, uint64_t wanted_bps, uint64_t now_us)
+/* Where more is under way than fits, the estimate is late: the path has become less, or is gone. */
+static void push_back(struct gcc *g, uint64_t flight_bytes, uint64_t now_us)
+{
+    if (now_us - g->pushed_us < PUSH_US)
+        return;
+    g->pushed_us = now_us;
+    uint64_t window = unpushed_bps(g) / 8 * (g->rtt_us + QUEUE_US) / 1000000;
+    double fill = (double)flight_bytes / (double)(window > WINDOW_LEAST_BYTES ? window : WINDOW_LEAST_BYTES);
+
+    if (fill > 1.5)
+        g->pushback *= 0.9;
+    else if (fill > 1)
+        g->pushback *= 0.95;
+    else if (fill < 0.1)
+        g->pushback = 1;
+    else
+        g->pushback *= 1.05;
+    g->pushback = fmin(fmax(g->pushback, 0.1), 1);
+}
+
+/* Nothing is known of the path any more: it is believed to carry less and less, until it is heard of again. */
+static void watch_feedback(struct gcc *g, uint64_t now_us)
+{
+    uint64_t since_us = g->late_us > g->feedback_us ? g->late_us : g->feedback_us;
+
+    if (now_us - since_us < FEEDBACK_LATE_US)
+        return;
+    g->late_us = now_us;
+    g->delay_bps = bounded(g, g->delay_bps * 4 / 5);
+    g->link_kbps = 0;
+    g->aimd = GCC_HOLD;
+}
+
+void gcc_poll(struct gcc *g, uint64_t wanted_bps, uint64_t flight_bytes, uint64_t now_us)
 {
     bool at_rest = g->feedback_us && now_us - g->feedback_us < REST_US && g->delay.usage == GCC_NORMAL &&
                    now_us - g->reduced_us > REST_US && (g->loss_reduced_us == 0 || now_us - g->loss_reduced_us > REST_US * 2);
 
-    if (g->feedback_us)
-        probe_poll(&g->probe, gcc_target_bps(g), wanted_bps < g->cfg.max_bps ? wanted_bps : g->cfg.max_bps, at_rest, now_us);
+    if (!g->feedback_us)
+        return;
+    watch_feedback(g, now_us);
+    push_back(g, flight_bytes, now_us);
+    probe_poll(&g->probe, unpushed_bps(g), wanted_bps < g->cfg.max_bps ? wanted_bps : g->cfg.max_bps, at_rest, now_us);
 }
 
 uint64_t gcc_target_bps(const struct gcc *g)
 {
-    uint64_t other_bps = g->delay_bps;
+    uint64_t bps = (uint64_t)((double)unpushed_bps(g) * g->pushback);
 
-    if (g->feedback_us == 0)
-        other_bps = g->remb_bps ? g->remb_bps : UINT64_MAX;
-    return bounded(g, other_bps < g->loss_bps ? other_bps : g->loss_bps);
+    return bps > g->cfg.min_bps ? bps : g->cfg.min_bps;
 }
 
 const char *gcc_state_name(const struct gcc *g)

@@ -4,9 +4,10 @@
  * With transport-wide feedback the target is the lower of two: the delay part (gcc_delay.h) steers a rate by
  * AIMD, down to 0.85 of what arrives when a queue grows, up by 8 % a second, or in small steps near what was the limit; the loss
  * part goes down with losses above 10 %, and up with less than 2 %. Probes (probe.h) go up in one step. Without feedback: REMB
- * and the losses of receiver reports.
+ * and the losses of receiver reports. Both are pushed back while more is under way than a round trip and a queue of 350 ms hold, and
+ * go down by a fifth each second in which feedback that was there before stays away.
  * Pure: time is an argument. Hot: no allocation. Thread: the worker's. Ownership: embedded.
- * Source: draft-ietf-rmcat-gcc-02 s5, s6; draft-alvestrand-rmcat-remb-03. */
+ * Source: draft-ietf-rmcat-gcc-02 s5, s6; draft-alvestrand-rmcat-remb-03; the push-back as in libwebrtc. */
 #pragma once
 
 #include "webrtc/gcc_delay.h"
@@ -40,6 +41,9 @@ struct gcc {
     uint64_t raised_us, reduced_us;         /* delay part */
     uint64_t probed_us;                     /* when the last probe told something */
     uint64_t feedback_us;                   /* last; 0: none yet */
+    uint64_t late_us;                       /* when feedback was last found missing */
+    uint64_t pushed_us;
+    double pushback;                        /* the part of the target that may be used now, 0.1 to 1 */
     uint64_t rtt_us;                        /* 0: not known */
     uint32_t received, lost;                /* since loss_us */
     uint64_t loss_us, loss_reduced_us;
@@ -56,8 +60,9 @@ void gcc_on_arrivals_end(struct gcc *g, uint64_t now_us);
 void gcc_on_remb(struct gcc *g, uint64_t bps);
 void gcc_on_loss_report(struct gcc *g, uint8_t fraction, uint64_t now_us);
 
-/* wanted_bps: what the owner would send if it could. Begins probes. */
-void gcc_poll(struct gcc *g, uint64_t wanted_bps, uint64_t now_us);
+/* After feedback, and while something is sent each second at least. wanted_bps: what the owner would send if it could; flight_bytes:
+ * what it has not heard of (twcc_send.h). Begins probes; finds that feedback stays away. */
+void gcc_poll(struct gcc *g, uint64_t wanted_bps, uint64_t flight_bytes, uint64_t now_us);
 uint64_t gcc_target_bps(const struct gcc *g);
 /* What arrives at the receiver; 0: not known. */
 uint64_t gcc_acked_bps(const struct gcc *g);

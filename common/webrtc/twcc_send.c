@@ -19,17 +19,29 @@ enum slot_state { SLOT_EMPTY = 0, SLOT_SENT, SLOT_LOST, SLOT_RECEIVED };
 void twcc_send_init(struct twcc_send *t, uint16_t first)
 {
     memset(t, 0, sizeof(*t));
-    t->next = (UINT64_C(1) << 16) + first;
+    t->next = t->flight_from = (UINT64_C(1) << 16) + first;
+}
+
+/* Of those up to this number. */
+static void end_flight(struct twcc_send *t, uint64_t number)
+{
+    for (; t->flight_from <= number; t->flight_from++)
+        t->flight_bytes -= t->slots[t->flight_from % TWCC_SEND_SLOTS].bytes;
 }
 
 uint16_t twcc_send_push(struct twcc_send *t, size_t bytes, uint8_t probe, uint64_t now_us)
 {
-    t->slots[t->next % TWCC_SEND_SLOTS] = (struct twcc_send_slot){
+    struct twcc_send_slot *s = &t->slots[t->next % TWCC_SEND_SLOTS];
+
+    if (t->next >= t->flight_from + TWCC_SEND_SLOTS)
+        end_flight(t, t->flight_from);
+    *s = (struct twcc_send_slot){
         .sent_ticks = (uint16_t)(now_us / TICK_US),
         .bytes = (unsigned)(bytes < 0x7ff ? bytes : 0x7ff) & 0x7ffu,
         .probe = probe & 7u,
         .state = SLOT_SENT,
     };
+    t->flight_bytes += s->bytes;
     return (uint16_t)t->next++;
 }
 
@@ -84,6 +96,7 @@ bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, s
             .received = a.received,
             .was_lost = s->state == SLOT_LOST,
         };
+        end_flight(t, seq16_extend(t->next - 1, a.seq));
         s->state = state & 3u;
         if (a.received && out->sent_us > t->newest_sent_us)
             t->newest_sent_us = out->sent_us;

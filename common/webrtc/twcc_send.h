@@ -30,6 +30,8 @@ struct twcc_send {
     int64_t arrival_us;      /* the last one's, unwrapped */
     bool any_arrival;
     uint64_t newest_sent_us; /* of those acknowledged: for the round trip */
+    uint64_t flight_bytes;   /* sent after the newest that was heard of ... */
+    uint64_t flight_from;    /* ... from this number on */
     struct twcc_send_slot slots[TWCC_SEND_SLOTS];
 };
 

@@ -136,7 +136,9 @@ void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const str
         .playout_ms = t == &v->video ? playout_ms(v) : 0,
     };
 
-    if (t == &v->video)
+    if (from_layer && first->layer < t->sender.now.layer)
+        viewer_rate_clear(v); /* its network carries no more: what waits of the better layer would only be in the way */
+    else if (t == &v->video)
         viewer_rate_flush(v, now_us(v));
     rtp_sender_start(&t->sender, &start, now_us(v));
 }

@@ -179,17 +179,21 @@ uint64_t viewer_rate_waited_us(const struct rtc_viewer *v)
 
 /* ---- what was sent --------------------------------------------------------------------------------------------------- */
 
-static void measure(struct viewer_rate *r, size_t bytes, uint64_t now_us)
+/* True at the end of a window. */
+static bool measure(struct viewer_rate *r, size_t bytes, uint64_t now_us)
 {
     uint64_t run_us = now_us - r->window_us;
 
     r->window_bytes += bytes;
     if (run_us < WINDOW_US)
-        return;
+        return false;
     r->media_bps = r->window_bytes * 8000000 / run_us;
     r->window_bytes = 0;
     r->window_us = now_us;
+    return true;
 }
+
+static void follow(struct rtc_viewer *v, uint64_t now_us);
 
 void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t bytes)
 {
@@ -198,7 +202,7 @@ void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t
 
     if (bytes == 0)
         return;
-    measure(&v->rate, bytes, now_us);
+    bool measured = measure(&v->rate, bytes, now_us);
     if (!w)
         return;
     pacer_on_sent(&w->pacer, bytes);
@@ -207,6 +211,8 @@ void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t
     twcc_send_push(&w->sent, bytes, probe_id(&v->rate.gcc.probe), now_us);
     probe_on_sent(&v->rate.gcc.probe, bytes, now_us);
     number_next(v);
+    if (measured)
+        follow(v, now_us); /* feedback may stay away */
 }
 
 /* ---- feedback --------------------------------------------------------------------------------------------------------- */
@@ -220,13 +226,13 @@ static uint64_t wanted_bps(const struct rtc_viewer *v)
 /* The estimate has changed: for the layers, the pace, and perhaps a probe. */
 static void follow(struct rtc_viewer *v, uint64_t now_us)
 {
+    if (v->rate.paced)
+        gcc_poll(&v->rate.gcc, wanted_bps(v), v->rate.paced->sent.flight_bytes, now_us);
     uint64_t target_bps = gcc_target_bps(&v->rate.gcc);
-
     viewer_allow(v, target_bps > 2 * AUDIO_BPS ? target_bps - AUDIO_BPS : target_bps / 2);
     if (!v->rate.paced)
         return;
     pacer_set_target(&v->rate.paced->pacer, target_bps, v->rate.media_bps, now_us);
-    gcc_poll(&v->rate.gcc, wanted_bps(v), now_us);
     if (v->consumer.router && v->state == RTC_VIEWER_LIVE)
         arm(v->rate.paced, now_us);
 }

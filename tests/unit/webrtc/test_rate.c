@@ -187,6 +187,54 @@ static void without_feedback_remb_and_reported_losses_count(void **state)
     assert_int_equal(gcc_target_bps(&g), 20000000);
 }
 
+/* Feedback of every packet from..to-1 but one in `lose`; 0: none is lost. */
+static void hear(struct gcc *g, struct twcc_send *sent, uint16_t from, uint16_t to, uint16_t lose, uint64_t now_us)
+{
+    struct rtcp_twcc_arrival a[200];
+    uint8_t buf[1200];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct rtcp_packet p;
+
+    for (uint16_t i = from; i < to; i++)
+        a[i - from] = (struct rtcp_twcc_arrival){.arrival_us = 64000000 + i * 5000, .seq = i, .received = !lose || i % lose};
+    assert_int_equal(rtcp_twcc_write(&w, 1, 2, 0, a, (size_t)(to - from)), to - from);
+    struct rtcp_walk walk = rtcp_walk_init(buf, writer_len(&w));
+    assert_true(rtcp_walk_next(&walk, &p) > 0);
+    assert_int_equal(gcc_on_feedback(g, sent, &p, now_us), RTCP_OK);
+}
+
+static void more_under_way_than_fits_pushes_back_and_silence_takes_away(void **state)
+{
+    struct twcc_send *sent = malloc(sizeof(*sent));
+    struct gcc g;
+    uint64_t now_us = 1000000;
+
+    (void)state;
+    gcc_init(&g, &(struct gcc_cfg){.start_bps = 1000000, .min_bps = 50000, .max_bps = 20000000});
+    twcc_send_init(sent, 0);
+    for (uint16_t i = 0; i < 100; i++, now_us += 5000)
+        assert_int_equal(twcc_send_push(sent, 600, 0, now_us), i);
+    assert_int_equal(sent->flight_bytes, 60000);
+    hear(&g, sent, 0, 90, 3, now_us); /* lost or not, they are not under way */
+    assert_int_equal(sent->flight_bytes, 6000);
+    hear(&g, sent, 90, 100, 0, now_us);
+    assert_int_equal(sent->flight_bytes, 0);
+    gcc_poll(&g, 0, 0, now_us);
+    uint64_t whole_bps = gcc_target_bps(&g);
+    for (int i = 1; i <= 10; i++)
+        gcc_poll(&g, 0, 200000, now_us + (uint64_t)i * 50000);
+    assert_in_range(gcc_target_bps(&g), whole_bps * 34 / 100, whole_bps * 36 / 100); /* 0.9 to the tenth */
+    gcc_poll(&g, 0, 0, now_us + 550000);
+    assert_int_equal(gcc_target_bps(&g), whole_bps); /* all has arrived */
+    for (int i = 1; i <= 3; i++)
+        gcc_poll(&g, 0, 0, now_us + (uint64_t)i * 1000000);
+    assert_in_range(gcc_target_bps(&g), whole_bps * 51 / 100 - 1, whole_bps * 52 / 100); /* 0.8 to the third */
+    for (unsigned i = 0; i < 3 * TWCC_SEND_SLOTS; i++) /* never heard of */
+        (void)twcc_send_push(sent, 600, 0, now_us);
+    assert_int_equal(sent->flight_bytes, 600 * TWCC_SEND_SLOTS);
+    free(sent);
+}
+
 /* ---- remb.h ------------------------------------------------------------------------------------------------------ */
 
 static const uint64_t PACKET_BITS_US = 1200 * UINT64_C(8000000);
@@ -238,6 +286,7 @@ int main(void)
         cmocka_unit_test(what_was_sent_too_long_ago_is_passed_over),
         cmocka_unit_test(a_burst_leaves_at_once_and_the_rest_at_the_pace),
         cmocka_unit_test(retransmissions_have_a_budget_of_their_own),
+        cmocka_unit_test(more_under_way_than_fits_pushes_back_and_silence_takes_away),
         cmocka_unit_test(a_publisher_without_transport_cc_is_told_what_its_path_carries),
         cmocka_unit_test(without_feedback_remb_and_reported_losses_count),
     };
