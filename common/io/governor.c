@@ -23,6 +23,7 @@ static void judge(struct governor *g, uint64_t elapsed_us)
     bool was_late = g->late;
 
     g->late = g->busy_permille >= GOVERNOR_BUSY_PERMILLE && g->turn_us >= GOVERNOR_TURN_US;
+    g->crowded_us = g->pressure >= GOVERNOR_REFUSE_FROM ? g->crowded_us + elapsed_us : 0;
     if (g->late) {
         g->overloaded_us += elapsed_us;
         uint64_t rise = (g->turn_us >= GOVERNOR_TURN_FAR_US ? RISE_FAR : RISE) * elapsed_us / 1000000;
@@ -33,15 +34,16 @@ static void judge(struct governor *g, uint64_t elapsed_us)
     }
 }
 
-void governor_on_turn(struct governor *g, uint64_t now_us, uint64_t idle_us)
+void governor_on_turn(struct governor *g, uint64_t now_us, uint64_t idle_us, uint64_t aside_us)
 {
-    uint64_t turn_us = now_us - g->last_us, waited_us = idle_us - g->last_idle_us;
+    uint64_t turn_us = now_us - g->last_us, waited_us = idle_us + aside_us - g->last_idle_us - g->last_aside_us;
     uint64_t elapsed_us = now_us - g->window_us;
 
     turn_us -= waited_us < turn_us ? waited_us : turn_us;
     g->longest_us = turn_us > g->longest_us ? turn_us : g->longest_us;
     g->last_us = now_us;
     g->last_idle_us = idle_us;
+    g->last_aside_us = aside_us;
     if (elapsed_us < GOVERNOR_WINDOW_US)
         return;
     uint64_t idle = idle_us - g->window_idle_us;

@@ -17,7 +17,8 @@
 enum {
     GOVERNOR_RANKS = 1000,
     GOVERNOR_PRESSURE_MAX = 2 * GOVERNOR_RANKS,
-    GOVERNOR_REFUSE_FROM = GOVERNOR_RANKS * 5 / 4, /* a quarter of the viewers see keyframes only: no more are let in */
+    GOVERNOR_REFUSE_FROM = GOVERNOR_RANKS * 5 / 4, /* a quarter of the viewers see keyframes only: no more are let in ... */
+    GOVERNOR_REFUSE_US = 3000000, /* ... when it lasts: a crowd that comes at once is an overload that passes */
     GOVERNOR_WINDOW_US = 100000,                   /* over which is judged; a longer turn is a window */
     GOVERNOR_TURN_US = 60000,                      /* longer is late: two frames of 30 a second at once */
     GOVERNOR_TURN_FAR_US = 240000,                 /* far too late: pressure rises four times as fast */
@@ -36,14 +37,16 @@ struct governor {
     uint32_t busy_permille; /* of the last window */
     uint64_t turn_us;       /* the longest turn of the last window */
     uint64_t window_us, window_idle_us, longest_us; /* of the present window: its beginning, what had been waited by then */
-    uint64_t last_us, last_idle_us;                 /* of the last turn */
+    uint64_t last_us, last_idle_us, last_aside_us;  /* of the last turn */
+    uint64_t crowded_us;    /* so long the pressure has been one to refuse for */
     bool late;              /* the last window was: one alone may be a stall of the machine */
     uint64_t overloaded_us; /* so long in all windows that were late */
 };
 
 void governor_init(struct governor *g, uint64_t now_us);
-/* At the end of each turn. idle_us: what the worker has waited for something to do since it began. */
-void governor_on_turn(struct governor *g, uint64_t now_us, uint64_t idle_us);
+/* At the end of each turn. Since the worker began, idle_us: what it has waited for something to do; aside_us: what it has spent,
+ * bounded in each turn, on what may wait, as handshakes: it makes no turn late. */
+void governor_on_turn(struct governor *g, uint64_t now_us, uint64_t idle_us, uint64_t aside_us);
 
 /* rank: 0 .. GOVERNOR_RANKS - 1, a viewer's own for life; the lowest are thinned first. */
 static inline enum governor_thin governor_thinning(const struct governor *g, uint32_t rank)
@@ -56,7 +59,7 @@ static inline enum governor_thin governor_thinning(const struct governor *g, uin
 /* 0: all is well; 1: frames are left out; 2: some see keyframes only; 3: nobody else is let in. */
 static inline unsigned governor_level(const struct governor *g)
 {
-    if (g->pressure >= GOVERNOR_REFUSE_FROM)
+    if (g->crowded_us >= GOVERNOR_REFUSE_US)
         return 3;
     return g->pressure > GOVERNOR_RANKS ? 2 : g->pressure > 0;
 }

@@ -156,12 +156,14 @@ static void receive(struct udp_socket *s)
 static void receive_after_media(struct turn_hook *hook, uint64_t now_us)
 {
     struct udp_socket *s = container_of(hook, struct udp_socket, in.hook);
-    uint64_t until_ns = uv_hrtime() + UINT64_C(1000) * AFTER_MEDIA_US, before = s->counters.received;
+    struct worker *w = s->worker;
+    uint64_t from_ns = uv_hrtime(), until_ns = from_ns + UINT64_C(1000) * AFTER_MEDIA_US, before = s->counters.received;
     bool rested = s->in.resting;
 
     (void)now_us;
     while (!s->closed && receive_call(s) && uv_hrtime() < until_ns)
         ;
+    w->aside_ns += uv_hrtime() - from_ns;
     if (s->closed)
         return;
     s->in.resting = s->counters.received != before;

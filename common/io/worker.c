@@ -114,7 +114,8 @@ static void set_due_wake(struct worker *w)
 static void judge_turn(struct worker *w)
 {
     clock_expire(w->clock);
-    governor_on_turn(&w->governor, clock_now(w->clock), uv_metrics_idle_time(&w->loop) / 1000 + w->rested_us);
+    governor_on_turn(&w->governor, clock_now(w->clock), uv_metrics_idle_time(&w->loop) / 1000 + w->rested_us,
+                     w->aside_ns / 1000);
 }
 
 static void rest(struct worker *w)

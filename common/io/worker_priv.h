@@ -23,6 +23,7 @@ struct worker {
     struct clock *clock; /* &clock_store: the question for the time, of a const worker, may read it anew */
     struct timer_heap timers;
     struct governor governor;
+    uint64_t aside_ns; /* spent on what viewers say, see udp.c */
     struct list hooks[TURN_STAGES];
     uint64_t turn;                  /* counts up */
     uint64_t rest_us, rested_us;    /* after this turn; in all */

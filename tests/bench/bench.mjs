@@ -16,7 +16,7 @@ const LIMIT_TCP = `${buildDir}/tests/bench/millrace-limit-tcp`;
 const FRAME_BYTES = 10_900; // a frame of MEDIA with the sound beside it: what a viewer by HTTP-FLV is sent at once
 const args = process.argv.slice(2);
 const quick = args.includes('--quick');
-const LONG = ['streams', 'workers', 'overload']; // left out by --quick
+const LONG = ['streams', 'workers', 'overload', 'micro']; // left out by --quick
 const chosen = args.filter((arg) => !arg.startsWith('-'));
 const WINDOW_S = quick ? 5 : 12;
 const MEDIA = '720p30@2.5M';
@@ -304,6 +304,12 @@ const measurements = {
         figure('join_storm_first_keyframe_p95_ms', crowd.first_keyframe_ms.p95, 'ms');
         figure('join_storm_playing_lost', before.rtp.lost_after_repair, 'packets', 0);
         figure('join_storm_playing_freezes', before.freezes, 'freezes', 0);
+    },
+
+    // Steps of the way, in nanoseconds: for who works on them, not against a target.
+    async micro() {
+        for (const program of ['bench/micro_packet', 'unit/secure/micro_srtp'])
+            console.log((await must(`${buildDir}/tests/${program}`, quick ? ['100000'] : [])).stdout.trimEnd());
     },
 
     async pipe() {

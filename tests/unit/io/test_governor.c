@@ -15,7 +15,8 @@ enum { FRAME_US = 33333, FRAMES_A_GOP = 60 };
 
 struct model {
     struct governor g;
-    uint64_t now_us, idle_us, next_frame_us;
+    uint64_t now_us, idle_us, aside_us, next_frame_us;
+    uint64_t handshakes_us; /* that each turn spends beside */
     unsigned frame;
     unsigned viewers;
     double us_a_frame;  /* to send a frame to a viewer, with a whole processor */
@@ -60,9 +61,10 @@ static void turn(struct model *m)
             work_us += is_sent(m, i) ? m->us_a_frame : 0;
         }
     uint64_t turn_us = (uint64_t)(work_us / m->share);
-    m->now_us += turn_us;
+    m->now_us += turn_us + m->handshakes_us;
+    m->aside_us += m->handshakes_us;
     m->longest_us = turn_us > m->longest_us ? turn_us : m->longest_us;
-    governor_on_turn(&m->g, m->now_us, m->idle_us);
+    governor_on_turn(&m->g, m->now_us, m->idle_us, m->aside_us);
 }
 
 static void run(struct model *m, double seconds)
@@ -104,6 +106,34 @@ static void who_is_busy_but_not_late_thins_nobody(void **state)
     assert_int_equal(m.g.pressure, 0);
 }
 
+static void a_crowd_that_comes_at_once_makes_no_turn_late(void **state)
+{
+    struct model m;
+
+    (void)state;
+    model_init(&m, 500, 30); /* 15 ms a picture; with the handshakes two of them at once */
+    m.handshakes_us = 30000;
+    run(&m, 2);
+    assert_true(m.g.busy_permille >= GOVERNOR_BUSY_PERMILLE);
+    assert_int_equal(m.g.pressure, 0);
+}
+
+static void nobody_is_refused_for_an_overload_that_passes(void **state)
+{
+    struct model m;
+
+    (void)state;
+    model_init(&m, 1000, 70);
+    run(&m, 3); /* full pressure takes a second and a half at the least */
+    assert_true(m.g.pressure >= GOVERNOR_REFUSE_FROM);
+    assert_int_equal(governor_level(&m.g), 2);
+    run(&m, 5);
+    assert_int_equal(governor_level(&m.g), 3);
+    m.share = 4;
+    run(&m, 8);
+    assert_true(governor_level(&m.g) < 3);
+}
+
 static void a_single_stall_is_forgiven(void **state)
 {
     struct model m;
@@ -112,7 +142,7 @@ static void a_single_stall_is_forgiven(void **state)
     model_init(&m, 100, 20);
     run(&m, 1);
     m.now_us += 700000; /* in the middle of a turn */
-    governor_on_turn(&m.g, m.now_us, m.idle_us);
+    governor_on_turn(&m.g, m.now_us, m.idle_us, m.aside_us);
     assert_int_equal(m.g.pressure, 0);
     run(&m, 5);
     assert_int_equal(m.g.pressure, 0);
@@ -170,24 +200,26 @@ static void levels_follow_pressure(void **state)
 {
     static const struct {
         uint32_t pressure;
+        uint64_t crowded_us;
         unsigned level;
         enum governor_thin lowest, middle, highest; /* of ranks */
     } rows[] = {
-        {0, 0, GOVERNOR_WHOLE, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
-        {1, 1, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
-        {500, 1, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
-        {501, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE},
-        {1000, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1001, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1249, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1250, 3, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1501, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL},
-        {2000, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES},
+        {0, 0, 0, GOVERNOR_WHOLE, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
+        {1, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
+        {500, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
+        {501, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE},
+        {1000, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1001, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1249, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1250, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1250, GOVERNOR_REFUSE_US - 1, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL}, /* it may pass */
+        {1501, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL},
+        {2000, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES},
     };
 
     (void)state;
     for (size_t i = 0; i < LEN(rows); i++) {
-        struct governor g = {.pressure = rows[i].pressure};
+        struct governor g = {.pressure = rows[i].pressure, .crowded_us = rows[i].crowded_us};
         assert_int_equal(governor_level(&g), rows[i].level);
         assert_int_equal(governor_thinning(&g, 0), rows[i].lowest);
         assert_int_equal(governor_thinning(&g, 500), rows[i].middle);
@@ -200,6 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_not_overloaded_thins_nobody),
         cmocka_unit_test(who_is_busy_but_not_late_thins_nobody),
+        cmocka_unit_test(a_crowd_that_comes_at_once_makes_no_turn_late),
+        cmocka_unit_test(nobody_is_refused_for_an_overload_that_passes),
         cmocka_unit_test(a_single_stall_is_forgiven),
         cmocka_unit_test(overload_thins_viewers_one_by_one_until_turns_are_short),
         cmocka_unit_test(frames_that_nothing_refers_to_go_first),
