@@ -16,6 +16,7 @@
 enum {
     RTO_FIRST_US = 250000, /* RFC 6347 s4.2.4.1 says 1 s, and lets real-time uses have less */
     RTO_MAX_US = 3000000,
+    FAREWELL_CAP = 64,     /* bytes; a close_notify takes 39 to 61 */
     LAST_FLIGHT_CAP = 192, /* bytes; ChangeCipherSpec and Finished of any of our suites take 75..110 */
     RESENDS = 16,          /* of the last flight, after dtls_shrink */
     DATA_MAX = 2048,       /* bytes of a record of data; none is longer than a datagram */
@@ -40,6 +41,9 @@ struct dtls {
     struct srtp_master tx, rx;
     uint8_t last[LAST_FLIGHT_CAP]; /* our latest datagram, when it fits */
     uint16_t last_len;
+    uint8_t farewell[FAREWELL_CAP]; /* after dtls_shrink: our close_notify, made while we still could */
+    uint8_t farewell_len;
+    bool shrinking;                 /* what is written goes there */
     uint8_t resends;
     char error[120];
 };
@@ -67,6 +71,11 @@ static int bio_write(BIO *bio, const char *bytes, int len)
     const uint8_t *datagram = (const uint8_t *)bytes;
 
     BIO_clear_retry_flags(bio);
+    if (d->shrinking) {
+        d->farewell_len = (uint8_t)(len > 0 && len <= FAREWELL_CAP ? len : 0);
+        memcpy(d->farewell, datagram, d->farewell_len);
+        return len;
+    }
     d->last_len = 0;
     if (len > 0 && len <= LAST_FLIGHT_CAP) {
         memcpy(d->last, datagram, (size_t)len);
@@ -388,6 +397,11 @@ void dtls_keys(const struct dtls *d, struct srtp_master *tx, struct srtp_master 
 void dtls_shrink(struct dtls *d)
 {
     assert(d->state == DTLS_LIVE);
+    d->shrinking = true;
+    ERR_clear_error();
+    (void)SSL_shutdown(d->ssl);
+    ERR_clear_error();
+    d->shrinking = false;
     SSL_free(d->ssl);
     d->ssl = NULL;
     OPENSSL_cleanse(&d->tx, sizeof(d->tx));
@@ -411,6 +425,9 @@ void dtls_close(struct dtls *d)
         (void)SSL_shutdown(d->ssl);
         ERR_clear_error();
     }
+    if (d->farewell_len)
+        d->cfg.send(d->cfg.arg, d->farewell, d->farewell_len);
+    d->farewell_len = 0;
     d->state = DTLS_CLOSED;
     d->deadline_us = UINT64_MAX;
 }

@@ -84,5 +84,5 @@ void dtls_keys(const struct dtls *d, struct srtp_master *tx, struct srtp_master 
 void dtls_shrink(struct dtls *d);
 /* Sends bytes as one record of a datagram of its own; len + 37 <= DTLS_MTU. False when not live, or after dtls_shrink. */
 bool dtls_write(struct dtls *d, const uint8_t *bytes, size_t len);
-/* Sends close_notify if it still can (not after dtls_shrink). The state becomes DTLS_CLOSED. */
+/* Sends close_notify where there are keys, after dtls_shrink too. The state becomes DTLS_CLOSED. */
 void dtls_close(struct dtls *d);

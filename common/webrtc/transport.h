@@ -76,7 +76,7 @@ MUST_USE int rtc_transport_create(struct rtc_transport **out, struct rtc_endpoin
                                   const struct rtc_transport_cfg *cfg);
 /* Once. Checks are answered (or sent) from now on. 0, or -1: a credential is too long or memory is short. */
 MUST_USE int rtc_transport_start(struct rtc_transport *t, const struct rtc_remote *remote);
-/* Tells the peer if it still can (close_notify), frees, clears the pointer; NULL inside is fine. */
+/* Tells the peer (close_notify), frees, clears the pointer; NULL inside is fine. */
 void rtc_transport_destroy(struct rtc_transport **t);
 
 /* The association carries data beside media: packets of SCTP, as DTLS records. Before rtc_transport_start. on_data: one

@@ -322,6 +322,26 @@ static void close_notify_after_shrink_is_a_hint(void **state)
     net_close(&net);
 }
 
+static void a_shrunk_session_says_goodbye_once(void **state)
+{
+    struct net net;
+
+    (void)state;
+    net_open(&net, NULL, NULL);
+    net_handshake(&net);
+    unsigned before = net.end[SERVER].sent;
+    dtls_shrink(net.end[SERVER].d);
+    assert_int_equal(net.end[SERVER].sent, before);
+    deliver_all(&net);
+    assert_int_equal(state_of(&net, CLIENT), DTLS_LIVE);
+    dtls_close(net.end[SERVER].d);
+    dtls_close(net.end[SERVER].d);
+    assert_int_equal(net.end[SERVER].sent, before + 1);
+    deliver_all(&net);
+    assert_int_equal(state_of(&net, CLIENT), DTLS_CLOSED); /* authentic */
+    net_close(&net);
+}
+
 /* The server is live once it has the client's Finished; its own gets lost, and it has been shrunk. */
 static void a_lost_last_flight_is_sent_again_after_shrink(void **state)
 {
@@ -439,6 +459,7 @@ int main(void)
         cmocka_unit_test(a_wrong_fingerprint_is_refused_by_either_end),
         cmocka_unit_test(close_notify_is_seen),
         cmocka_unit_test(close_notify_after_shrink_is_a_hint),
+        cmocka_unit_test(a_shrunk_session_says_goodbye_once),
         cmocka_unit_test(a_lost_last_flight_is_sent_again_after_shrink),
         cmocka_unit_test(a_shrunk_session_does_not_answer_for_ever),
         cmocka_unit_test(noise_changes_nothing),
