@@ -614,8 +614,8 @@ bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *c
         s->counters.resend_gone++;
         return false;
     }
-    bool rtx = has_rtx(s, g);
-    if ((!rtx && is_stamped(s)) || !resend_allowed(s, seq, p, now_us)) {
+    bool rtx = has_rtx(s, g), forgotten = number < s->forget_below && now_us < s->forget_until_us;
+    if (forgotten || (!rtx && is_stamped(s)) || !resend_allowed(s, seq, p, now_us)) {
         s->counters.resend_refused++;
         return false;
     }

@@ -87,6 +87,7 @@ struct rtp_sender {
     struct rtp_cut *cuts;         /* theirs; NULL: nothing was ever left out */
     uint64_t highest;             /* viewer's 64-bit number last given out; the SRTP index is one roll-over less */
     uint64_t rtx_next;
+    uint64_t forget_below, forget_until_us; /* numbers below are not sent again before that time */
     uint64_t last_ts, last_us, last_capture_us; /* the viewer's timestamp, sending and capture time of the highest */
     bool sent_any, running;
     bool sent_vp8;                /* the next three are of the newest VP8 frame that was sent */
@@ -189,6 +190,13 @@ void rtp_sender_pad(struct rtp_out *out, uint8_t *room, size_t pad_len);
  * none to be had or allowed (counted). epoch: of the cache's packets. */
 bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *cache, uint64_t epoch, uint64_t now_us,
                        struct rtp_out *out);
+
+/* A keyframe is on its way: what was sent before this call is not sent again until then. */
+static inline void rtp_sender_forget(struct rtp_sender *s, uint64_t until_us)
+{
+    s->forget_below = s->highest + 1;
+    s->forget_until_us = until_us;
+}
 
 /* A recent packet once more by RTX, unasked: n counts back from the newest. False when there is no RTX or no such packet. */
 bool rtp_sender_repeat(struct rtp_sender *s, uint64_t n, const struct cache *cache, uint64_t epoch, struct rtp_out *out);

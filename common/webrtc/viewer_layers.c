@@ -23,6 +23,9 @@
 enum {
     CHECK_US = 200000,
     KEYFRAME_AGAIN_US = 1000000,
+    LOSS_WINDOW_US = 250000,
+    LOSS_LEAST = 10,              /* packets: fewer may be chance */
+    MEND_US = 800000,             /* a keyframe is here by then */
     STARVING_US = 2000000,        /* a dip of the estimate does not stop the picture */
     STARVING_PERCENT = 80,        /* of the least that there is */
     WANTED_PERCENT = 125,         /* of the best one's rate: more than it takes to choose it */
@@ -159,6 +162,8 @@ static void aim_level(struct rtc_viewer *v, uint64_t now_us)
     uint8_t top = (uint8_t)(l->meter->rows - 1), wanted = level.spatial < top ? level.spatial : top;
     if ((!is_simulcast(l) && now.spatial < wanted) || (now.temporal < 0 && level.temporal >= 0) || l->mends)
         ask_keyframe(v, now_us);
+    if (l->mends)
+        rtp_sender_forget(&v->video.sender, now_us + MEND_US);
     l->mends = false;
 }
 
@@ -242,6 +247,7 @@ static void choose(struct rtc_viewer *v, uint64_t now_us)
     l->silent = options[current].silent;
     watch_starving(l, rungs, options, n, now_us);
     size_t next = layer_choice_pick(&l->choice, options, n, current, l->allowed_bps, now_us);
+    l->sent_bps = options[next].bps;
     struct rung target = next == current ? within(l->target, limits) : rungs[next];
     if (!is_simulcast(l) && next != current && next == n - 1 && limits.row == RTP_LEVEL_ALL)
         target.row = RTP_LEVEL_ALL; /* and those that may yet come */
@@ -352,7 +358,7 @@ void viewer_layers_start(struct rtc_viewer *v, const struct track *video)
 
     viewer_layers_fini(v);
     l->n = video && video->n_layers <= LAYERS_MAX ? video->n_layers : 0;
-    l->wanted_bps = l->starving_us = 0;
+    l->wanted_bps = l->sent_bps = l->starving_us = 0;
     if (!is_simulcast(l) && most_spatial(v) < level.spatial) {
         level.spatial = most_spatial(v);
         if (rtp_sender_limit(&v->video.sender, level) < 0)
@@ -381,8 +387,31 @@ void viewer_allow(struct rtc_viewer *v, uint64_t video_bps)
     struct viewer_layers *l = &v->layers;
 
     l->allowed_bps = video_bps; /* acted on by the next check */
+    if (l->meter && video_bps < l->sent_bps && v->state == RTC_VIEWER_LIVE)
+        timer_start(&l->check, 0);
     if (!l->meter && v->state == RTC_VIEWER_LIVE && video_bps < v->rate.media_bps && !timer_running(&l->check))
         timer_start(&l->check, 0);
+}
+
+/* Where a third of what is sent has to be sent again, the estimate is late: what arrives is all that the path carries. */
+void viewer_layers_on_nack(struct rtc_viewer *v, uint64_t now_us)
+{
+    const struct rtp_sender_counters *c = &v->video.sender.counters;
+    struct viewer_layers *l = &v->layers;
+    uint64_t resent = c->resent - l->loss.resent, packets = c->packets - l->loss.packets;
+
+    if (now_us - l->loss.since_us >= LOSS_WINDOW_US) {
+        l->loss.since_us = now_us;
+        l->loss.resent = c->resent;
+        l->loss.packets = c->packets;
+        return;
+    }
+    uint64_t acked_bps = gcc_acked_bps(&v->rate.gcc);
+    if (resent < LOSS_LEAST || resent * 3 < packets || acked_bps == 0 || acked_bps >= l->allowed_bps ||
+        v->state != RTC_VIEWER_LIVE)
+        return;
+    l->allowed_bps = acked_bps;
+    timer_start(&l->check, 0);
 }
 
 bool rtc_viewer_choose_layer(struct rtc_viewer *v, const struct rtc_layer_wish *wish)

@@ -31,9 +31,13 @@ struct viewer_layers {
     struct layer_meter *meter; /* NULL: nobody asked yet, and there was always room */
     uint64_t allowed_bps;    /* what its network carries for video; UINT64_MAX: not known */
     uint64_t wanted_bps;     /* what the best that it may have takes, with room to spare; 0: not measured */
+    uint64_t sent_bps;       /* what the chosen one takes; 0: not measured */
     uint64_t starving_us;    /* since when there is no room for the least; 0: there is */
     uint64_t asked_us;       /* for a keyframe */
     uint64_t nacked;         /* the sender's count at the last check */
+    struct {
+        uint64_t since_us, resent, packets; /* the sender's counts then */
+    } loss;
     uint64_t octets, budget_us, debt_bytes; /* keyframes only: sent by then, and more than there was room for */
     uint64_t switches, pauses;
     uint32_t rank;           /* among the worker's viewers, by chance: who is thinned first when it is overloaded (governor.h) */
@@ -102,6 +106,8 @@ void viewer_layers_thin(struct rtc_viewer *v, enum governor_thin thin);
 uint8_t viewer_layers_needed(const struct rtc_viewer *v);
 /* It sees keyframes only: asking for more of them would not help. */
 bool viewer_layers_pauses(const struct rtc_viewer *v);
+/* The viewer has asked for packets again. */
+void viewer_layers_on_nack(struct rtc_viewer *v, uint64_t now_us);
 /* What the viewer's network carries for video has changed; UINT64_MAX: it is not known. */
 void viewer_allow(struct rtc_viewer *v, uint64_t video_bps);
 

@@ -86,6 +86,8 @@ static int on_nack(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t n
 
     while (t && v->consumer.router && rtcp_nack_next(&nack, &seq))
         viewer_rate_resend(v, t, seq, now_us);
+    if (t == &v->video)
+        viewer_layers_on_nack(v, now_us);
     return err;
 }
 
