@@ -96,6 +96,27 @@ static const char *owner_of(size_t i)
 
 /* ---- Redis, as all those nodes use it ---- */
 
+static double info(struct scene *s, const char *section, const char *field)
+{
+    redisReply *r = redisCommand(s->c, "INFO %s", section);
+    const char *at = strstr(r->str, field);
+    double value = at ? strtod(at + strlen(field), NULL) : 0;
+
+    freeReplyObject(r);
+    return value;
+}
+
+static double used_memory(struct scene *s)
+{
+    return info(s, "memory", "used_memory:");
+}
+
+/* What Redis has used: the figures are the same on a machine that others use too. */
+static double redis_s(struct scene *s)
+{
+    return info(s, "cpu", "used_cpu_sys:") + info(s, "cpu", "used_cpu_user:");
+}
+
 static void take_replies(redisContext *c, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -132,15 +153,15 @@ static void write_nodes(struct scene *s)
 
 static double each_stream(struct scene *s, const char *what, void (*append)(redisContext *c, size_t i))
 {
-    double began = now_s();
+    double began = redis_s(s);
 
     for (size_t i = 0; i < n_streams; i++) {
         append(s->c, i);
         if ((i + 1) % PIPELINE == 0 || i + 1 == n_streams)
             take_replies(s->c, i % PIPELINE + 1);
     }
-    double rate = (double)n_streams / (now_s() - began);
-    figure(what, rate, "a second");
+    double rate = (double)n_streams / (redis_s(s) - began);
+    figure(what, rate, "a second of Redis' CPU");
     return rate;
 }
 
@@ -165,7 +186,7 @@ static double verify_all(struct scene *s)
 {
     enum { BATCH = 100, HEAD = 9 };
     const size_t owners = n_nodes / 50;
-    double began = now_s();
+    double began = redis_s(s);
 
     for (size_t owner = 0; owner < owners; owner++) {
         char names[BATCH][40], owned[64];
@@ -182,17 +203,7 @@ static double verify_all(struct scene *s)
             n = 0;
         }
     }
-    return (double)n_streams / (now_s() - began);
-}
-
-static double used_memory(struct scene *s)
-{
-    redisReply *r = redisCommand(s->c, "INFO memory");
-    const char *at = strstr(r->str, "used_memory:");
-    double bytes = at ? strtod(at + strlen("used_memory:"), NULL) : 0;
-
-    freeReplyObject(r);
-    return bytes;
+    return (double)n_streams / (redis_s(s) - began);
 }
 
 /* What a core of Redis is busy with when something that takes each_s happens so often a second. */
@@ -211,7 +222,7 @@ static void redis_carries_all_claims_and_looks_at_each_of_them(void **state)
     each_stream(s, "claims", append_claim);
     figure("a stream in Redis", (used_memory(s) - before) / (double)n_streams, "bytes");
     double rate = verify_all(s);
-    figure("claims looked at, a hundred a call", rate, "a second");
+    figure("claims looked at, a hundred a call", rate, "a second of Redis' CPU");
     busy("each of them once in 100 beats", 1 / rate, (double)n_streams * BEATS_PER_S / 100);
     each_stream(s, "look-ups of a stream", append_find);
     redisReply *r = redisCommand(s->c, "HLEN t:owned:%s", owner_of(0));
@@ -248,9 +259,9 @@ static void beats(struct scene *s, const char *what, unsigned moved, unsigned ch
         snprintf(known[i], sizeof(known[i]), "%s", r->str);
     freeReplyObject(r);
     beat_all(s, moved, choosing, known);
-    double began = now_s();
+    double began = redis_s(s);
     beat_all(s, moved, choosing, known);
-    busy(what, (now_s() - began) / (double)n_nodes, (double)n_nodes * BEATS_PER_S);
+    busy(what, (redis_s(s) - began) / (double)n_nodes, (double)n_nodes * BEATS_PER_S);
     free(known);
 }
 
