@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * data_message.h - a data channel's message as packets of the stream's data track.
  *
- * A stream with data channels has one track of codec CODEC_DATA for all of them. A message is a frame of it: its first packet
- * (PACKET_FRAME_START) begins with a header that names channel, label, protocol and reliability, so whoever joins understands
- * the next message without having heard of what was before; the last has PACKET_FRAME_END. Messages follow each
- * other whole, in the order in which the origin got them; a packet with PACKET_PADDING is none.
+ * A stream with data channels has one track of codec CODEC_DATA for all of them. A message is a frame of it: its first
+ * packet (PACKET_FRAME_START) begins with a header that names channel, label, protocol and reliability, so whoever
+ * joins understands the next message without having heard of what was before; the last has PACKET_FRAME_END. Messages
+ * follow each other whole, in the order in which the origin got them; a packet with PACKET_PADDING is none.
  *
  * Pure; any thread. Ownership: parsed values borrow label and protocol from the payload.
  * Source: RFC 8832 s5.1 for what a channel is. The form is our own: version and kind, channel type, channel (16 bits),

@@ -3,8 +3,8 @@
  *
  *   data_peer_create (before rtc_transport_start) -> data_peer_start (on_connected) -> on_message, data_peer_send
  *
- * Nothing is there but some bytes until data_peer_start. A channel is known by its stream id; one that is used without having been
- * opened by DCEP was negotiated by the pages themselves.
+ * Nothing is there but some bytes until data_peer_start. A channel is known by its stream id; one that is used without
+ * having been opened by DCEP was negotiated by the pages themselves.
  * Thread: the worker's. Ownership: heap, the creator's; goes before its transport.
  * Source: RFC 8831 (data channels), RFC 8832 (DCEP). */
 #pragma once
@@ -37,8 +37,8 @@ struct data_channel {
 
 struct data_peer_ops {
     /* A whole message, borrowed. channel NULL: on a stream that DCEP never opened. */
-    void (*on_message)(void *arg, uint16_t stream, const struct data_channel *channel, bool binary, const uint8_t *bytes,
-                       size_t len);
+    void (*on_message)(void *arg, uint16_t stream, const struct data_channel *channel, bool binary,
+                       const uint8_t *bytes, size_t len);
     /* The peer has closed a channel. NULL: not interested. */
     void (*on_close)(void *arg, uint16_t stream, const struct data_channel *channel);
     /* The association is up, or there is room again. */

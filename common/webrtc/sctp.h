@@ -5,15 +5,16 @@
  *   on_up           -> rtc_sctp_send; on_message
  *   rtc_sctp_destroy, also from within any callback but send
  *
- * The protocol is libusrsctp's, without its sockets and threads. Its state is the process's: associations of all workers are
- * in the same tables and timers in one queue. Its own locks are made for this; what they do not give is that an association
- * whose owner has closed it is not within a timer on another thread at that moment. So there is one lock around the library
- * (struct rtc_sctp_stack), held for a call at a time, never during a callback but send. Only data channels ever take it:
- * media does not come near. The stack's timer runs on the main worker, and only while there are associations; what it makes an
- * association of another worker send goes there by mail.
+ * The protocol is libusrsctp's, without its sockets and threads. Its state is the process's: associations of all
+ * workers are in the same tables, their timers in one queue. Its own locks are made for this; what they do not give is
+ * that an association whose owner has closed it is not within a timer on another thread at that moment. So there is
+ * one lock around the library (struct rtc_sctp_stack), held for a call at a time, never during a callback but send.
+ * Only data channels ever take it: media does not come near. The stack's timer runs on the main worker, and only while
+ * there are associations; what it makes an association of another worker send goes there by mail.
  *
  * Thread: a stack is shared by all; its timer is that of the worker it was opened with. An association is its worker's.
- * Source: RFC 9260 (SCTP), RFC 8261 (over DTLS), RFC 8831 s6 (options), RFC 6525 (stream reset), RFC 3758 (partial reliability). */
+ * Source: RFC 9260 (SCTP), RFC 8261 (over DTLS), RFC 8831 s6 (options), RFC 6525 (stream reset), RFC 3758 (partial
+ * reliability). */
 #pragma once
 
 #include "base/compiler.h"
@@ -59,7 +60,7 @@ struct rtc_sctp_cfg {
     const struct rtc_sctp_ops *ops; /* borrowed */
     void *arg;
     uint16_t port;              /* the peer's; ours is SCTP_PORT_DEFAULT */
-    uint32_t message_max;       /* bytes of a message that is taken; a longer one is dropped, counted. Memory of its own */
+    uint32_t message_max;       /* bytes of a message that is taken (and of memory); a longer one is dropped, counted */
     uint32_t recv_bytes, send_bytes; /* what may wait in each direction; both more than the longest message */
 };
 
@@ -69,7 +70,7 @@ MUST_USE int rtc_sctp_create(struct rtc_sctp **out, const struct rtc_sctp_cfg *c
 void rtc_sctp_destroy(struct rtc_sctp **a);
 /* One packet from the peer, whatever it is. */
 void rtc_sctp_feed(struct rtc_sctp *a, const uint8_t *packet, size_t len);
-/* While paused no messages are taken, so that the peer's window closes; when that ends, those that wait come at once. */
+/* While paused no messages are taken, so that the peer's window closes; afterwards those that wait come at once. */
 void rtc_sctp_pause(struct rtc_sctp *a, bool paused);
 
 enum rtc_sctp_err {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * viewer_data.h - the messages of a stream's data track to one viewer, over data channels.
  *
- * Packets are put in order (a missing one holds up what is behind it for VIEWER_DATA_WAIT_US at most, then its message is
- * skipped), gathered to whole messages, and sent on the viewer's channel of the same label and protocol: one that the viewer opened
- * itself, or else one that is opened to it. What its association does not take waits in a bounded queue, of which the oldest
- * messages go. There is no past: a viewer has the messages that come from its join on.
+ * Packets are put in order (a missing one holds up what is behind it for VIEWER_DATA_WAIT_US at most, then its message
+ * is skipped), gathered to whole messages, and sent on the viewer's channel of the same label and protocol: one that
+ * the viewer opened itself, or else one that is opened to it. What its association does not take waits in a bounded
+ * queue, of which the oldest messages go. There is no past: a viewer has the messages that come from its join on.
  * Thread: the worker's. Ownership: heap, the viewer's; goes before its transport. Only a viewer that has agreed on data
  * channels of a stream that has a data track has one. */
 #pragma once

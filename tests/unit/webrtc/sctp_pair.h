@@ -139,3 +139,11 @@ static inline bool sctp_wire_run(struct sctp_end *from, struct sctp_end *to)
     }
     return any;
 }
+
+/* Both ways, once. */
+static inline bool sctp_wires_run(struct sctp_end *a, struct sctp_end *b)
+{
+    bool any = sctp_wire_run(a, b);
+
+    return sctp_wire_run(b, a) || any;
+}

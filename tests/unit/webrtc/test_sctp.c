@@ -20,7 +20,7 @@ static void on_pump(struct timer *t, uint64_t now_us)
     struct fixture *f = container_of(t, struct fixture, pump);
 
     (void)now_us;
-    while (sctp_wire_run(&f->x, &f->y) | sctp_wire_run(&f->y, &f->x))
+    while (sctp_wires_run(&f->x, &f->y))
         ;
     if (f->done(f))
         worker_stop(f->loop.w);
@@ -110,7 +110,7 @@ static void messages_of_all_sizes_arrive_whole_and_in_order(void **state)
     run_until(&f, both_up);
     for (size_t i = 0; i < LEN(sizes); i++) {
         while (send_one(&f.x, 4, i, sizes[i]) == RTC_SCTP_FULL)
-            while (sctp_wire_run(&f.x, &f.y) | sctp_wire_run(&f.y, &f.x))
+            while (sctp_wires_run(&f.x, &f.y))
                 ;
     }
     run_until(&f, all_sizes_heard);
@@ -170,7 +170,7 @@ static void what_does_not_fit_is_refused_until_there_is_room(void **state)
     assert_int_equal(sent, 2); /* of 128 KiB */
     assert_int_equal(send_one(&f.x, 0, 9, 60000), RTC_SCTP_FULL);
     assert_int_equal(send_one(&f.x, 0, 9, 200000), RTC_SCTP_DOWN); /* never */
-    while (sctp_wire_run(&f.x, &f.y) | sctp_wire_run(&f.y, &f.x))
+    while (sctp_wires_run(&f.x, &f.y))
         ;
     assert_int_equal(f.y.n_heard, 0);
     rtc_sctp_pause(f.y.a, false);
@@ -375,7 +375,7 @@ static void side_on_pump(struct timer *t, uint64_t now_us)
     struct side *s = container_of(t, struct side, pump);
 
     (void)now_us;
-    while (sctp_wire_run(&s->x, &s->y) | sctp_wire_run(&s->y, &s->x))
+    while (sctp_wires_run(&s->x, &s->y))
         ;
     if (s->x.up && s->y.up && !s->sent) {
         for (size_t i = 0; i < THREAD_MESSAGES; i++)
