@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 
 #include <stdatomic.h>
+#include <usrsctp.h>
 
 struct fixture {
     struct test_loop loop;
@@ -316,6 +317,54 @@ static void malformed_packets_change_nothing(void **state)
     close_pair(&f);
 }
 
+enum { HEADER = 12, CHECKSUM_AT = 8 }; /* RFC 9260 s3.1 */
+
+static size_t draw(unsigned *seed, size_t n)
+{
+    return (size_t)rand_r(seed) % n;
+}
+
+static void change(struct wire_packet *p, unsigned *seed)
+{
+    for (size_t n = 1 + draw(seed, 3); n; n--)
+        p->bytes[HEADER + draw(seed, p->len - HEADER)] = (uint8_t)rand_r(seed);
+    if (draw(seed, 8) == 0)
+        p->len = HEADER + draw(seed, p->len - HEADER);
+    memset(p->bytes + CHECKSUM_AT, 0, 4);
+    uint32_t sum = usrsctp_crc32c(p->bytes, p->len);
+    memcpy(p->bytes + CHECKSUM_AT, &sum, sizeof(sum));
+}
+
+/* Packets of a true conversation, whose bytes behind the common header are changed and the checksum made right again:
+ * what a peer with the keys could send. It may end the association, and nothing else. */
+static void changed_packets_with_a_right_checksum_end_an_association_at_worst(void **state)
+{
+    struct fixture f;
+    unsigned seed = 11, ended = 0;
+
+    (void)state;
+    for (unsigned round = 0; round < 100; round++) {
+        open_pair(&f);
+        for (int turns = 0; turns < 40; turns++) {
+            if (turns == 20 && rtc_sctp_up(f.x.a))
+                assert_int_equal(send_one(&f.x, 3, round, 1 + round * 17), RTC_SCTP_OK);
+            if (turns == 25 && rtc_sctp_up(f.x.a))
+                rtc_sctp_reset(f.x.a, 3);
+            for (size_t at = f.x.first; at < f.x.end; at++) {
+                struct wire_packet *p = &f.x.wire[at % WIRE_PACKETS];
+
+                if (p->len > HEADER && draw(&seed, 4) == 0)
+                    change(p, &seed);
+            }
+            sctp_wire_run(&f.x, &f.y);
+            sctp_wire_run(&f.y, &f.x);
+        }
+        ended += f.y.down;
+        close_pair(&f);
+    }
+    print_message("%u of 100 ended\n", ended);
+}
+
 /* ---- Several workers ----------------------------------------------------------------------------- */
 
 enum { THREADS = 3, ROUNDS = 4, THREAD_MESSAGES = 30 };
@@ -443,6 +492,7 @@ int main(void)
         cmocka_unit_test(who_goes_says_so),
         cmocka_unit_test(an_association_may_go_within_its_own_callbacks),
         cmocka_unit_test(malformed_packets_change_nothing),
+        cmocka_unit_test(changed_packets_with_a_right_checksum_end_an_association_at_worst),
         cmocka_unit_test(associations_of_several_workers_do_not_meet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
