@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// layers.test.mjs - scalable video (VP9 and AV1, L3T3_KEY) through origin, backbone and edge: a viewer behind a bottleneck gets
+// the smallest picture, without a pause, while another one sees the largest; without the bottleneck it climbs back.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { close, launch, picturesGrow, received, watch } from '../lib/browser.mjs';
+import { Cluster } from '../lib/cluster.mjs';
+import { longestPause, publishLayers } from '../lib/layers.mjs';
+import { isolated, Namespace } from '../lib/netns.mjs';
+import { must, until } from '../lib/process.mjs';
+
+const CABLE = 79;
+const WIDTHS = [240, 480, 960];
+const NARROW = ['tbf', 'rate', '400kbit', 'burst', '8kb', 'latency', '200ms'];
+
+if (!isolated) {
+    console.log('no network namespaces can be made here');
+    process.exit(77);
+}
+const apart = await Namespace.create(CABLE, { log: '/dev/null' }); // before the nodes, which announce what is there
+const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} });
+cluster.add({ stop: () => apart.remove() });
+
+const narrow = () => must('tc', ['qdisc', 'add', 'dev', `cable${CABLE}`, 'root', ...NARROW]);
+const widen = () => must('tc', ['qdisc', 'del', 'dev', `cable${CABLE}`, 'root']);
+
+function seesWidth(page, width, timeout_ms) {
+    return until(`a picture ${width} wide`, timeout_ms, async () => {
+        const { video } = await received(page);
+        if (video?.frameWidth !== width) throw new Error(`it is ${video?.frameWidth}: ${JSON.stringify(await cluster.sessions('edge', 'whep'))}`);
+        return video;
+    });
+}
+
+await cluster.use(test, async (t) => {
+    const browser = await launch(cluster);
+    const far = await launch(cluster, { prefix: apart.prefix });
+
+    for (const codec of ['VP9', 'AV1']) {
+        await t.test(`a viewer behind 400 kbit/s, by ${codec}`, async () => {
+            const stream = `live/${codec}`;
+            const publisher = await publishLayers(browser, cluster, stream, codec, { size: [960, 540], frameRate: 15,
+                sendEncodings: [{ scalabilityMode: 'L3T3_KEY', maxBitrate: 1_500_000 }] });
+            const wide = await watch(browser, cluster, stream);
+            await seesWidth(wide, WIDTHS.at(-1), 20_000);
+            const poor = await watch(far, cluster, stream, { base: cluster.url('edge', apart.near) });
+            await seesWidth(poor, WIDTHS.at(-1), 20_000);
+
+            await picturesGrow(poor, 30); // its path is known
+            await longestPause(poor);
+            await longestPause(wide);
+            await narrow();
+            await seesWidth(poor, WIDTHS[0], 20_000);
+            await picturesGrow(poor, 30);
+            assert.equal((await received(wide)).video.frameWidth, WIDTHS.at(-1), 'the other viewer is not touched');
+            const pauses = [await longestPause(poor), await longestPause(wide)];
+            console.log(`# ${codec}: longest pauses ${pauses} ms`);
+            assert.ok(pauses[0] - pauses[1] < 1000, `no pause of a second, but for what the machine itself makes: ${pauses}`);
+
+            await widen();
+            const video = await seesWidth(poor, WIDTHS.at(-1), 30_000);
+            assert.equal((await received(poor)).opened, 1, 'all in one session');
+            console.log(`# ${codec}: ${video.packetsLost} lost, ${video.freezeCount} freezes`);
+            await close(wide);
+            await close(poor);
+            await close(publisher);
+        });
+    }
+});
