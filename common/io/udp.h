@@ -39,6 +39,8 @@ struct udp_cfg {
      * 0: never. */
     uint64_t gather_us;
     bool after_media; /* what viewers say: read when the turn's media have been sent, for a bounded time */
+    /* What was committed is about to be sent or moved: the last moment to write to it. NULL: not interested. */
+    void (*on_send)(void *arg);
     void (*on_datagrams)(void *arg, struct udp_datagram *v, size_t n); /* n is 1 .. UDP_BATCH_MAX */
     void *arg;
 };

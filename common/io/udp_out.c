@@ -156,11 +156,18 @@ static void on_refused(struct udp_socket *s, const struct call *c, int err)
     }
 }
 
+static void finish_writing(struct udp_socket *s)
+{
+    if (s->cfg.on_send && s->out.head < s->out.tail)
+        s->cfg.on_send(s->cfg.arg);
+}
+
 void udp_out_flush(struct udp_socket *s)
 {
     struct udp_out *out = &s->out;
     struct call c;
 
+    finish_writing(s);
     while (out->head < out->tail && !out->blocked) {
         call_fill(&c, s);
         int n = sendmmsg(s->fd, c.headers, (unsigned)c.n, MSG_DONTWAIT);

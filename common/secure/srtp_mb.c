@@ -159,7 +159,8 @@ static void batch_submit(struct mb *mb, const struct srtp_tx_packet *p, unsigned
     size_t len = (size_t)p->prefix_len + p->payload_len, clear = p->hdr_len;
     const uint8_t *src = p->payload;
 
-    memcpy(p->dst, p->hdr, clear);
+    if (p->hdr != p->dst)
+        memcpy(p->dst, p->hdr, clear);
     if (p->prefix_len) { /* two sources: gathered first, then encrypted in place */
         memmove(p->dst + clear + p->prefix_len, p->payload, p->payload_len);
         memcpy(p->dst + clear, p->prefix, p->prefix_len);

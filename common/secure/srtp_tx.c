@@ -41,6 +41,11 @@ void srtp_tx_destroy(struct srtp_tx **out)
     *out = NULL;
 }
 
+bool srtp_tx_gains_by_batch(const struct srtp_tx *tx)
+{
+    return tx->engine->crypt->cm_seal_batch && !srtp_is_gcm(tx->rtp.profile);
+}
+
 void srtp_tx_prefetch(const struct srtp_tx *tx)
 {
     const uint8_t *at = (const uint8_t *)&tx->rtp;
@@ -67,7 +72,8 @@ static const uint8_t *gather(const struct srtp_tx_packet *p)
     uint8_t *body = p->dst + p->hdr_len;
 
     assert(p->hdr_len >= RTP_HEADER_BYTES);
-    memcpy(p->dst, p->hdr, p->hdr_len);
+    if (p->hdr != p->dst)
+        memcpy(p->dst, p->hdr, p->hdr_len);
     if (p->prefix_len == 0)
         return p->payload;
     memmove(body + p->prefix_len, p->payload, p->payload_len);

@@ -13,6 +13,7 @@
 #include "base/compiler.h"
 #include "secure/srtp.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,8 @@ struct srtp_tx; /* one association, sending: session keys of RTP and RTCP, RTCP 
 MUST_USE int srtp_tx_create(struct srtp_tx **out, struct srtp_engine *e, const struct srtp_master *master);
 /* Wipes the keys; clears the pointer. NULL inside is fine. */
 void srtp_tx_destroy(struct srtp_tx **tx);
+/* Whether srtp_tx_protect_batch is much better for it than packets one by one. */
+bool srtp_tx_gains_by_batch(const struct srtp_tx *tx);
 /* Asks for what protecting a packet reads to be in the processor's cache soon. */
 void srtp_tx_prefetch(const struct srtp_tx *tx);
 enum srtp_profile srtp_tx_profile(const struct srtp_tx *tx);
@@ -32,7 +35,7 @@ size_t srtp_tx_tag_len(const struct srtp_tx *tx);
 struct srtp_tx_packet {
     struct srtp_tx *tx;
     uint64_t index;         /* 48 bits: roll-over << 16 | sequence; its low 16 bits are the header's */
-    const uint8_t *hdr;     /* RTP header with CSRCs and extension; sent clear, authenticated; >= 12 bytes */
+    const uint8_t *hdr;     /* RTP header with CSRCs and extension; sent clear, authenticated; >= 12 bytes. May be dst */
     const uint8_t *prefix;  /* the first bytes of the payload where they are this viewer's own (RTX's original
                                sequence number, a rewritten VP8 descriptor); NULL with 0 */
     const uint8_t *payload; /* shared; not written to. May be where it goes to (dst + hdr_len + prefix_len) */

@@ -197,10 +197,21 @@ static void find_all_candidates(struct rtc_endpoint *e, const struct rtc_endpoin
 
 /* ---- Life -------------------------------------------------------------------------------------- */
 
+void rtc_endpoint_protect(struct rtc_endpoint *e)
+{
+    srtp_tx_protect_batch(e->srtp, e->waiting, e->n_waiting);
+    e->n_waiting = 0;
+}
+
+static void on_send(void *arg)
+{
+    rtc_endpoint_protect(arg);
+}
+
 static int open_parts(struct rtc_endpoint *e, const struct rtc_endpoint_cfg *cfg)
 {
     struct udp_cfg udp = {.bind = cfg->listen, .recv_bytes = cfg->recv_bytes, .send_bytes = cfg->send_bytes,
-                          .after_media = cfg->after_media, .on_datagrams = on_datagrams, .arg = e};
+                          .after_media = cfg->after_media, .on_send = on_send, .on_datagrams = on_datagrams, .arg = e};
 
     if (hash_init(&e->by_ufrag) || hash_init(&e->by_addr) || ice_agent_create(&e->ice) ||
         dtls_ctx_create(&e->dtls, cfg->cert, NULL))

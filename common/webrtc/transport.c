@@ -56,6 +56,7 @@ static void stop(struct rtc_transport *t)
     timer_stop(&t->life_timer);
     transport_ice_stop(t);
     dtls_destroy(&t->dtls);
+    rtc_endpoint_protect(t->endpoint); /* what waits may be this one's */
     srtp_tx_destroy(&t->tx);
     srtp_rx_destroy(&t->rx);
     srtp_in_destroy(&t->in);
@@ -371,6 +372,29 @@ void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint
 
 /* ---- Sending ----------------------------------------------------------------------------------- */
 
+/* Written where it leaves from, and protected together with others before it does. */
+static size_t protect_later(struct rtc_endpoint *e, const struct srtp_tx_packet *p)
+{
+    uint8_t *body = p->dst + p->hdr_len;
+
+    if (e->n_waiting == RTC_BATCH)
+        rtc_endpoint_protect(e);
+    memcpy(p->dst, p->hdr, p->hdr_len);
+    if (p->prefix_len)
+        memcpy(body, p->prefix, p->prefix_len);
+    memcpy(body + p->prefix_len, p->payload, p->payload_len);
+    e->waiting[e->n_waiting++] = (struct srtp_tx_packet){
+        .tx = p->tx,
+        .index = p->index,
+        .hdr = p->dst,
+        .payload = body,
+        .dst = p->dst,
+        .hdr_len = p->hdr_len,
+        .payload_len = (uint16_t)(p->prefix_len + p->payload_len),
+    };
+    return srtp_tx_packet_len(p);
+}
+
 size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
 {
     size_t plain_len = p->hdr_len + p->prefix_len + p->payload_len;
@@ -390,7 +414,8 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
         .prefix_len = (uint16_t)p->prefix_len,
         .payload_len = (uint16_t)p->payload_len,
     };
-    size_t len = srtp_tx_protect(t->endpoint->srtp, &out);
+    bool later = !t->path->tcp && srtp_tx_gains_by_batch(t->tx);
+    size_t len = later ? protect_later(t->endpoint, &out) : srtp_tx_protect(t->endpoint->srtp, &out);
     if (!path_commit(t->path, len)) {
         t->counters.send_dropped++;
         return 0;

@@ -18,6 +18,7 @@
 enum {
     ICE_PATHS_MAX = 4,   /* addresses of one client that passed a check; it nominates one of its few pairs */
     ADDR_KEY_BYTES = 18, /* IPv6 (or mapped IPv4) address and port */
+    RTC_BATCH = 64,      /* packets that are protected at once; a hash has 16 lanes */
     ICE_PENDING_MAX = 4, /* checks without answer (client); older ones are forgotten */
     ICE_PATH_SILENT_US = 6000000, /* RFC 7675 s5.1: consent checks are at most 6 s apart. An address checked
                                      since then is not given to another session, however valid its check */
@@ -42,6 +43,8 @@ struct rtc_endpoint {
     size_t alive;
     struct rtc_candidates candidates, tcp_candidates;
     struct rtc_endpoint_counters counters;
+    struct srtp_tx_packet waiting[RTC_BATCH]; /* written into the socket's arena, not protected yet */
+    size_t n_waiting;
 };
 
 /* Where a packet came from, and its answer goes. */
@@ -106,6 +109,11 @@ struct rtc_transport {
     bool destroyed;      /* freed when the callback that is running (depth > 0) has returned */
     unsigned depth;
 };
+
+/* ---- endpoint.c -------------------------------------------------------------------------------- */
+
+/* Protects what is waiting for it. */
+void rtc_endpoint_protect(struct rtc_endpoint *e);
 
 /* ---- transport.c ------------------------------------------------------------------------------- */
 

@@ -42,6 +42,12 @@ struct pair {
     struct addr heard_from;
     size_t allocs_before;
     unsigned warm; /* allocations are counted from this datagram on */
+    bool late;     /* bytes are written in on_send */
+    struct {
+        uint8_t *at;
+        unsigned number;
+    } unwritten[256];
+    size_t n_unwritten;
 };
 
 /* Sizes that make runs, ends of runs and changes: 700 of one size, a short one, then many single ones. */
@@ -85,6 +91,16 @@ static void on_numbered(void *arg, struct udp_datagram *v, size_t n)
         worker_stop(p->loop.w);
 }
 
+static void write_late(void *arg)
+{
+    struct pair *p = arg;
+
+    for (; p->n_unwritten > 0; p->n_unwritten--) {
+        unsigned number = p->unwritten[p->n_unwritten - 1].number;
+        fill(p->unwritten[p->n_unwritten - 1].at, number, size_of(number));
+    }
+}
+
 /* A fan-out's turn: some datagrams, then the receiver's turn. */
 static void send_some(struct timer *t, uint64_t now_us)
 {
@@ -96,7 +112,11 @@ static void send_some(struct timer *t, uint64_t now_us)
 
         if (p->sent == p->warm)
             p->allocs_before = count_allocs();
-        fill(udp_reserve(p->a, &p->b_addr, UDP_DATAGRAM_MAX), p->sent, len);
+        uint8_t *at = udp_reserve(p->a, &p->b_addr, UDP_DATAGRAM_MAX);
+        p->unwritten[p->n_unwritten].at = at;
+        p->unwritten[p->n_unwritten++].number = p->sent;
+        if (!p->late)
+            write_late(p);
         udp_commit(p->a, len);
     }
     if (p->sent < p->total)
@@ -120,7 +140,7 @@ static void nothing(void *arg, struct udp_datagram *v, size_t n)
 
 static void pair_init(struct pair *p, const char *bind_a, const char *bind_b)
 {
-    struct udp_cfg a = {.on_datagrams = on_reply, .arg = p, .recv_bytes = 1 << 20, .send_bytes = 1 << 20};
+    struct udp_cfg a = {.on_datagrams = on_reply, .on_send = write_late, .arg = p, .recv_bytes = 1 << 20, .send_bytes = 1 << 20};
     struct udp_cfg b = {.on_datagrams = on_numbered, .arg = p, .recv_bytes = 4 << 20, .send_bytes = 1 << 20};
 
     *p = (struct pair){.turn_count = 200};
@@ -181,6 +201,25 @@ static void ten_thousand_datagrams_of_mixed_sizes_arrive_intact_and_counted(void
     assert_true(out->send_messages < 5000); /* 7000 of the datagrams go by tens */
     assert_true(out->send_calls < 200);     /* 50 turns of 200 */
     pair_fini(&p);
+}
+
+/* A full socket makes the rest be moved, too. */
+static void bytes_may_be_written_until_the_socket_says_that_it_sends(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    for (unsigned times = 0; times < 2; times++) {
+        pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+        p.late = true;
+        trouble.times = times;
+        trouble.err = EAGAIN;
+        pair_run(&p, 5000);
+        assert_int_equal(p.wrong, 0);
+        assert_int_equal(udp_counters(p.a)->sent, 5000);
+        assert_int_equal(p.n_unwritten, 0);
+        pair_fini(&p);
+    }
 }
 
 static void ten_thousand_datagrams_allocate_nothing(void **state)
@@ -508,6 +547,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_thousand_datagrams_of_mixed_sizes_arrive_intact_and_counted),
+        cmocka_unit_test(bytes_may_be_written_until_the_socket_says_that_it_sends),
         cmocka_unit_test(ten_thousand_datagrams_allocate_nothing),
         cmocka_unit_test(a_socket_of_both_families_talks_to_ipv4_by_its_ipv4_name),
         cmocka_unit_test(ipv6_is_segmented_too),
