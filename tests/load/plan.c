@@ -78,7 +78,7 @@ double plan_ramped_s(const struct plan *p)
 
 double plan_group_end_s(const struct plan *p, const struct plan_group *g)
 {
-    if (!plan_is_viewer(g))
+    if (!plan_is_viewer(g) && g->hold_s < 0)
         return plan_end_s(p);
     return g->hold_s < 0 ? plan_ramped_s(p) + p->duration_s : plan_group_ramped_s(g) + g->hold_s;
 }
@@ -160,6 +160,17 @@ static int read_common(const struct scenario *s, struct plan_group *g, const cha
 typedef int read_key(const struct scenario *s, struct plan_group *g, const char *key, const yaml_node_t *key_node,
                      const yaml_node_t *value);
 
+/* Whether the key is in the map before this place already. */
+static bool is_twice(struct scenario *s, const yaml_node_t *map, const yaml_node_pair_t *at, const char *key)
+{
+    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < at; p++) {
+        const char *before = text_of(yaml_document_get_node(&s->doc, p->key));
+        if (before && strcmp(before, key) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int read_map(struct scenario *s, const yaml_node_t *map, struct plan_group *g, read_key *read)
 {
     if (map->type != YAML_MAPPING_NODE)
@@ -171,6 +182,8 @@ static int read_map(struct scenario *s, const yaml_node_t *map, struct plan_grou
 
         if (!key)
             return complain(s, key_node, "a key was expected", "");
+        if (is_twice(s, map, p, key))
+            return complain(s, key_node, "given twice", key);
         if (read(s, g, key, key_node, value))
             return -1;
     }
@@ -190,6 +203,8 @@ static int read_watch_key(const struct scenario *s, struct plan_group *g, const 
                           const yaml_node_t *value)
 {
     if (strcmp(key, "whep") == 0 || strcmp(key, "flv") == 0) {
+        if (g->url[0])
+            return complain(s, key_node, "a group is of one kind, this is a second", key);
         g->kind = key[0] == 'w' ? PLAN_WHEP : PLAN_FLV;
         return read_text(s, value, g->url, sizeof(g->url));
     }
@@ -209,6 +224,8 @@ static int read_publish_key(const struct scenario *s, struct plan_group *g, cons
                             const yaml_node_t *value)
 {
     if (strcmp(key, "rtmp") == 0 || strcmp(key, "whip") == 0) {
+        if (g->url[0])
+            return complain(s, key_node, "a group is of one kind, this is a second", key);
         g->kind = key[0] == 'r' ? PLAN_RTMP : PLAN_WHIP;
         return read_text(s, value, g->url, sizeof(g->url));
     }
@@ -218,9 +235,8 @@ static int read_publish_key(const struct scenario *s, struct plan_group *g, cons
         return read_text(s, value, g->synthetic, sizeof(g->synthetic));
     if (strcmp(key, "start") == 0)
         return read_number(s, value, &g->start_s);
-    if (strcmp(key, "count") == 0)
-        return read_count(s, value, &g->count);
-    return complain(s, key_node, "unknown key of a publish group", key);
+    int err = strcmp(key, "viewers") == 0 ? 1 : read_common(s, g, key, value);
+    return err == 1 ? complain(s, key_node, "unknown key of a publish group", key) : err;
 }
 
 static const yaml_node_t *value_of(struct scenario *s, const yaml_node_t *map, const char *name)
@@ -235,17 +251,28 @@ static const yaml_node_t *value_of(struct scenario *s, const yaml_node_t *map, c
 }
 
 /* As its group, but for what it says itself. */
-static int read_surge(struct scenario *s, const yaml_node_t *map, const struct plan_group *of)
+static int read_surge(struct scenario *s, const yaml_node_t *surge, const struct plan_group *of)
 {
-    const yaml_node_t *surge = value_of(s, map, "surge");
-
-    if (!surge)
-        return 0;
     struct plan_group *g = plan_group_push(s->plan, of->kind, of->url);
     if (!g)
         return complain(s, surge, "too many groups", "");
     g->streams = of->streams;
     return read_map(s, surge, g, read_surge_key);
+}
+
+/* One, or a list of them. */
+static int read_surges(struct scenario *s, const yaml_node_t *map, const struct plan_group *of)
+{
+    const yaml_node_t *surge = value_of(s, map, "surge");
+
+    if (!surge)
+        return 0;
+    if (surge->type != YAML_SEQUENCE_NODE)
+        return read_surge(s, surge, of);
+    for (yaml_node_item_t *i = surge->data.sequence.items.start; i < surge->data.sequence.items.top; i++)
+        if (read_surge(s, yaml_document_get_node(&s->doc, *i), of))
+            return -1;
+    return 0;
 }
 
 static int read_groups(struct scenario *s, const yaml_node_t *list, bool watch)
@@ -262,7 +289,7 @@ static int read_groups(struct scenario *s, const yaml_node_t *list, bool watch)
             return -1;
         if (g->url[0] == '\0')
             return complain(s, map, watch ? "a group needs whep or flv" : "a group needs rtmp or whip", "");
-        if (watch && read_surge(s, map, g))
+        if (watch && read_surges(s, map, g))
             return -1;
     }
     return 0;
@@ -278,7 +305,9 @@ static int read_root(struct scenario *s, const yaml_node_t *root)
         const char *key = text_of(key_node);
         int err;
 
-        if (key && strcmp(key, "duration") == 0)
+        if (key && is_twice(s, root, p, key))
+            err = complain(s, key_node, "given twice", key);
+        else if (key && strcmp(key, "duration") == 0)
             err = read_number(s, value, &s->plan->duration_s);
         else if (key && (strcmp(key, "watch") == 0 || strcmp(key, "publish") == 0))
             err = read_groups(s, value, key[0] == 'w');

@@ -10,6 +10,7 @@
  *     - rtmp: rtmp://127.0.0.1/live/s{n}
  *       synthetic: 720p30@2.5M
  *       count: 4           # {n} is 0, 1, 2, 3
+ *       start: 1           # and ramp, hold: as below; without hold they publish until all viewers have left
  *   watch:
  *     - whep: http://127.0.0.1:8082/whep/live/s{n}
  *       viewers: 400
@@ -18,7 +19,7 @@
  *       start: 2
  *       hold: 60
  *       churn: 5
- *       surge: { at: 20, viewers: 200, ramp: 1000, hold: 10 }
+ *       surge: { at: 20, viewers: 200, ramp: 1000, hold: 10 }   # or a list of them
  *     - flv: http://127.0.0.1:8082/live/s{n}.flv
  *       viewers: 100
  *

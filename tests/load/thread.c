@@ -247,7 +247,7 @@ static void run_groups(struct load_thread *t, uint64_t now_us)
             continue;
         if (at_s >= plan_group_end_s(t->plan, g)) {
             t->progress[i].ended = true;
-            leave_all(t, &t->groups[i], false);
+            leave_all(t, &t->groups[i], !plan_is_viewer(g));
             continue;
         }
         room -= start_due(t, i, at_s, now_us, room);

@@ -198,6 +198,40 @@ static void a_scenario_becomes_groups(void **state)
     assert_int_equal(plan_check(&p, err), 0);
 }
 
+static void publishers_come_and_go_and_surges_may_be_many(void **state)
+{
+    struct plan p;
+    char err[PLAN_ERROR_CAP] = "";
+
+    (void)state;
+    assert_int_equal(read_text(&p,
+                               "publish:\n"
+                               "  - whip: https://h/whip/live/s{n}\n"
+                               "    file: clip.mp4\n"
+                               "    count: 11\n"
+                               "    start: 1\n"
+                               "    ramp: 5\n"
+                               "    hold: 4\n"
+                               "  - rtmp: rtmps://h/live/a\n"
+                               "    synthetic: 180p15@200k\n"
+                               "watch:\n"
+                               "  - flv: https://h/live/a.flv\n"
+                               "    hold: 20\n"
+                               "    surge:\n"
+                               "      - { at: 5, viewers: 10, hold: 1 }\n"
+                               "      - { at: 15, viewers: 20, hold: 1 }\n",
+                               err), 0);
+    assert_int_equal(plan_check(&p, err), 0);
+    assert_int_equal(p.n_groups, 5);
+    assert_true(plan_group_ramped_s(&p.groups[0]) == 3);
+    assert_true(plan_group_end_s(&p, &p.groups[0]) == 7);
+    assert_true(plan_group_end_s(&p, &p.groups[1]) == 20);
+    assert_int_equal(p.groups[3].count, 10);
+    assert_true(p.groups[3].start_s == 5);
+    assert_int_equal(p.groups[4].count, 20);
+    assert_true(p.groups[4].start_s == 15 && p.groups[4].kind == PLAN_FLV);
+}
+
 static void mistakes_in_a_scenario_are_told_with_their_line(void **state)
 {
     static const struct {
@@ -214,6 +248,15 @@ static void mistakes_in_a_scenario_are_told_with_their_line(void **state)
         {"watch:\n  - whep: http://h/\n    surge: { in: 3 }\n", "s.yaml:3: unknown key of a surge (at, viewers, ramp, hold): in"},
         {"publish:\n  - rtmp: rtmp://h/a/b\n    viewers: 3\n", "s.yaml:3: unknown key of a publish group: viewers"},
         {"publish:\n  - file: x\n", "s.yaml:2: a group needs rtmp or whip"},
+        {"publish:\n  - rtmp: rtmp://h/a/b\n    whip: http://h/\n", "s.yaml:3: a group is of one kind, this is a second: whip"},
+        {"watch:\n  - whep: http://h/\n    flv: http://h/\n", "s.yaml:3: a group is of one kind, this is a second: flv"},
+        {"watch:\n  - whep: http://h/\n    ramp: 1\n    ramp: 2\n", "s.yaml:4: given twice: ramp"},
+        {"duration: 1\nwatch: []\nduration: 2\n", "s.yaml:3: given twice: duration"},
+        {"watch:\n  - whep: http://h/\n    surge: [ { at: 3 }, { at: soon } ]\n", "s.yaml:3: a number was expected: soon"},
+        {"watch:\n  - whep: http://h/\n    surge: 5\n", "s.yaml:3: keys and values were expected"},
+        {"watch:\n  - whep\n", "s.yaml:2: keys and values were expected"},
+        {"watch:\n  - whep: [a]\n", "s.yaml:2: a text was expected, and not so long"},
+        {"watch:\n  - whep: http://h/\n    hold: -3\n", "s.yaml:3: a number was expected: -3"},
         {"watch: [", "s.yaml:2: did not find expected node content"},
     };
 
@@ -281,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_location_is_seen_from_where_it_was_told),
         cmocka_unit_test(n_in_a_url_becomes_a_number),
         cmocka_unit_test(a_scenario_becomes_groups),
+        cmocka_unit_test(publishers_come_and_go_and_surges_may_be_many),
         cmocka_unit_test(mistakes_in_a_scenario_are_told_with_their_line),
         cmocka_unit_test(a_plan_that_cannot_be_is_refused),
         cmocka_unit_test(groups_end_their_hold_after_the_last_has_been_started),
