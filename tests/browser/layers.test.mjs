@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// layers.test.mjs - scalable video (VP9 and AV1, L3T3_KEY) through origin, backbone and edge: a viewer behind a bottleneck gets
-// the smallest picture, without a pause, while another one sees the largest; without the bottleneck it climbs back.
+// layers.test.mjs - scalable video (VP9 and AV1, L3T3_KEY) and simulcast through origin, backbone and edge: a viewer behind a
+// bottleneck gets the smallest picture, without a pause, while another one sees the largest; without the bottleneck it climbs back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { close, launch, picturesGrow, received, watch } from '../lib/browser.mjs';
@@ -12,6 +12,9 @@ import { must, until } from '../lib/process.mjs';
 
 const CABLE = 79;
 const WIDTHS = [240, 480, 960];
+const SCALABLE = [{ scalabilityMode: 'L3T3_KEY', maxBitrate: 1_500_000 }];
+const KINDS = { VP9: SCALABLE, AV1: SCALABLE, VP8: [['q', 4, 80_000], ['h', 2, 250_000], ['f', 1, 900_000]]
+    .map(([rid, scaleResolutionDownBy, maxBitrate]) => ({ rid, scaleResolutionDownBy, maxBitrate })) };
 const NARROW = ['tbf', 'rate', '400kbit', 'burst', '8kb', 'latency', '200ms'];
 
 if (!isolated) {
@@ -33,15 +36,22 @@ function seesWidth(page, width, timeout_ms) {
     });
 }
 
+// By the layer extension, as the page's menu does.
+async function choosesLeast(page) {
+    const { layers } = await page.evaluate(() => globalThis.millrace.player.layers());
+    assert.deepEqual([...new Set(layers.map((l) => l.width))], WIDTHS);
+    await page.evaluate((least) => globalThis.millrace.player.chooseLayer(least), layers[0]);
+    await seesWidth(page, WIDTHS[0], 10_000);
+}
+
 await cluster.use(test, async (t) => {
     const browser = await launch(cluster);
     const far = await launch(cluster, { prefix: apart.prefix });
 
-    for (const codec of ['VP9', 'AV1']) {
+    for (const [codec, sendEncodings] of Object.entries(KINDS)) {
         await t.test(`a viewer behind 400 kbit/s, by ${codec}`, async () => {
             const stream = `live/${codec}`;
-            const publisher = await publishLayers(browser, cluster, stream, codec, { size: [960, 540], frameRate: 15,
-                sendEncodings: [{ scalabilityMode: 'L3T3_KEY', maxBitrate: 1_500_000 }] });
+            const publisher = await publishLayers(browser, cluster, stream, codec, { size: [960, 540], frameRate: 15, sendEncodings });
             const wide = await watch(browser, cluster, stream);
             await seesWidth(wide, WIDTHS.at(-1), 20_000);
             const poor = await watch(far, cluster, stream, { base: cluster.url('edge', apart.near) });
@@ -62,6 +72,7 @@ await cluster.use(test, async (t) => {
             const video = await seesWidth(poor, WIDTHS.at(-1), 30_000);
             assert.equal((await received(poor)).opened, 1, 'all in one session');
             console.log(`# ${codec}: ${video.packetsLost} lost, ${video.freezeCount} freezes`);
+            await choosesLeast(poor);
             await close(wide);
             await close(poor);
             await close(publisher);

@@ -161,24 +161,31 @@ function showSaid({ detail: { label, data } }) {
     setTimeout(() => line.remove(), SAID_MS);
 }
 
-// ---- quality: the sizes of a simulcast stream ----
+// ---- quality: the sizes and frame rates of a simulcast or scalable stream ----
 
-function sizeName({ width, height, encodingId }) {
-    return height ? `${Math.min(width, height)}p` : encodingId;
+let qualities = new Map(); // menu value -> layer
+
+function layerName({ width, height, encodingId, spatialLayerId, temporalLayerId }, layers) {
+    const size = height ? `${Math.min(width, height)}p` : encodingId ?? `size ${spatialLayerId + 1}`;
+    const above = layers.filter((l) => l.spatialLayerId === spatialLayerId && l.temporalLayerId > temporalLayerId).length;
+    return above ? `${size}, fewer pictures${above > 1 ? ' still' : ''}` : size; // each temporal layer about doubles them
 }
+
+const layerValue = (l) => l.encodingId ?? `${l.maxSpatialLayerId ?? l.spatialLayerId}/${l.maxTemporalLayerId ?? l.temporalLayerId}`;
 
 async function showQuality() {
     const menu = $('#quality');
     if (flv || player.state !== 'live') return;
     const { layers, chosen } = await player.layers().catch(() => ({ layers: [] }));
+    qualities = new Map([...layers].reverse().map((l) => [layerValue(l), l]));
     menu.hidden = layers.length < 2;
     menu.replaceChildren(el('option', { value: '' }, 'Quality: auto'),
-        ...[...layers].reverse().map((l) => el('option', { value: l.encodingId }, `Quality: ${sizeName(l)}`)));
-    menu.value = chosen ?? '';
+        ...[...qualities].map(([value, l]) => el('option', { value }, `Quality: ${layerName(l, layers)}`)));
+    menu.value = typeof chosen === 'string' ? chosen : chosen ? layerValue(chosen) : '';
 }
 
 async function chooseQuality() {
-    await player.chooseLayer($('#quality').value).catch(() => {});
+    await player.chooseLayer(qualities.get($('#quality').value) ?? '').catch(() => {});
     showQuality();
 }
 

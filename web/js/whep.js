@@ -111,19 +111,20 @@ export class WhepPlayer extends Session {
         return ![400, 401, 403, 406, 415, 422].includes(problem.status);
     }
 
-    // The sizes that the stream comes in, from the smallest up: {layers: [{encodingId, width, height, bitrate}], active,
-    // chosen}. None when there is one only, or the server cannot tell.
+    // What the stream comes in, from the least up: {layers: [{encodingId, width, height, bitrate}], active, chosen}, or with
+    // {spatialLayerId, temporalLayerId} for encodingId. None when there is one only, or the server cannot tell.
     async layers() {
         return this.#layerRequest({});
     }
 
-    // Choose one of them; '' leaves it to the server again. Holds for this session.
-    async chooseLayer(encodingId) {
+    // Choose one of them, or by its encodingId; '' leaves it to the server again. Holds for this session.
+    async chooseLayer(layer) {
         const mediaId = this.pc?.getTransceivers().find((t) => t.receiver.track.kind === 'video')?.mid;
+        const { encodingId = null, spatialLayerId, temporalLayerId } = typeof layer === 'string' ? { encodingId: layer || null } : layer;
         return this.#layerRequest({
             method: 'POST',
             headers: { 'Content-Type': 'application/json' },
-            body: JSON.stringify({ mediaId, encodingId: encodingId || null }),
+            body: JSON.stringify({ mediaId, encodingId, maxSpatialLayerId: spatialLayerId, maxTemporalLayerId: temporalLayerId }),
         });
     }
 
