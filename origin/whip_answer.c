@@ -55,6 +55,7 @@ static void fill_track(struct whip_track_cfg *t, const struct sdp_media *m, cons
         .index = index,
         .pt = c->pt,
         .rtx_pt = c->rtx_pt,
+        .red_pt = c->red_pt,
         .ssrc = m->n_ssrcs ? m->ssrcs[0].ssrc : 0,
         .rtx_ssrc = m->n_ssrcs ? m->ssrcs[0].rtx_ssrc : 0,
         .nack = c->feedback & SDP_FB_NACK,
@@ -102,7 +103,7 @@ static void answer_section(struct sdp_answer *a, size_t i, const struct sdp_code
     m->direction = SDP_RECVONLY;
     m->codecs[0] = c;
     m->n_codecs = 1;
-    m->rtx = true;
+    m->rtx = m->red = true;
     m->feedback = FEEDBACK | (is_numbered(&a->offer->media[i], c) ? SDP_FB_TRANSPORT_CC : 0) |
                   (is_timed(&a->offer->media[i], c) ? SDP_FB_REMB : 0);
     m->extensions = extensions_of(&a->offer->media[i], c);

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "codec/inspect.h"
 #include "origin/whip_layers.h"
+#include "wire/red.h"
 #include "wire/rtp_ext.h"
 
 #include <string.h>
@@ -35,6 +36,8 @@ static void init_track(struct whip_media *m, size_t i, uint64_t now_us)
     m->by_pt[t->cfg.pt & 127] = (uint8_t)(i + 1);
     if (t->cfg.rtx_pt)
         m->by_pt[t->cfg.rtx_pt & 127] = (uint8_t)((i + 1) | WHIP_PT_RTX);
+    if (t->cfg.red_pt)
+        m->by_pt[t->cfg.red_pt & 127] = (uint8_t)((i + 1) | WHIP_PT_RED);
     if (t->n_sources > 1) {
         m->announced = false;
         return;
@@ -202,6 +205,45 @@ static void on_source_packet(struct whip_media *m, struct whip_source *s, struct
     }
 }
 
+/* A block of sound that went before the packet, which has it again: taken when it did not come. */
+static void recover(struct whip_media *m, struct whip_source *s, const struct rtp_view *v, const struct red_block *b,
+                    uint16_t back, uint64_t now_us, uint64_t unix_us)
+{
+    struct rtp_view old = *v;
+    struct rtp_arrival a;
+
+    old.seq = (uint16_t)(v->seq - back);
+    old.ts_ticks = v->ts_ticks - b->ts_before;
+    old.pt = s->cfg->pt;
+    old.payload = b->data;
+    old.payload_len = b->len;
+    old.ext = NULL;
+    old.ext_len = 0;
+    old.marker = false;
+    if (rtp_receiver_push(&s->receiver, &old, true, now_us, unix_us, &a) == RTP_PUSH_NEW)
+        push_packet(m, s, &old, &a, now_us);
+}
+
+/* RED (RFC 2198) is taken apart here: in the cluster and to viewers there is one kind of Opus packet. */
+static void on_red_packet(struct whip_media *m, struct whip_source *s, struct rtp_view *v, uint64_t now_us, uint64_t unix_us)
+{
+    struct red_block blocks[RED_BLOCKS_MAX];
+    int n = red_parse(blocks, v->payload, v->payload_len);
+    bool known = s->has_source && s->receiver.ssrc == v->ssrc && s->receiver.started;
+
+    if (n < 0 || blocks[n - 1].pt != s->cfg->pt) {
+        s->counters.bad_payload++;
+        return;
+    }
+    for (int i = 0; known && i < n - 1; i++)
+        if (blocks[i].len > 0 && blocks[i].pt == s->cfg->pt)
+            recover(m, s, v, &blocks[i], (uint16_t)(n - 1 - i), now_us, unix_us);
+    v->pt = s->cfg->pt;
+    v->payload = blocks[n - 1].data;
+    v->payload_len = blocks[n - 1].len;
+    on_source_packet(m, s, v, false, now_us, unix_us);
+}
+
 /* RFC 8853 s5.4: a packet's rid, or repaired-rid, names its layer until its SSRC is known. NULL: of no layer. */
 static struct whip_source *find_source(struct whip_track *t, const struct rtp_view *v, bool rtx)
 {
@@ -252,13 +294,15 @@ void whip_media_on_rtp(struct whip_media *m, const uint8_t *pkt, size_t len, uin
         m->strangers++;
         return;
     }
-    struct whip_track *t = &m->tracks[(to & ~WHIP_PT_RTX) - 1];
+    struct whip_track *t = &m->tracks[(to & ~(WHIP_PT_RTX | WHIP_PT_RED)) - 1];
     note_arrival(m, t, &v, len, now_us);
     struct whip_source *s = find_source(t, &v, to & WHIP_PT_RTX);
-    if (s)
-        on_source_packet(m, s, &v, to & WHIP_PT_RTX, now_us, unix_us);
-    else
+    if (!s)
         m->strangers++;
+    else if (to & WHIP_PT_RED)
+        on_red_packet(m, s, &v, now_us, unix_us);
+    else
+        on_source_packet(m, s, &v, to & WHIP_PT_RTX, now_us, unix_us);
 }
 
 /* ---- RTCP in ----------------------------------------------------------------------------------- */

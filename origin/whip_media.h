@@ -72,10 +72,10 @@ struct whip_media {
     struct whip_track tracks[WHIP_TRACKS_MAX];
     size_t n_sources;
     struct whip_source sources[WHIP_SOURCES_MAX];
-    uint8_t by_pt[128];         /* track + 1; with WHIP_PT_RTX: of its RTX */
+    uint8_t by_pt[128];         /* track + 1; with WHIP_PT_RTX or _RED: of its RTX or RED */
 };
 
-enum { WHIP_PT_RTX = 0x80 };
+enum { WHIP_PT_RTX = 0x80, WHIP_PT_RED = 0x40 };
 
 void whip_media_init(struct whip_media *m, const struct whip_media_cfg *cfg, uint64_t now_us);
 /* One decrypted RTP packet. */

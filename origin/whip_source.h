@@ -44,7 +44,7 @@ struct whip_media_counters {
 struct whip_track_cfg {
     struct track facts;        /* as announced; the layers' order and sizes are found out */
     uint8_t index;             /* in the announced set */
-    uint8_t pt, rtx_pt;        /* rtx_pt 0: none */
+    uint8_t pt, rtx_pt, red_pt; /* of its RTX and RED; 0: none */
     uint32_t ssrc, rtx_ssrc;   /* as the offer says; 0: the first packet tells */
     size_t n_rids;             /* simulcast: RFC 8853; 0: there is one stream */
     char rids[WHIP_LAYERS_MAX][RID_MAX + 1];

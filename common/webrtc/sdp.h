@@ -82,6 +82,8 @@ struct sdp_codec {
     enum codec codec;     /* never CODEC_NONE: others are left out */
     uint8_t pt;           /* 0..127, not 64..95 */
     uint8_t rtx_pt;       /* of its RTX; 0: none */
+    uint8_t red_pt;       /* of its RED (RFC 2198), which carries nothing else; 0: none */
+    bool red_first;       /* preferred to the codec alone */
     uint8_t channels;     /* audio; 1 when not said */
     uint8_t feedback;     /* mask of enum sdp_feedback */
     uint32_t clock_hz;
@@ -180,6 +182,7 @@ struct sdp_answer_media {
     size_t n_codecs;               /* >= 1 when accepted; the first is preferred */
     const struct sdp_codec *codecs[SDP_ANSWER_CODECS_MAX]; /* of the offer's section */
     bool rtx;                      /* answer the RTX payload types too */
+    bool red;                      /* answer RED too */
     uint8_t feedback;              /* mask of what we do; the offered part of it is answered */
     uint32_t extensions;           /* mask of 1 << enum rtp_ext_kind; the offered part of it is answered */
     uint32_t ssrc, rtx_ssrc;       /* ours when we send; 0: none */

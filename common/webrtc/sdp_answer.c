@@ -119,23 +119,37 @@ static void add_codec(GstSDPMedia *media, const struct sdp_codec *c, const struc
         add(media, "fmtp", "%u %s%sx-google-start-bitrate=%u", c->pt, c->fmtp, c->fmtp[0] ? ";" : "", m->start_kbps);
     else if (c->fmtp[0])
         add(media, "fmtp", "%u %s", c->pt, c->fmtp);
+    if (m->red && c->red_pt) {
+        add(media, "rtpmap", "%u red/%u/%u", c->red_pt, c->clock_hz, c->channels);
+        add(media, "fmtp", "%u %u/%u", c->red_pt, c->pt, c->pt);
+    }
     if (m->rtx && c->rtx_pt) {
         add(media, "rtpmap", "%u rtx/%u", c->rtx_pt, c->clock_hz);
         add(media, "fmtp", "%u apt=%u", c->rtx_pt, c->pt);
     }
 }
 
+static void add_format(GstSDPMedia *media, uint8_t pt)
+{
+    char text[8];
+
+    snprintf(text, sizeof(text), "%u", pt);
+    gst_sdp_media_add_format(media, text);
+}
+
 static void add_formats(GstSDPMedia *media, const struct sdp_answer_media *m)
 {
-    char pt[8];
-
     for (size_t i = 0; i < m->n_codecs; i++) {
-        snprintf(pt, sizeof(pt), "%u", m->codecs[i]->pt);
-        gst_sdp_media_add_format(media, pt);
-        if (m->rtx && m->codecs[i]->rtx_pt) {
-            snprintf(pt, sizeof(pt), "%u", m->codecs[i]->rtx_pt);
-            gst_sdp_media_add_format(media, pt);
-        }
+        const struct sdp_codec *c = m->codecs[i];
+        bool red = m->red && c->red_pt;
+
+        if (red && c->red_first)
+            add_format(media, c->red_pt);
+        add_format(media, c->pt);
+        if (red && !c->red_first)
+            add_format(media, c->red_pt);
+        if (m->rtx && c->rtx_pt)
+            add_format(media, c->rtx_pt);
     }
 }
 

@@ -19,7 +19,7 @@ struct payload {
     struct word name;
     uint32_t clock_hz;
     uint8_t channels, feedback, apt;
-    bool defined, is_rtx;
+    bool defined, is_rtx, is_red;
     const char *fmtp; /* parameters; NULL: none */
 };
 
@@ -64,6 +64,7 @@ static int read_rtpmap(struct section *s, const char *value)
     p->clock_hz = (uint32_t)clock_hz;
     p->channels = (uint8_t)n_channels;
     p->is_rtx = sdp_word_is(name, "rtx");
+    p->is_red = sdp_word_is(name, "red");
     return SDP_OK;
 }
 
@@ -225,10 +226,40 @@ static int add_rtx(struct section *s, uint8_t pt)
     return SDP_OK;
 }
 
-/* In the order of the m= line, which is that of preference; RTX after what it repeats. */
+static guint place_of(const GstSDPMedia *media, uint8_t pt)
+{
+    guint i = 0;
+
+    while (i < gst_sdp_media_formats_len(media) && (uint8_t)atoi(gst_sdp_media_get_format(media, i)) != pt)
+        i++;
+    return i;
+}
+
+/* RFC 2198 s5: "111/111", the payload types of its blocks. One whose blocks are not all of one codec is none of ours. */
+static int add_red(struct section *s, const GstSDPMedia *media, uint8_t pt)
+{
+    const char *fmtp = s->payloads[pt].fmtp;
+    uint8_t first, next;
+
+    if (!fmtp || !read_pt(sdp_word(&fmtp, "/"), &first))
+        return SDP_OK;
+    while (*fmtp)
+        if (!read_pt(sdp_word(&fmtp, "/"), &next) || next != first)
+            return SDP_OK;
+    for (size_t i = 0; i < s->out->n_codecs; i++) {
+        struct sdp_codec *c = &s->out->codecs[i];
+        if (c->pt != first || c->red_pt || codec_kind(c->codec) != CODEC_KIND_AUDIO)
+            continue;
+        c->red_pt = pt;
+        c->red_first = place_of(media, pt) < place_of(media, c->pt);
+    }
+    return SDP_OK;
+}
+
+/* In the order of the m= line, which is that of preference; RTX and RED after what they repeat. */
 static int take_codecs(struct section *s, const GstSDPMedia *media)
 {
-    for (int rtx = 0; rtx < 2; rtx++) {
+    for (int helpers = 0; helpers < 2; helpers++) {
         for (guint i = 0; i < gst_sdp_media_formats_len(media); i++) {
             const char *format = gst_sdp_media_get_format(media, i);
             uint8_t pt;
@@ -236,8 +267,9 @@ static int take_codecs(struct section *s, const GstSDPMedia *media)
 
             if (!read_pt(sdp_word(&format, " "), &pt))
                 return SDP_ERR_RTPMAP;
-            if (s->payloads[pt].defined && s->payloads[pt].is_rtx == rtx)
-                err = rtx ? add_rtx(s, pt) : add_codec(s, pt);
+            const struct payload *p = &s->payloads[pt];
+            if (p->defined && (p->is_rtx || p->is_red) == helpers)
+                err = p->is_rtx ? add_rtx(s, pt) : p->is_red ? add_red(s, media, pt) : add_codec(s, pt);
             if (err)
                 return err;
         }

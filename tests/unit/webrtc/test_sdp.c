@@ -514,6 +514,42 @@ static void a_whip_answer_receives_and_says_all_at_once(void **state)
     free(o);
 }
 
+/* Chromium's offer has "63 red/48000/2" behind Opus; whoever wants it sent puts it first. */
+static void red_is_answered_in_the_place_where_it_was_offered(void **state)
+{
+    static const struct {
+        const char *formats, *fmtp, *line;
+    } rows[] = {
+        {"111 63", "111/111", "m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n"},
+        {"63 111", "111/111", "m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\n"},
+        {"111 63", "111/110", "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"}, /* of two codecs: none of ours */
+    };
+    struct sdp_offer *o = malloc(sizeof(*o));
+
+    (void)state;
+    assert_non_null(o);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        char *text = read_fixture("chromium_whip.sdp"), out[8192];
+        struct sdp_answer a;
+        struct addr candidates[2];
+        char *line = strstr(text, "SAVPF 111 63"), *fmtp = strstr(text, "a=fmtp:63 111/111");
+
+        assert_true(line && fmtp);
+        memcpy(line + 6, rows[i].formats, strlen(rows[i].formats));
+        memcpy(fmtp + 10, rows[i].fmtp, strlen(rows[i].fmtp));
+        assert_int_equal(parse(o, text), SDP_OK);
+        answer_init(&a, o, candidates);
+        accept_all(&a, true);
+        a.media[0].red = a.media[1].red = true;
+        assert_true(sdp_answer_write(out, sizeof(out), &a) > 0);
+        has(out, rows[i].line);
+        if (i < 2)
+            has(out, "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n");
+        free(text);
+    }
+    free(o);
+}
+
 static void a_whep_answer_sends_with_its_own_sources(void **state)
 {
     struct sdp_offer *o = offer_of("firefox_whep.sdp");
@@ -733,6 +769,7 @@ int main(void)
         cmocka_unit_test(the_payload_type_fits_the_stream),
         cmocka_unit_test(the_first_codec_prefers_packetization_mode_1),
         cmocka_unit_test(a_whip_answer_receives_and_says_all_at_once),
+        cmocka_unit_test(red_is_answered_in_the_place_where_it_was_offered),
         cmocka_unit_test(a_whep_answer_sends_with_its_own_sources),
         cmocka_unit_test(every_answer_parses_again_as_what_was_meant),
         cmocka_unit_test(rejected_sections_and_passive_offers_are_answered_in_kind),

@@ -601,6 +601,62 @@ static void arrivals_are_told_each_100_ms(void **state)
     fixture_fini(&f);
 }
 
+static void audio(struct fixture *f, uint8_t pt, uint16_t seq, uint32_t ts, const char *payload, size_t len)
+{
+    deliver(f, &(struct sent){.pt = pt, .ssrc = AUDIO_SSRC, .seq = seq, .ts = ts, .payload = payload, .payload_len = len});
+}
+
+/* Each packet has the one before it, too: what is lost between two is taken from the second. */
+static void red_is_taken_apart_and_fills_what_was_lost(void **state)
+{
+    enum { RED_PT = 63 };
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f, CODEC_VP8);
+    f.media->tracks[0].cfg.red_pt = RED_PT;
+    f.media->by_pt[RED_PT] = 1 | WHIP_PT_RED;
+    audio(&f, RED_PT, 10, 9600, "\357\17\0\2\157xyAAA", 10); /* before the first: not known of */
+    audio(&f, RED_PT, 11, 10560, "\357\17\0\3\157AAABBB", 11);
+    audio(&f, RED_PT, 13, 12480, "\357\17\0\2\157CCDDD", 10); /* 12 was lost */
+    audio(&f, AUDIO_PT, 14, 13440, "EEE", 3);                  /* a browser may change between the two */
+    audio(&f, RED_PT, 15, 14400, "\357\17\0\77\157", 5);      /* damaged */
+    assert_int_equal(f.n_packets, 5);
+    static const char *const payloads[] = {"AAA", "BBB", "CC", "DDD", "EEE"};
+    for (size_t i = 0; i < 5; i++) {
+        const struct packet *p = f.packets[i];
+        assert_int_equal(p->payload_len, strlen(payloads[i]));
+        assert_memory_equal(packet_payload(p), payloads[i], p->payload_len);
+        assert_int_equal(p->seq, f.packets[0]->seq + i);
+        assert_int_equal(p->ts_ticks, f.packets[0]->ts_ticks + i * 960);
+        assert_int_equal(p->track, 0);
+    }
+    struct whip_media_counters c = {0};
+    whip_media_count(f.media, &c);
+    assert_int_equal(c.bad_payload, 1);
+    assert_int_equal(c.duplicates, 0);
+    fixture_fini(&f);
+}
+
+/* Silence: one byte of Opus now and then (RFC 7587 s3.1.3), whose timestamps jump while its numbers do not. */
+static void dtx_goes_on_as_it_comes(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f, CODEC_VP8);
+    audio(&f, AUDIO_PT, 1, 960, "\170abcd", 5);
+    audio(&f, AUDIO_PT, 2, 1920, "\170", 1);
+    audio(&f, AUDIO_PT, 3, 1920 + 19200, "\170", 1); /* 400 ms on */
+    audio(&f, AUDIO_PT, 4, 1920 + 20160, "\170ef", 3);
+    assert_int_equal(f.n_packets, 4);
+    assert_int_equal(f.packets[1]->payload_len, 1);
+    assert_int_equal(f.packets[2]->ts_ticks - f.packets[1]->ts_ticks, 19200);
+    assert_int_equal(f.packets[2]->capture_us - f.packets[1]->capture_us, 400000);
+    assert_int_equal(f.packets[3]->seq - f.packets[0]->seq, 3);
+    fixture_fini(&f);
+}
+
 /* 24 packets of 1,000 bytes a second each 10 ms, of which the path carries half: each arrives 10 ms later than the one before. */
 static void a_publisher_without_transport_cc_gets_remb(void **state)
 {
@@ -725,6 +781,8 @@ int main(void)
         cmocka_unit_test(what_is_not_agreed_on_or_broken_is_counted_and_dropped),
         cmocka_unit_test(padding_keeps_its_place_in_the_sequence),
         cmocka_unit_test(an_exhausted_pool_is_a_counted_drop),
+        cmocka_unit_test(red_is_taken_apart_and_fills_what_was_lost),
+        cmocka_unit_test(dtx_goes_on_as_it_comes),
         cmocka_unit_test(a_publisher_without_transport_cc_gets_remb),
         cmocka_unit_test(capture_times_hold_before_the_first_report),
         cmocka_unit_test(a_new_source_begins_a_new_epoch),

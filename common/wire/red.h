@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * red.h - redundant audio: a packet that carries those before it, too.
+ *
+ * Pure; any thread. Ownership: blocks borrow the payload.
+ * Source: RFC 2198 s3. */
+#pragma once
+
+#include "base/compiler.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    RED_BLOCKS_MAX = 10, /* with the primary one; browsers send 2 or 3 */
+    RED_ERR = -1,        /* a length inside passes the end, no primary block, or too many */
+};
+
+struct red_block {
+    const uint8_t *data;
+    size_t len;         /* bytes; 0: nothing was to be said at that time */
+    uint16_t ts_before; /* ticks that it is older than the packet's timestamp; 0 for the primary */
+    uint8_t pt;
+};
+
+/* Returns how many blocks there are, the oldest first and the primary last, or RED_ERR with *out in part written. */
+MUST_USE int red_parse(struct red_block out[RED_BLOCKS_MAX], const uint8_t *payload, size_t len);
