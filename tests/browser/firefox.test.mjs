@@ -6,12 +6,22 @@ import { test } from 'node:test';
 import { close, launch, picturesGrow, publish, soundIsHeard, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
 import { hasFirefox, launchFirefox, publishFirefox, watchFirefox } from '../lib/firefox.mjs';
+import { until } from '../lib/process.mjs';
 
 if (!hasFirefox) {
     console.log('no firefox-esr here');
     process.exit(77);
 }
 const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} });
+
+// What one page says on its data channel is read on the others; of either browser.
+async function reads(publisher, viewers, words) {
+    await until('it is read', 10_000, async () => {
+        await publisher.evaluate((text) => millrace.publisher.say(text), words);
+        const read = await Promise.all(viewers.map((viewer) => viewer.evaluate(() => document.querySelector('#said li')?.textContent)));
+        return read.every((text) => text === words);
+    });
+}
 
 await cluster.use(test, async (t) => {
     const [firefox, chromium] = await Promise.all([launchFirefox(cluster), launch(cluster)]);
@@ -26,6 +36,7 @@ await cluster.use(test, async (t) => {
                 assert.equal(seen.opened, 1, 'in one session');
                 assert.deepEqual((await soundIsHeard(viewer)).codecs.sort(), ['audio/opus', `video/${codec}`]);
             }
+            await reads(publisher, [own, other], `this is ${codec}`);
             await Promise.all([own.close(), close(other), publisher.close()]);
         });
     }
@@ -35,6 +46,7 @@ await cluster.use(test, async (t) => {
         const viewer = await watchFirefox(firefox, cluster, 'live/chromium');
         await picturesGrow(viewer);
         await soundIsHeard(viewer);
+        await reads(publisher, [viewer], 'hello, Firefox');
         await Promise.all([viewer.close(), close(publisher)]);
     });
 });
