@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NetCluster, skipWithoutNamespaces } from '../cluster/net/net.mjs';
 import { close, launch, pageState, picturesGrow, publish, screenshot, watch } from '../lib/browser.mjs';
-import { getJson } from '../lib/http.mjs';
+import { getJson, getMetrics } from '../lib/http.mjs';
 import { until } from '../lib/process.mjs';
 
 skipWithoutNamespaces();
@@ -93,6 +93,8 @@ await cluster.use(test, async (t) => {
         const [whip, whep] = await Promise.all([session('origin', 'whip'), session('edge', 'whep')]);
         assert.ok(whip.data_messages > MESSAGES && whep.data_messages > MESSAGES, JSON.stringify([whip, whep]));
         assert.equal(whep.data_dropped + whep.data_skipped + whip.data_dropped, 0);
+        for (const [node, direction, n] of [['origin', 'in', whip.data_messages], ['edge', 'out', whep.data_messages]])
+            assert.equal((await getMetrics(cluster.url(node))).get(`millrace_data_messages_total{direction="${direction}"}`), n);
     }
 
     await t.test(`${MESSAGES} messages on two channels come in their order, each once, while the pipe loses ${LOSS_PPM / 10_000}%`, async () => {
