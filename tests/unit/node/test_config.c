@@ -64,6 +64,7 @@ static void keys_are_read(void **state)
     assert_int_equal(c.rtc.announce.n, 2);
     assert_string_equal(c.rtc.announce.v[1], "2001:db8::1");
     assert_false(c.rtc.tcp.off);
+    assert_true(c.rtc.data);
     assert_int_equal(c.rtc.tcp.at.sa.sa_family, AF_UNSPEC);
     assert_true(c.publish.takeover);
     assert_false(c.publish.audio_transcode);
@@ -84,6 +85,8 @@ static void keys_are_read(void **state)
     assert_true(c.route.redirect);
     assert_int_equal(load(&c, NODE_EDGE, "rtc: { tcp: off }\n", error), 0);
     assert_true(c.rtc.tcp.off);
+    assert_int_equal(load(&c, NODE_ORIGIN, "rtc: { data: false }\n", error), 0);
+    assert_false(c.rtc.data);
     assert_int_equal(load(&c, NODE_EDGE, "rtc: { tcp: '0.0.0.0:443' }\n", error), 0);
     assert_false(c.rtc.tcp.off);
     assert_int_equal(addr_port(&c.rtc.tcp.at), 443);
