@@ -426,8 +426,13 @@ static void pipe_metrics(struct node_worker *w, struct metrics *m)
 static void rtc_metrics(struct node_worker *w, struct metrics *m)
 {
     const struct rtc_endpoint_counters *c = rtc_endpoint_counters(w->rtc);
+    const struct ice_tcp_counters *tcp = rtc_endpoint_tcp_counters(w->rtc);
 
     metrics_add(m, &metric_bad_input, "protocol=\"stun\"", (double)(c->stun_malformed + c->stun_unauthorized));
+    if (tcp) {
+        metrics_add(m, &metric_bad_input, "protocol=\"ice-tcp\"", (double)(tcp->malformed + tcp->strangers));
+        metrics_add(m, &metric_dropped, "where=\"webrtc_tcp\"", (double)tcp->dropped);
+    }
     metrics_add(m, &m_messages, "transport=\"webrtc\"", (double)rtc_endpoint_udp_counters(w->rtc)->send_messages);
     socket_metrics(m, "where=\"webrtc_send\"", "where=\"webrtc_receive\"", rtc_endpoint_udp_counters(w->rtc));
 }

@@ -75,6 +75,9 @@ await cluster.use(test, async (t) => {
     await cluster.isLive('origin', 'live/test');
     const saved = path.join(cluster.dir, 'saved.flv');
     const watching = save(`${cluster.url('edge')}/live/test.flv`, saved);
+    const strangersBefore = await badInput('edge', 'ice-tcp');
+    const silent = throwTcp(cluster.port('edge', 'rtc'), Buffer.from([0, 2, 64, 0]), 30_000); // a packet of nothing known
+    const silentSince_ms = Date.now();
 
     await t.test('HTTP', async () => {
         for (const node of cluster.names) {
@@ -113,6 +116,14 @@ await cluster.use(test, async (t) => {
             for (const worker of [0, 1]) await throwUdp(cluster.port(node, what) + worker, UDP_GARBAGE);
         await sleep(300);
         assert.ok(await badInput('edge', 'stun') > before);
+    });
+
+    await t.test('TCP of WebRTC', async () => {
+        await Promise.all(Array.from({ length: 10 }, () => throwTcp(cluster.port('edge', 'rtc'),
+            Buffer.concat([Buffer.from([0, 20, 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]), randomBytes(12), Buffer.from([0xff, 0xff])]))));
+        await silent;
+        assert.ok(Date.now() - silentSince_ms > 9_000, 'who says nothing that we know is closed, but not at once');
+        assert.equal(await badInput('edge', 'ice-tcp') - strangersBefore, 11);
     });
 
     await t.test('the viewer saw nothing of it', async () => {
