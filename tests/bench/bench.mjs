@@ -308,6 +308,7 @@ const measurements = {
         const crowd = await load('storm', ['--whep', whep('test'), '--viewers', '1000', '--ramp', '500', '--duration', '3']).report();
         const before = await playing.report();
         figure('join_storm_failed', crowd.viewers.failed + crowd.viewers.dropped, 'viewers', 0);
+        for (const [cause, count] of Object.entries(crowd.failures)) notes.push(`join storm: ${count} x ${cause}`);
         figure('join_storm_first_keyframe_p95_ms', crowd.first_keyframe_ms.p95, 'ms');
         figure('join_storm_playing_lost', before.rtp.lost_after_repair, 'packets', 0);
         figure('join_storm_playing_freezes', before.freezes, 'freezes', 0);
