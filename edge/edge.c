@@ -148,6 +148,7 @@ static void add_whep_session(void *arg, const struct whep_facts *f)
     facts_number(o, "bytes", video->octets + audio->octets);
     facts_number(o, "retransmitted", video->resent + audio->resent);
     facts_number(o, "nacked", video->nacked + audio->nacked);
+    facts_number(o, "nacked_in_vain", video->resend_gone + audio->resend_gone);
     facts_number(o, "keyframes_asked", f->viewer.keyframes_asked);
     facts_number(o, "dropped_to_keyframe", f->viewer.skips);
     facts_number(o, "moves", f->transport->moves);
