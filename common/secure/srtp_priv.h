@@ -153,8 +153,10 @@ struct srtcp_source {
 };
 
 struct srtp_rx {
-    struct srtp_key rtp, rtcp;
+    struct srtp_key rtcp;
     struct srtp_engine *engine; /* for destroy */
     struct srtcp_source source[SRTCP_SOURCES];
     unsigned sources;
+    bool takes_rtp;
+    struct srtp_key rtp[]; /* one, or none */
 };

@@ -5,29 +5,43 @@
 #include "base/seq.h"
 #include "secure/srtp_priv.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
-int srtp_rx_create(struct srtp_rx **out, struct srtp_engine *e, const struct srtp_master *master)
+static int create(struct srtp_rx **out, struct srtp_engine *e, const struct srtp_master *master, bool takes_rtp)
 {
-    struct srtp_rx *rx = aligned_alloc(_Alignof(struct srtp_rx), sizeof(*rx));
+    size_t bytes = sizeof(struct srtp_rx) + (takes_rtp ? sizeof(struct srtp_key) : 0);
+    struct srtp_rx *rx = aligned_alloc(_Alignof(struct srtp_rx), bytes);
     if (!rx)
         return SRTP_ERR_MEMORY;
-    memset(rx, 0, sizeof(*rx));
+    memset(rx, 0, bytes);
     rx->engine = e;
-    int err = srtp_key_init(e, &rx->rtp, master, SRTP_KIND_RTP, SRTP_WAY_OPEN);
+    rx->takes_rtp = takes_rtp;
+    int err = takes_rtp ? srtp_key_init(e, rx->rtp, master, SRTP_KIND_RTP, SRTP_WAY_OPEN) : SRTP_OK;
     if (err) {
         free(rx);
         return err;
     }
     err = srtp_key_init(e, &rx->rtcp, master, SRTP_KIND_RTCP, SRTP_WAY_OPEN);
     if (err) {
-        srtp_key_fini(e, &rx->rtp);
+        if (takes_rtp)
+            srtp_key_fini(e, rx->rtp);
         free(rx);
         return err;
     }
     *out = rx;
-    return 0;
+    return SRTP_OK;
+}
+
+int srtp_rx_create(struct srtp_rx **out, struct srtp_engine *e, const struct srtp_master *master)
+{
+    return create(out, e, master, true);
+}
+
+int srtp_rx_create_rtcp(struct srtp_rx **out, struct srtp_engine *e, const struct srtp_master *master)
+{
+    return create(out, e, master, false);
 }
 
 void srtp_rx_destroy(struct srtp_rx **out)
@@ -35,7 +49,8 @@ void srtp_rx_destroy(struct srtp_rx **out)
     struct srtp_rx *rx = *out;
     if (!rx)
         return;
-    srtp_key_fini(rx->engine, &rx->rtp);
+    if (rx->takes_rtp)
+        srtp_key_fini(rx->engine, rx->rtp);
     srtp_key_fini(rx->engine, &rx->rtcp);
     free(rx);
     *out = NULL;
@@ -137,7 +152,8 @@ static bool open_cm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, u
 int srtp_rx_unprotect(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_window *w, uint8_t *pkt,
                       size_t len, size_t *plain_len, uint64_t *index_out)
 {
-    struct srtp_key *k = &rx->rtp;
+    assert(rx->takes_rtp);
+    struct srtp_key *k = rx->rtp;
     size_t tag_len = srtp_is_gcm(k->profile) ? SRTP_GCM_TAG_BYTES : SRTP_CM_TAG_BYTES;
 
     if (len < RTP_HEADER_BYTES + tag_len)

@@ -17,6 +17,8 @@ struct srtp_rx; /* one association, receiving: session keys of RTP and RTCP, RTC
 
 /* The engine must outlive it. 0, SRTP_ERR_MEMORY or SRTP_ERR_PROFILE. */
 MUST_USE int srtp_rx_create(struct srtp_rx **out, struct srtp_engine *e, const struct srtp_master *master);
+/* The same for one that RTP never comes from, as a viewer: 1 KiB less. */
+MUST_USE int srtp_rx_create_rtcp(struct srtp_rx **out, struct srtp_engine *e, const struct srtp_master *master);
 void srtp_rx_destroy(struct srtp_rx **rx); /* wipes the keys; clears the pointer */
 
 /* ---- RTP ------------------------------------------------------------------------------------- */

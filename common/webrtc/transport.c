@@ -196,7 +196,7 @@ static int create_srtp(struct rtc_transport *t)
     if (t->cfg.receive_media)
         err = srtp_in_create(&t->in, SRTP_IN_RECEIVE, &rx);
     else
-        err = srtp_rx_create(&t->rx, t->endpoint->srtp, &rx);
+        err = srtp_rx_create_rtcp(&t->rx, t->endpoint->srtp, &rx);
     if (err == SRTP_OK)
         err = srtp_tx_create(&t->tx, t->endpoint->srtp, &tx);
     explicit_bzero(&tx, sizeof(tx));

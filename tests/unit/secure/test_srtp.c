@@ -79,9 +79,11 @@ static void rtcp_both_ways(struct fixture *f)
 {
     static const uint8_t report[28] = {0x81, 201, 0, 6, 0x11, 0x22, 0x33, 0x44, 1, 2, 3, 4, 5, 6, 7, 8};
     struct srtp_in *in, *out;
+    struct srtp_rx *no_rtp; /* it takes RTCP as the other does */
 
     assert_int_equal(srtp_in_create(&in, SRTP_IN_RECEIVE, &f->m), 0);
     assert_int_equal(srtp_in_create(&out, SRTP_IN_SEND, &f->m), 0);
+    assert_int_equal(srtp_rx_create_rtcp(&no_rtp, f->e, &f->m), 0);
     for (size_t body = 8; body <= sizeof(report); body += 4) {
         uint8_t pkt[sizeof(report) + SRTCP_OVERHEAD_MAX];
         size_t plain = 0;
@@ -94,12 +96,16 @@ static void rtcp_both_ways(struct fixture *f)
 
         len = srtp_in_protect_rtcp(out, pkt, body, sizeof(pkt));
         assert_true(len > (int)body);
-        uint8_t *heap = exact(pkt, (size_t)len);
-        assert_int_equal(srtp_rx_unprotect_rtcp(f->e, f->rx, heap, (size_t)len, &plain), SRTP_OK);
-        assert_int_equal(plain, body);
-        assert_memory_equal(heap, report, body);
-        free(heap);
+        struct srtp_rx *both[] = {f->rx, no_rtp};
+        for (size_t i = 0; i < LEN(both); i++) {
+            uint8_t *heap = exact(pkt, (size_t)len);
+            assert_int_equal(srtp_rx_unprotect_rtcp(f->e, both[i], heap, (size_t)len, &plain), SRTP_OK);
+            assert_int_equal(plain, body);
+            assert_memory_equal(heap, report, body);
+            free(heap);
+        }
     }
+    srtp_rx_destroy(&no_rtp);
     srtp_in_destroy(&in);
     srtp_in_destroy(&out);
 }

@@ -47,7 +47,7 @@ static void set_session(struct fixture *f, const char *key, const char *salt)
         enum srtp_way way;
     } all[] = {{&f->tx->rtp, SRTP_WAY_SEAL},
                {&f->tx->rtcp, SRTP_WAY_SEAL},
-               {&f->rx->rtp, SRTP_WAY_OPEN},
+               {f->rx->rtp, SRTP_WAY_OPEN},
                {&f->rx->rtcp, SRTP_WAY_OPEN}};
 
     unhex(s.key, key);
