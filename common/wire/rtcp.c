@@ -9,13 +9,13 @@ struct rtcp_walk rtcp_walk_init(const uint8_t *pkt, size_t len)
     return (struct rtcp_walk){reader_init(pkt, len)};
 }
 
-/* s6.4.1: the last octet counts the padding, itself included, in multiples of four; only the last
- * packet of a compound may have it. */
-static int strip_padding(const struct reader *rest, struct rtcp_packet *p)
+/* s6.4.1: the last octet counts the padding, itself included. It ought to be in multiples of four and of a compound's last
+ * packet only; browsers fill their transport-wide feedback up to a word with it, several in one compound. */
+static int strip_padding(struct rtcp_packet *p)
 {
     uint8_t pad = p->body_len ? p->body[p->body_len - 1] : 0;
 
-    if (reader_left(rest) > 0 || pad == 0 || pad % 4 != 0 || pad > p->body_len)
+    if (pad == 0 || pad > p->body_len)
         return RTCP_ERR_PADDING;
     p->body_len -= pad;
     return RTCP_OK;
@@ -42,7 +42,7 @@ int rtcp_walk_next(struct rtcp_walk *walk, struct rtcp_packet *out)
     p.body = reader_take(&walk->r, p.body_len);
     if (walk->r.bad)
         return end_walk(walk, RTCP_ERR_SHORT);
-    if (b0 & 0x20 && strip_padding(&walk->r, &p))
+    if (b0 & 0x20 && strip_padding(&p))
         return end_walk(walk, RTCP_ERR_PADDING);
     *out = p;
     return 1;

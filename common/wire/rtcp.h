@@ -16,7 +16,7 @@ enum rtcp_err {
     RTCP_OK = 0,
     RTCP_ERR_SHORT = -1,   /* a declared length passes the end */
     RTCP_ERR_VERSION = -2, /* not version 2 */
-    RTCP_ERR_PADDING = -3, /* padding before the last packet, 0, no multiple of 4, or too long */
+    RTCP_ERR_PADDING = -3, /* padding of 0 bytes, or more than there are */
     RTCP_ERR_FIRST = -4,   /* RFC 3550 s6.1: a full compound packet begins with SR or RR */
     RTCP_ERR_TYPE = -5,    /* the packet is of another type or format than the one asked for */
     RTCP_ERR_VALUE = -6,   /* a field contradicts another (counts against lengths) */

@@ -24,10 +24,12 @@ static const struct {
     {"trailing bytes", BYTES(RR0 "\x81\xce"), RTCP_ERR_SHORT, RTCP_ERR_SHORT},
     {"version 1", BYTES("\x40\xc9\0\1\0\0\0\1"), RTCP_ERR_VERSION, RTCP_ERR_VERSION},
     {"padding on the last", BYTES(RR0 PADDED), RTCP_OK, RTCP_OK},
-    {"padding before the last", BYTES("\xa0\xc9\0\2\0\0\0\1\0\0\0\4" PLI), RTCP_ERR_PADDING,
-     RTCP_ERR_PADDING},
-    {"padding no multiple of four", BYTES("\xa0\xc9\0\2\0\0\0\1\0\0\0\3"), RTCP_ERR_PADDING,
-     RTCP_ERR_PADDING},
+    {"padding before the last", BYTES("\xa0\xc9\0\2\0\0\0\1\0\0\0\4" PLI), RTCP_OK, RTCP_OK},
+    {"padding no multiple of four", BYTES("\xa0\xc9\0\2\0\0\0\1\0\0\0\3"), RTCP_OK, RTCP_OK},
+    {"padding of nothing", BYTES("\xa0\xc9\0\2\0\0\0\1\0\0\0\0"), RTCP_ERR_PADDING, RTCP_ERR_PADDING},
+    {"feedback that a browser fills up to a word, twice",
+     BYTES("\xaf\xcd\0\6\0\0\0\1\0\0\0\2\0\5\0\3\0\0\3\7\x20\3\4\0\1\0\0\3"
+           "\xaf\xcd\0\6\0\0\0\1\0\0\0\2\0\5\0\3\0\0\3\7\x20\3\4\0\1\0\0\3"), RTCP_ERR_FIRST, RTCP_OK},
     {"padding longer than the packet", BYTES("\xa0\xc9\0\1\0\0\0\x8"), RTCP_ERR_PADDING, RTCP_ERR_PADDING},
     {"padding bit on an empty body", BYTES("\xa0\xc9\0\0"), RTCP_ERR_PADDING, RTCP_ERR_PADDING},
 };

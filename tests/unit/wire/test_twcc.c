@@ -178,10 +178,31 @@ static void a_buffer_too_small_for_one_is_refused(void **state)
     }
 }
 
+/* As Chromium sends it: 25 bytes, and a padding of three to the next word. */
+static void padding_to_a_word_is_no_part_of_it(void **state)
+{
+    static const uint8_t pkt[] = {0xaf, 0xcd, 0, 6, 0, 0, 0, 1, 0, 0, 0, 2, 0, 5, 0, 3, 0, 0, 3, 7, 0x20, 3, 4, 0, 1, 0, 0, 3};
+    struct rtcp_walk walk = rtcp_walk_init(pkt, sizeof(pkt));
+    struct rtcp_packet p;
+    struct rtcp_twcc t;
+    struct rtcp_twcc_arrival a;
+    int n = 0;
+
+    (void)state;
+    assert_int_equal(rtcp_walk_next(&walk, &p), 1);
+    assert_int_equal(p.body_len, sizeof(pkt) - 4 - 3);
+    assert_int_equal(rtcp_twcc_parse(&t, &p), RTCP_OK);
+    while (rtcp_twcc_next(&t, &a))
+        assert_int_equal(a.seq, 5 + n++);
+    assert_int_equal(n, 3);
+    assert_int_equal(rtcp_walk_next(&walk, &p), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_feedback_parses_as_written),
+        cmocka_unit_test(padding_to_a_word_is_no_part_of_it),
         cmocka_unit_test(written_feedback_reads_back_for_any_pattern_of_loss_and_delay),
         cmocka_unit_test(long_runs_are_short_packets),
         cmocka_unit_test(times_before_the_clock_s_zero_are_times_too),
