@@ -121,6 +121,8 @@ size_t layer_rung_find(const struct rung *rungs, size_t n, struct rung rung)
 {
     size_t at = 0;
 
+    if (rung.row > rungs[n - 1].row)
+        rung.row = rungs[n - 1].row; /* as far as it comes, by as many pictures */
     for (size_t i = 0; i < n; i++)
         if (rungs[i].row < rung.row || (rungs[i].row == rung.row && rungs[i].temporal <= rung.temporal))
             at = i;

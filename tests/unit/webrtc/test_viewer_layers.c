@@ -4,8 +4,10 @@
 #include "fake_transport.h"
 
 #include "router/router.h"
+#include "base/writer.h"
 #include "unit/io/loop.h"
 #include "webrtc/viewer.h"
+#include "wire/rtcp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -299,6 +301,147 @@ static void an_overloaded_worker_skips_to_keyframes_and_asks_for_one_when_it_is_
     assert_no_gaps(f);
 }
 
+/* A stream of one layer in place of the present one. */
+static void publish_one(struct fixture *f)
+{
+    struct track_set set = {.epoch = ++f->epoch, .n = 1};
+
+    router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
+    set.v[0] = (struct track){.codec = CODEC_H264, .clock_hz = HZ, .n_layers = 1, .profile = 0x42001f};
+    f->frames[0] = 0;
+    f->producer = (struct producer){.ops = &producer_ops, .kind = "test"};
+    router_publish(f->r, &f->producer, &set);
+    router_ready(&f->producer);
+}
+
+static void picture(struct fixture *f, bool key, uint8_t temporal)
+{
+    struct packet *p = packet_create(f->pool);
+    uint64_t n = f->frames[0]++;
+
+    assert_non_null(p);
+    p->seq = PACKET_SEQ_FIRST + n;
+    p->ts_ticks = (f->epoch << 33) + n * HZ / 1000;
+    p->capture_us = f->epoch * 1000000000 + n * 1000; /* 8 Mbit/s */
+    p->temporal = temporal;
+    p->flags = PACKET_FRAME_START | PACKET_FRAME_END | PACKET_MARKER | (key ? PACKET_KEYFRAME : 0) | (temporal ? PACKET_LAYER_SYNC : 0);
+    p->payload_len = 1000;
+    memset(p->bytes, 0, p->payload_len);
+    memcpy(p->bytes, &n, sizeof(n));
+    router_push(f->r, p);
+    test_loop_run_for(&f->loop, 1000);
+}
+
+static void tell_remb(struct fixture *f, uint64_t bps)
+{
+    uint8_t buf[128];
+    struct writer w = writer_init(buf, sizeof(buf));
+    uint32_t ssrc = rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO);
+    struct rtcp_report empty = {.ssrc = 1};
+
+    rtcp_report_write(&w, &empty);
+    rtcp_remb_write(&w, 1, bps, &ssrc, 1);
+    assert_false(w.bad);
+    fake_rtcp(f->t, buf, writer_len(&w));
+}
+
+/* Of a second or so of pictures how many are sent; pictures: 0 and 1 in turn. */
+static size_t sent_of(struct fixture *f, unsigned pictures, bool layers)
+{
+    size_t n = f->t->n_sent;
+
+    for (unsigned i = 0; i < pictures; i++)
+        picture(f, false, layers && i % 2);
+    return f->t->n_sent - n;
+}
+
+/* Until the viewer is in that state; no fewer pictures than it takes on a slow machine. */
+static void pictures_until(struct fixture *f, bool layers, bool (*is)(const struct rtc_viewer_facts *facts))
+{
+    struct rtc_viewer_facts facts;
+
+    for (unsigned i = 0; i < 4000; i++) {
+        picture(f, false, layers && i % 2);
+        rtc_viewer_facts(f->v, &facts);
+        if (is(&facts))
+            return;
+    }
+    fail();
+}
+
+static bool sees_lower_layer(const struct rtc_viewer_facts *facts)
+{
+    return facts->level.temporal == 0;
+}
+
+static bool sees_keyframes(const struct rtc_viewer_facts *facts)
+{
+    return facts->level.temporal < 0;
+}
+
+static void a_path_that_carries_half_of_a_stream_gets_its_lower_temporal_layer(void **state)
+{
+    struct fixture *f = *state;
+    struct rtc_layer known[RTC_LAYERS_MAX];
+    struct rtc_viewer_facts facts;
+
+    publish_one(f);
+    picture(f, true, 0);
+    sent_of(f, 100, true);
+    assert_int_equal(rtc_viewer_layers(f->v, known, LEN(known)), 2);
+    tell_remb(f, 5000000);
+    pictures_until(f, true, sees_lower_layer);
+    assert_int_equal(sent_of(f, 20, true), 10);
+    rtc_viewer_facts(f->v, &facts);
+    assert_int_equal(facts.pauses, 0);
+    assert_true(facts.skipped >= 10);
+    assert_no_gaps(f);
+}
+
+static void a_path_that_carries_far_less_than_the_least_gets_keyframes_only(void **state)
+{
+    struct fixture *f = *state;
+    struct rtc_layer known[RTC_LAYERS_MAX];
+    struct rtc_viewer_facts facts;
+
+    publish_one(f);
+    picture(f, true, 0);
+    sent_of(f, 100, false);
+    assert_int_equal(rtc_viewer_layers(f->v, known, LEN(known)), 1);
+    tell_remb(f, 150000);
+    pictures_until(f, false, sees_keyframes); /* there has been no room for two seconds */
+    size_t n = f->t->n_sent;
+    assert_int_equal(sent_of(f, 10, false), 0);
+    picture(f, true, 0);
+    assert_in_range(f->t->n_sent, n, n + 1); /* if there is room for it */
+    assert_int_equal(sent_of(f, 10, false), 0);
+    rtc_viewer_facts(f->v, &facts);
+    assert_int_equal(facts.pauses, 1);
+    assert_true(facts.skipped >= 20);
+    assert_true(f->t->n_sent <= FAKE_SENT_MAX);
+    assert_no_gaps(f);
+}
+
+static void a_wish_for_a_temporal_layer_needs_no_trouble(void **state)
+{
+    struct fixture *f = *state;
+    struct rtc_layer known[RTC_LAYERS_MAX];
+
+    publish_one(f);
+    picture(f, true, 0);
+    sent_of(f, 60, true);
+    assert_int_equal(rtc_viewer_layers(f->v, known, LEN(known)), 2);
+    assert_int_equal(known[0].temporal, 0);
+    assert_true(known[0].bps > 0 && known[1].bps > known[0].bps);
+    assert_true(rtc_viewer_choose_layer(f->v, &(struct rtc_layer_wish){.spatial = -1, .temporal = 0}));
+    sent_of(f, 4, true);
+    assert_int_equal(sent_of(f, 20, true), 10);
+    assert_true(rtc_viewer_choose_layer(f->v, &(struct rtc_layer_wish){.spatial = -1, .temporal = 1}));
+    sent_of(f, 4, true);
+    assert_int_equal(sent_of(f, 20, true), 20);
+    assert_no_gaps(f);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -309,6 +452,9 @@ int main(void)
         TEST(a_layer_that_is_not_there_cannot_be_chosen),
         TEST(an_overloaded_worker_leaves_out_what_nothing_refers_to),
         TEST(an_overloaded_worker_skips_to_keyframes_and_asks_for_one_when_it_is_over),
+        TEST(a_path_that_carries_half_of_a_stream_gets_its_lower_temporal_layer),
+        TEST(a_path_that_carries_far_less_than_the_least_gets_keyframes_only),
+        TEST(a_wish_for_a_temporal_layer_needs_no_trouble),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

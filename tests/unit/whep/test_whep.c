@@ -325,6 +325,43 @@ static void data_channels_are_agreed_on_where_the_stream_has_messages(void **sta
     free(answer);
 }
 
+static void a_viewer_chooses_layers_by_either_name(void **state)
+{
+    static const struct {
+        const char *body;
+        int status;
+        const char *told; /* in the answer */
+    } rows[] = {
+        {"{\"maxSpatialLayerId\":1,\"maxTemporalLayerId\":0}", 200, "\"chosen\":{\"maxSpatialLayerId\":1,\"maxTemporalLayerId\":0}"},
+        {"{\"mediaId\":\"1\",\"spatialLayerId\":2}", 200, "\"chosen\":{\"maxSpatialLayerId\":2}"},
+        {"{\"temporalLayerId\":1,\"maxTemporalLayerId\":null}", 200, "\"chosen\":{\"maxTemporalLayerId\":1}"},
+        {"{\"encodingId\":null}", 200, "\"chosen\":null"},
+        {"{}", 200, "\"layers\":[]"},
+        {"{\"maxSpatialLayerId\":8}", 400, "maxSpatialLayerId"},
+        {"{\"maxTemporalLayerId\":-1}", 400, "maxSpatialLayerId"},
+        {"{\"maxTemporalLayerId\":\"0\"}", 400, "maxSpatialLayerId"},
+        {"{\"encodingId\":\"q\"}", 422, "no such layer"},
+        {"{\"encodingId\":\"a-rid-that-is-far-too-long\"}", 422, "no such layer"},
+        {"{\"mediaId\":\"7\",\"maxSpatialLayerId\":1}", 422, "not the video's"},
+        {"[1]", 400, "must be"},
+        {"{", 400, "must be"},
+    };
+    struct fixture *f = *state;
+    char location[128], etag[64], path[160], told[1024];
+    struct http_exchange x;
+
+    publish(f, CODEC_VP9, CODEC_OPUS);
+    join(f, location, etag);
+    snprintf(path, sizeof(path), "%s/layer", location);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        assert_int_equal(request(HTTP_M_POST, path, "application/json", NULL, rows[i].body, &x), rows[i].status);
+        snprintf(told, sizeof(told), "%.*s", (int)x.reply_len, (const char *)x.reply);
+        assert_non_null(strstr(told, rows[i].told));
+    }
+    assert_int_equal(request(HTTP_M_POST, path, "text/plain", NULL, "{}", &x), 415);
+    assert_int_equal(request(HTTP_M_GET, path, NULL, NULL, NULL, &x), 200);
+}
+
 static void bad_requests_are_refused_with_the_reason(void **state)
 {
     static const char CUT[] = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
@@ -763,6 +800,7 @@ int main(void)
         IN_FIXTURE(what_we_cannot_do_is_422_and_nothing_in_common_406),
         IN_FIXTURE(an_offer_with_only_foreign_codecs_gets_ours_in_return),
         IN_FIXTURE(a_player_without_an_offer_answers_ours),
+        IN_FIXTURE(a_viewer_chooses_layers_by_either_name),
         IN_FIXTURE(an_offer_of_ours_ends_with_its_stream),
         IN_FIXTURE(a_post_waits_for_the_stream_to_be_fetched),
         IN_FIXTURE(why_there_is_no_stream_decides_the_status),
