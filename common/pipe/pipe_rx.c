@@ -124,6 +124,16 @@ static void count_refused(struct pipe_rx *rx, int err)
         rx->counters.unauthenticated++;
 }
 
+static bool complete(const struct pipe_rx *rx)
+{
+    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
+        const struct rx_layer *l = rx->layers[i];
+        if (l && l->recovery.running && !recovery_complete(&l->recovery, l->expected_end))
+            return false;
+    }
+    return true;
+}
+
 static void arrived(struct pipe_rx *rx, struct rx_layer *l, const struct packet *p, uint64_t now_us)
 {
     size_t gaps = l->recovery.n;
@@ -133,6 +143,8 @@ static void arrived(struct pipe_rx *rx, struct rx_layer *l, const struct packet 
     recovery_push(&l->recovery, p->seq, now_us);
     if (l->recovery.n > gaps && now_us + l->recovery.reorder_us < rx->wake_us)
         rx->wake_us = now_us + l->recovery.reorder_us;
+    if (rx->wait_until_us && complete(rx))
+        rx->wake_us = now_us;
     heard(rx, now_us);
 }
 
@@ -222,16 +234,6 @@ void pipe_rx_wait(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)
 
     rx->wait_until_us = now_us + wait_us;
     rx->wake_us = now_us;
-}
-
-static bool complete(const struct pipe_rx *rx)
-{
-    for (unsigned i = 0; i < PIPE_STREAM_LAYERS; i++) {
-        const struct rx_layer *l = rx->layers[i];
-        if (l && l->recovery.running && !recovery_complete(&l->recovery, l->expected_end))
-            return false;
-    }
-    return true;
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@ struct pipe_server_cfg {
     struct addr listen;         /* TCP, shared by the workers (SO_REUSEPORT) */
     struct addr media;          /* UDP, this worker's own: the pipe port + worker index */
     size_t cap_subscriptions;   /* more are refused as OVERLOADED; 0: 4096 */
-    uint64_t backfill_bps;      /* of all subscriptions together, beyond their live rates; 0: 200 Mbit/s */
+    uint64_t backfill_bps;      /* of all subscriptions together, beyond their live rates; 0: 800 Mbit/s */
     /* The stream's router on this worker (relay_router); NULL: refused as OVERLOADED. */
     struct router *(*open_router)(void *arg, const char *stream);
     /* A child goes on there at these packets of an epoch: told before it is attached, so that a node that has to fetch the

@@ -23,6 +23,7 @@ struct pipe_server {
     struct addr media;
     struct pipe_tx_shared shared;
     struct timer tick;
+    uint64_t ticked_us; /* helpings have been given for the time until then */
     struct hash by_feedback; /* child_stream.by_feedback, by feedback_ssrc */
     struct list children;
     bool draining;

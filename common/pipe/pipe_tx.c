@@ -176,7 +176,7 @@ void pipe_tx_tick(struct pipe_tx *tx, int64_t bytes)
     if (!tx->heard || !associated(tx))
         return;
     tx->credit_bytes += bytes;
-    if (send_from_cache(tx)) {
+    if (send_from_cache(tx) && tx->ready) {
         list_remove(&tx->catching_link);
         tell_caught_up(tx);
     }
@@ -248,7 +248,7 @@ static void apply_want(struct pipe_tx *tx)
     tx->unstarted &= ~ended;
     set_catching(tx, tx->catching & ~ended);
     consumer_want(&tx->consumer, want);
-    if (tx->ready && begun && associated(tx))
+    if ((tx->ready || tx->passing) && begun && associated(tx))
         begin_layers(tx, begun);
 }
 
@@ -306,7 +306,7 @@ static struct pipe_tx *tx_of(struct consumer *c)
 static void dissociate(struct pipe_tx *tx)
 {
     tx->epoch = 0;
-    tx->heard = tx->ready = tx->told_caught_up = false;
+    tx->heard = tx->ready = tx->passing = tx->told_caught_up = false;
     tx->caught = tx->started = tx->unstarted = 0;
     set_catching(tx, 0);
     srtp_tx_destroy(&tx->out);
@@ -341,6 +341,9 @@ static void on_tracks(struct consumer *c, const struct track_set *tracks)
     }
     tx->epoch = tracks->epoch;
     tx->credit_bytes = TX_BURST_BYTES;
+    tx->passing = router_passes(c->router); /* the past is not gathered at each node on its way */
+    if (tx->passing && tx->want)
+        begin_layers(tx, tx->want);
     tx->ops->on_associated(tx, tracks);
 }
 
@@ -349,8 +352,18 @@ static void on_ready(struct consumer *c)
     struct pipe_tx *tx = tx_of(c);
 
     tx->ready = true;
-    if (tx->want && associated(tx))
+    if (!tx->passing && tx->want && associated(tx))
         begin_layers(tx, tx->want);
+    else if (tx->catching)
+        pipe_tx_tick(tx, 0);
+}
+
+static void on_past(struct consumer *c)
+{
+    struct pipe_tx *tx = tx_of(c);
+
+    if (tx->catching)
+        pipe_tx_tick(tx, 0);
 }
 
 /* Live packets of layers that catch up are taken from the cache in their turn; they bring the credit for it,
@@ -387,7 +400,7 @@ static void on_end(struct consumer *c, enum stream_end why)
 }
 
 static const struct consumer_ops consumer_ops = {
-    .on_tracks = on_tracks, .on_ready = on_ready, .on_packets = on_packets, .on_end = on_end};
+    .on_tracks = on_tracks, .on_ready = on_ready, .on_past = on_past, .on_packets = on_packets, .on_end = on_end};
 
 /* ---- What the child says --------------------------------------------------------------------- */
 

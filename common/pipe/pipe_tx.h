@@ -30,7 +30,7 @@
 
 enum {
     TX_TICK_US = 2000,          /* between two helpings of backfill */
-    TX_BURST_BYTES = 96 * 1024, /* at once at the start: a keyframe; receivers have buffers of a megabyte */
+    TX_BURST_BYTES = 192 * 1024, /* at once at the start: a keyframe and more; receivers have buffers of megabytes */
     TX_STEPS_MAX = 4096,        /* cache positions looked at in one go */
     TX_THIN_PERCENT = 2,        /* given up by the child, for TX_THIN_REPORTS reports in a row: a layer less */
     TX_THIN_REPORTS = 3,
@@ -93,6 +93,7 @@ struct pipe_tx {
     /* what is sent */
     uint64_t asked, allowed, want; /* want = asked & allowed */
     bool ready;                    /* the router's cache holds what came before live */
+    bool passing;                  /* or it comes now, and goes on as it comes */
     bool told_caught_up;
     uint64_t catching;             /* layers that are taken from the cache at cursor */
     uint64_t cursor;

@@ -25,7 +25,7 @@ struct link {
     struct consumer out;
     struct list home_link;   /* in the supply of the home's router while `out` is attached */
     struct pipe_path path;   /* nodes that take the stream from the asker; set before it is opened */
-    uint64_t cursor;         /* while behind: where it goes on in the home's cache */
+    uint64_t cursor;         /* while behind, and before live: where it goes on in the home's cache */
     bool behind, owes_ready; /* READY follows when it has caught up */
     struct resume *resume;   /* on its way to the home's supply */
     struct mail open_mail, close_mail; /* each is under way at most once */
@@ -38,6 +38,7 @@ struct news {
     struct link *link;
     enum news_kind { NEWS_TRACKS, NEWS_READY, NEWS_END } what;
     enum stream_end why;
+    bool passes; /* of the tracks' producer */
     struct track_set tracks;
     struct pipe_path source;
 };
@@ -132,6 +133,7 @@ static void run_news(struct mail *m, struct worker *w)
     switch (news->what) {
     case NEWS_TRACKS:
         l->source = news->source;
+        l->in.passes = news->passes;
         router_unpublish(&l->in, STREAM_UNPUBLISHED, true);
         router_publish(l->supply->router, &l->in, &news->tracks);
         break;
@@ -176,7 +178,9 @@ static void out_on_tracks(struct consumer *c, const struct track_set *tracks)
     struct news *news = news_create(l, NEWS_TRACKS);
 
     l->behind = l->owes_ready = false;
+    l->cursor = cache_begin(router_cache(c->router));
     if (news) {
+        news->passes = router_passes(c->router);
         news->tracks = *tracks;
         relay_source_path(c->router, &news->source);
     }
@@ -212,11 +216,18 @@ static void catch_up(struct link *l)
 }
 
 /* Everything the home still has goes over: the copy answers retransmissions from it too. */
+static void out_on_past(struct consumer *c)
+{
+    struct link *l = container_of(c, struct link, out);
+
+    l->behind = true;
+    catch_up(l);
+}
+
 static void out_on_ready(struct consumer *c)
 {
     struct link *l = container_of(c, struct link, out);
 
-    l->cursor = cache_begin(router_cache(c->router));
     l->behind = l->owes_ready = true;
     catch_up(l);
 }
@@ -260,6 +271,7 @@ static void out_on_end(struct consumer *c, enum stream_end why)
 
 static const struct consumer_ops out_ops = {.on_tracks = out_on_tracks,
                                             .on_ready = out_on_ready,
+                                            .on_past = out_on_past,
                                             .on_packets = out_on_packets,
                                             .on_end = out_on_end};
 

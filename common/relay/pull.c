@@ -248,7 +248,7 @@ int pull_open(struct supply *s, const struct parent_list *parents)
         return -1;
     p->supply = s;
     p->parents = *parents;
-    p->in = (struct producer){.ops = &in_ops, .kind = "pipe"};
+    p->in = (struct producer){.ops = &in_ops, .kind = "pipe", .passes = true};
     timer_init(&p->catch_up, relay_worker(s->relay), on_catch_up_due);
     if (subscribe(p) != 0) {
         free(p);

@@ -42,6 +42,11 @@ static void reconsider_want(struct router *r)
 
 /* ---- Packets in -------------------------------------------------------------------------------------------- */
 
+static void tell_past(struct router *r)
+{
+    each_consumer(c, r) if (c->ops->on_past) c->ops->on_past(c);
+}
+
 static void on_turn_end(struct turn_hook *hook, uint64_t now_us)
 {
     struct router *r = container_of(hook, struct router, fanout);
@@ -49,6 +54,8 @@ static void on_turn_end(struct turn_hook *hook, uint64_t now_us)
     (void)now_us;
     if (r->n_turn)
         router_deliver(r);
+    else if (router_passes(r))
+        tell_past(r);
 }
 
 static void note_clock(struct router *r, const struct packet *p)
@@ -73,6 +80,8 @@ void router_push(struct router *r, struct packet *p)
     note_clock(r, p);
     if (!r->ready) {
         packet_unref(&p);
+        if (router_passes(r))
+            worker_arm(r->set->worker, &r->fanout);
         return;
     }
     if (r->n_turn == PACKET_BATCH_MAX)
@@ -299,6 +308,11 @@ const struct track_set *router_tracks(const struct router *r)
 bool router_is_ready(const struct router *r)
 {
     return r->ready;
+}
+
+bool router_passes(const struct router *r)
+{
+    return r->primary && r->primary->passes && !r->ready;
 }
 
 uint64_t router_epoch(const struct router *r)

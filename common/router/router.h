@@ -41,6 +41,8 @@ struct consumer_ops {
      * on_packets follows with what comes after it. At once after on_tracks on a stream that plays here already; a little
      * later when this node is still fetching the beginning from another. NULL: not interested. */
     void (*on_ready)(struct consumer *c);
+    /* Before on_ready, where router_passes: the cache has grown by what came in this turn. NULL: waits for all of it. */
+    void (*on_past)(struct consumer *c);
     /* The wanted packets of this turn. Everything is borrowed: take a packet_ref to keep one. What goes
      * wrong for one consumer is its own affair and counted there. The consumer may detach itself here. */
     void (*on_packets)(struct consumer *c, const struct packet_batch *b);
@@ -84,6 +86,7 @@ struct producer {
     const struct producer_ops *ops; /* set before attach */
     struct router *router;          /* NULL when detached */
     const char *kind;               /* "whip", "rtmp", "pipe", "link", "transcode" */
+    bool passes;                    /* set before router_publish: see router_passes */
     bool primary;                   /* brings the tracks; others (a transcoder) only add packets to a derived one */
     struct list link;
 };
@@ -112,6 +115,9 @@ const char *router_name(const struct router *r); /* "app/name" */
 struct worker *router_worker(const struct router *r);
 bool router_live(const struct router *r);  /* has a producer: the tracks are known */
 bool router_is_ready(const struct router *r);
+/* What comes before live is coming now, from the newest keyframe on (or from where this node stopped): who sends it on to
+ * another node need not wait for the end of it. */
+bool router_passes(const struct router *r);
 /* The tracks of the current (or, when not live, last) epoch; NULL before the first. */
 const struct track_set *router_tracks(const struct router *r);
 uint64_t router_epoch(const struct router *r);

@@ -72,10 +72,10 @@ static void what_is_lost_comes_again_as_the_very_same_bytes(void **state)
     assert_in_range(pair_path()->lost, 100, 130);
     assert_int_equal(pair_path()->differing, 0);
     const struct pipe_counters *c = pipe_subscription_counters(p->sink.s);
-    assert_int_equal(c->lost, pair_path()->lost);
-    assert_int_equal(c->recovered, pair_path()->lost);
+    assert_in_range(c->lost, pair_path()->lost, pair_path()->lost * 5 / 4); /* held up, it asks for what waits in its own socket */
+    assert_int_equal(c->recovered, c->lost);
     assert_int_equal(c->given_up, 0);
-    assert_int_equal(pipe_server_counters(p->server).total.retransmitted, pair_path()->lost);
+    assert_in_range(pipe_server_counters(p->server).total.retransmitted, pair_path()->lost, c->lost);
 }
 
 static bool lose_a_stretch(uint32_t ssrc, uint16_t seq)
@@ -117,6 +117,31 @@ static void a_late_child_gets_the_newest_keyframe_and_all_after_it(void **state)
     pair_check_layer(&p->sink, 1, 0, 25200, 62);
     assert_int_equal(p->sink.packets[0]->seq, 100800); /* in the order they came */
     assert_int_equal(pipe_subscription_counters(p->sink.s)->duplicates, 0);
+    assert_int_equal(p->sink.caught_up, 1);
+}
+
+static void the_past_goes_on_as_it_comes_and_has_its_end_when_the_parent_has_it(void **state)
+{
+    struct pair *p = *state;
+    struct track_set tracks = pair_tracks(1);
+
+    p->producer.passes = true;
+    router_publish(p->router, &p->producer, &tracks);
+    pair_join(p);
+    pair_push_run(p, 100000, 100, 1000, 10); /* the parent's own past, on its way from the one before it */
+    pair_until_size(p, &p->sink.n, 125);
+    pair_run_for(p, 20000);
+    assert_int_equal(p->sink.caught_up, 0);
+    pair_push_run(p, 100100, 100, 1000, 10);
+    pair_until_size(p, &p->sink.n, 250);
+    assert_int_equal(p->sink.caught_up, 0);
+    router_ready(&p->producer);
+    pair_until(p, &p->sink.caught_up, 1);
+    pair_push_run(p, 100200, 100, 1000, 10); /* live */
+    pair_until_size(p, &p->sink.n, 375);
+    pair_check_layer(&p->sink, 0, 0, 100000, 300);
+    pair_check_layer(&p->sink, 1, 0, 25000, 75);
+    assert_int_equal(pipe_subscription_counters(p->sink.s)->lost, 0);
     assert_int_equal(p->sink.caught_up, 1);
 }
 
@@ -388,6 +413,7 @@ int main(void)
         PAIR_TEST(what_is_lost_comes_again_as_the_very_same_bytes),
         PAIR_TEST(a_burst_of_losses_is_one_request),
         PAIR_TEST(a_late_child_gets_the_newest_keyframe_and_all_after_it),
+        PAIR_TEST(the_past_goes_on_as_it_comes_and_has_its_end_when_the_parent_has_it),
         PAIR_TEST(a_child_joins_while_packets_come_without_missing_or_doubling_any),
         PAIR_TEST(a_child_goes_live_in_the_middle_of_a_turn),
         PAIR_TEST(a_lost_beginning_is_asked_for),

@@ -426,6 +426,55 @@ static void wants_are_the_union_and_shrink_only_after_the_linger(void **state)
     scene_fini(&s);
 }
 
+struct relaying_ear {
+    struct ear e;
+    unsigned pasts;
+};
+
+static void ear_on_past(struct consumer *c)
+{
+    struct relaying_ear *r = container_of(c, struct relaying_ear, e.c);
+
+    assert_int_equal(r->e.readies, 0);
+    r->pasts++;
+}
+
+static void the_past_is_told_as_it_comes_where_it_may_be_passed_on(void **state)
+{
+    static const struct consumer_ops ops = {
+        .on_tracks = ear_on_tracks, .on_ready = ear_on_ready, .on_past = ear_on_past, .on_packets = ear_on_packets, .on_end = ear_on_end};
+    struct track_set tracks = two_tracks(1);
+
+    (void)state;
+    for (int passes = 0; passes < 2; passes++) {
+        struct relaying_ear e = {.e = {.c = {.ops = &ops, .kind = "test"}}};
+        struct mouth m = new_mouth();
+        struct scene s;
+        scene_init(&s);
+        struct router *r = router_open(s.set, "live/a");
+        m.p.passes = passes;
+        router_attach(r, &e.e.c, want_track(0));
+        router_publish(r, &m.p, &tracks);
+        assert_int_equal(router_passes(r), passes);
+        push(&s, r, 0, FIRST);
+        push(&s, r, 0, FIRST + 1);
+        turn(&s);
+        assert_int_equal(e.pasts, passes); /* once a turn */
+        push(&s, r, 0, FIRST + 2);
+        turn(&s);
+        assert_int_equal(e.pasts, 2 * passes);
+        router_ready(&m.p);
+        assert_false(router_passes(r));
+        push(&s, r, 0, FIRST + 3);
+        turn(&s);
+        assert_int_equal(e.pasts, 2 * passes);
+        assert_int_equal(e.e.n, 1);
+        router_detach(&e.e.c);
+        router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+        scene_fini(&s);
+    }
+}
+
 static void the_past_fills_the_cache_before_live_begins(void **state)
 {
     struct scene s;
@@ -656,6 +705,7 @@ int main(void)
         cmocka_unit_test(one_may_leave_while_packets_are_handed_out),
         cmocka_unit_test(a_duplicate_is_dropped_and_counted),
         cmocka_unit_test(wants_are_the_union_and_shrink_only_after_the_linger),
+        cmocka_unit_test(the_past_is_told_as_it_comes_where_it_may_be_passed_on),
         cmocka_unit_test(the_past_fills_the_cache_before_live_begins),
         cmocka_unit_test(another_parent_goes_on_in_the_same_epoch_unnoticed),
         cmocka_unit_test(who_joins_between_two_parents_is_told_the_tracks),
