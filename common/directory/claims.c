@@ -123,15 +123,16 @@ static void on_claim_reply(void *arg, const redisReply *r)
 void claim_send(struct request *q)
 {
     struct directory *d = q->d;
-    char stream[KEY_CAP], epochs[KEY_CAP], alive[KEY_CAP], owned[KEY_CAP], proposed[24], lease[24], memory[24];
+    char stream[KEY_CAP], epochs[KEY_CAP], alive[KEY_CAP], proposed[24], lease[24], memory[24];
 
     snprintf(proposed, sizeof(proposed), "%" PRIu64, proposed_epoch(d, q->name));
     snprintf(lease, sizeof(lease), "%" PRIu64, d->cfg.lease_us / 1000);
     snprintf(memory, sizeof(memory), "%d", EPOCH_MEMORY_MS);
     const char *argv[] = {"EVAL", script_claim, "3", key_of(d, "stream:", q->name, stream), key_of(d, "epoch:", q->name, epochs),
-                          key_of(d, "alive", "", alive), d->self.id, proposed, lease, q->takeover ? "1" : "0", d->channel, q->name,
-                          memory, key_of(d, "owned:", "", owned)};
+                          key_of(d, "alive", "", alive), d->self.id, proposed, lease, q->takeover ? "1" : "0", d->prefix, q->name,
+                          memory};
     q->sent = true;
+    spread_soon(d);
     d->counters.commands++;
     redis_conn_command(d->commands, on_claim_reply, q, LEN(argv), argv, NULL);
 }
@@ -226,6 +227,7 @@ static void batch_send(struct batch *b)
         argv[argc++] = b->epoch[i];
     }
     b->n = 0;
+    spread_soon(d);
     d->counters.commands++;
     redis_conn_command(d->commands, on_register_reply, d, argc, argv, NULL);
 }
@@ -263,8 +265,9 @@ static void send_release(struct directory *d, const char *name, uint64_t epoch)
 {
     char stream[KEY_CAP], owned[KEY_CAP], text[24];
     const char *argv[] = {"EVAL", script_release, "2", key_of(d, "stream:", name, stream), key_of(d, "owned:", d->self.id, owned),
-                          d->self.id, text, d->channel, name};
+                          d->self.id, text, d->prefix, name};
 
+    spread_soon(d);
     snprintf(text, sizeof(text), "%" PRIu64, epoch);
     d->counters.commands++;
     redis_conn_command(d->commands, NULL, NULL, LEN(argv), argv, NULL);

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "directory/directory_priv.h"
 #include "directory/record.h"
+#include "directory/scripts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -143,9 +144,32 @@ static void on_soon(struct timer *t, uint64_t now_us)
     answer_all(container_of(t, struct directory, soon));
 }
 
-static void on_message(void *arg, const char *text, size_t len)
+static void on_spread_reply(void *arg, const redisReply *r)
 {
-    struct directory *d = arg;
+    if (r && r->type == REDIS_REPLY_INTEGER && r->integer > 0)
+        spread_soon(arg);
+}
+
+static void on_spread(struct timer *t, uint64_t now_us)
+{
+    struct directory *d = container_of(t, struct directory, spread);
+    const char *argv[] = {"EVAL", script_spread, "0", d->prefix};
+
+    (void)now_us;
+    if (d->state != DIRECTORY_UP || d->on_closed)
+        return;
+    d->counters.commands++;
+    redis_conn_command(d->commands, on_spread_reply, d, LEN(argv), argv, NULL);
+}
+
+void spread_soon(struct directory *d)
+{
+    if (!timer_running(&d->spread))
+        timer_start(&d->spread, (SPREAD_MS + 10) * 1000);
+}
+
+static void on_event(struct directory *d, const char *text, size_t len)
+{
     struct event e;
 
     d->counters.events++;
@@ -171,6 +195,19 @@ static void on_message(void *arg, const char *text, size_t len)
     }
 }
 
+/* One event a line. */
+static void on_message(void *arg, const char *text, size_t len)
+{
+    while (len) {
+        const char *end = memchr(text, '\n', len);
+        size_t n = end ? (size_t)(end - text) : len;
+        on_event(arg, text, n);
+        n += end != NULL;
+        text += n;
+        len -= n;
+    }
+}
+
 /* ---- Life ----------------------------------------------------------------------------------------------------------- */
 
 enum directory_state directory_state(const struct directory *d)
@@ -190,6 +227,7 @@ static void directory_destroy(struct directory *d)
     timer_stop(&d->beat);
     timer_stop(&d->soon);
     timer_stop(&d->look);
+    timer_stop(&d->spread);
     list_for_each(l, &d->pending) {
         list_remove(l);
         free(container_of(l, struct request, link));
@@ -287,6 +325,7 @@ int directory_open(struct directory **out, struct worker *w, const struct direct
     timer_init(&d->beat, w, on_beat);
     timer_init(&d->soon, w, on_soon);
     timer_init(&d->look, w, on_look);
+    timer_init(&d->spread, w, on_spread);
     if (hash_init(&d->streams) != 0 || hash_init(&d->claims) != 0 || hash_init(&d->present) != 0 || nodes_init(d) != 0 ||
         open_connections(d) != 0) {
         directory_destroy(d);

@@ -3,7 +3,7 @@
  *
  * Redis knows, nodes decide: every record is soft state. A node has one lease, and its streams live as long as that; the keys are listed in
  * scripts.h. Claim, register and release compare owner and epoch inside one Lua script, so a process that
- * wakes up after its lease ran out cannot touch its successor's entry. Changes are published on <prefix>events; counts that
+ * wakes up after its lease ran out cannot touch its successor's entry. Changes are published on <prefix>events, many in one message; counts that
  * are compared from time to time show what was missed. While Redis is away, what is known goes on being served, claims are granted
  * provisionally and registered when it is back (the higher epoch wins).
  *

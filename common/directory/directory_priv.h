@@ -37,6 +37,7 @@ struct directory {
     struct node_record self;
     struct timer beat; /* a third of the lease */
     struct timer look; /* nodes came or went: one question for many events */
+    struct timer spread; /* what was told while others had just been published */
     struct timer soon; /* self changed: written at once; answers that were known when asked */
 
     struct node_table nodes;
@@ -91,6 +92,9 @@ char *key_of(const struct directory *d, const char *kind, const char *name, char
 void request_answer(struct request *q);
 /* Redis cannot be asked now. */
 void request_fail(struct request *q);
+
+/* We told something: it is published now, or by us in a moment. */
+void spread_soon(struct directory *d);
 
 /* ---- nodes.c ---- */
 MUST_USE int nodes_init(struct directory *d);

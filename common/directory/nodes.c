@@ -198,18 +198,20 @@ struct answer {
     uint64_t version;
     size_t alive;
     const redisReply *records;
+    bool news_left; /* to be published */
 };
 
 static bool read_answer(const redisReply *r, struct answer *out)
 {
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 4 || r->element[0]->type != REDIS_REPLY_INTEGER ||
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != 5 || r->element[0]->type != REDIS_REPLY_INTEGER ||
         r->element[1]->type != REDIS_REPLY_STRING || r->element[2]->type != REDIS_REPLY_INTEGER ||
-        r->element[3]->type != REDIS_REPLY_ARRAY)
+        r->element[3]->type != REDIS_REPLY_ARRAY || r->element[4]->type != REDIS_REPLY_INTEGER)
         return false;
     *out = (struct answer){.had = r->element[0]->integer == 1,
                            .version = strtoull(r->element[1]->str, NULL, 10),
                            .alive = (size_t)r->element[2]->integer,
-                           .records = r->element[3]};
+                           .records = r->element[3],
+                           .news_left = r->element[4]->integer > 0};
     return true;
 }
 
@@ -229,6 +231,8 @@ static void on_sync_reply(void *arg, const redisReply *r)
     if (!a.had || !d->registered)
         claims_register(d, true);
     d->registered = true;
+    if (a.news_left)
+        spread_soon(d);
     for (size_t i = 0; i < a.records->elements; i++)
         news |= take_record(d, a.records->element[i]);
     d->version = a.version;
@@ -330,7 +334,7 @@ void nodes_leave(struct directory *d)
 {
     char alive[KEY_CAP], records[KEY_CAP], changes[KEY_CAP], loads[KEY_CAP];
     const char *argv[] = {"EVAL", script_leave, "4", key_of(d, "alive", "", alive), key_of(d, "records", "", records),
-                          key_of(d, "changes", "", changes), key_of(d, "loads", "", loads), d->self.id, d->channel};
+                          key_of(d, "changes", "", changes), key_of(d, "loads", "", loads), d->self.id, d->prefix};
 
     redis_conn_command(d->commands, NULL, NULL, LEN(argv), argv, NULL);
 }

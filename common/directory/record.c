@@ -77,16 +77,21 @@ int record_parse(struct node_record *out, const uint8_t *bytes, size_t len)
     return 0;
 }
 
+struct text {
+    const char *at, *end;
+};
+
 /* The next word of text, into out; false when there is none or it does not fit. */
-static bool word(const char **at, char *out, size_t cap)
+static bool word(struct text *t, char *out, size_t cap)
 {
-    size_t n = strcspn(*at, " ");
+    const char *space = memchr(t->at, ' ', (size_t)(t->end - t->at));
+    size_t n = (size_t)((space ? space : t->end) - t->at);
 
     if (n == 0 || n >= cap)
         return false;
-    memcpy(out, *at, n);
+    memcpy(out, t->at, n);
     out[n] = '\0';
-    *at += n + ((*at)[n] == ' ');
+    t->at += n + (space != NULL);
     return true;
 }
 
@@ -94,7 +99,7 @@ int event_parse(struct event *out, const char *text, size_t len)
 {
     struct event e = {0};
     char kind[16], epoch[24], *end;
-    const char *at = text;
+    struct text at = {text, text + len};
 
     if (memchr(text, '\0', len) || !word(&at, kind, sizeof(kind)))
         return -1;
@@ -117,7 +122,7 @@ int event_parse(struct event *out, const char *text, size_t len)
     } else {
         return -1;
     }
-    if (*at || (e.stream.name[0] && !stream_name_valid(e.stream.name)))
+    if (at.at != at.end || (e.stream.name[0] && !stream_name_valid(e.stream.name)))
         return -1;
     *out = e;
     return 0;

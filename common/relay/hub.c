@@ -105,7 +105,7 @@ static void answer_set_record(struct hub *h, struct answer *a, const struct stre
 {
     const struct node_record *nodes;
 
-    if (!record)
+    if (!record || !h->directory) /* NULL: this node ends */
         return;
     a->has_record = true;
     a->record = *record;
@@ -180,7 +180,7 @@ static void on_directory_found(void *arg, const struct stream_record *record, bo
     struct answer *a = answer_create(q->asker, q->name, run_found);
 
     if (a) {
-        a->known = known;
+        a->known = known && q->hub->directory;
         answer_set_record(q->hub, a, record);
         answer_post(a);
     }
@@ -298,6 +298,8 @@ static void on_stream(void *arg, const char *name, const struct stream_record *r
 {
     struct hub *h = arg;
 
+    if (!h->directory)
+        return; /* this node ends */
     tell_home(h, name, record);
     if (h->observer)
         h->observer(h->observer_arg, name, record);
@@ -318,7 +320,7 @@ static void on_nodes(void *arg)
 {
     struct hub *h = arg;
 
-    if (h->cfg.self.role == NODE_ORIGIN)
+    if (h->cfg.self.role == NODE_ORIGIN || !h->directory)
         return;
     for (size_t i = 0; i < h->n_relays; i++) {
         struct answer *a = answer_create(h->relays[i], "", run_nodes);

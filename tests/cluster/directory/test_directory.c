@@ -295,7 +295,7 @@ static void a_name_has_one_owner_until_it_is_released(void **state)
     assert_true(find(&s, &s.b, "live/x"));
     assert_string_equal(s.b.owner, "a");
     directory_release(s.a.d, "live/x", first);
-    test_loop_run_for(&s.loop, 50000);
+    test_loop_run_for(&s.loop, 300000); /* others hear of it after a moment, as they did just now of the claim */
     assert_false(find(&s, &s.b, "live/x"));
     assert_true(s.b.known);
     assert_int_equal(claim(&s, &s.b, "live/x", false), CLAIM_OK);
@@ -319,6 +319,40 @@ static void others_are_told_of_a_stream_s_coming_and_going(void **state)
     directory_release(s.a.d, "live/x", s.a.epoch);
     assert_true(until(&s, b_told, 1000000));
     assert_true(s.b.events[0].gone);
+    scene_fini(&s);
+}
+
+static bool b_told_twice(const struct scene *s)
+{
+    return s->b.n == 2;
+}
+
+static void what_happens_in_a_moment_comes_in_one_message(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    assert_int_equal(claim(&s, &s.a, "live/one", false), CLAIM_OK);
+    test_redis_cli(&s.redis, "del t:told");
+    assert_int_equal(claim(&s, &s.a, "live/two", false), CLAIM_OK);
+    assert_true(until(&s, b_told_twice, 1000000));
+    assert_string_equal(test_redis_cli(&s.redis, "llen t:news"), "0");
+    s.b.n = 0;
+    test_redis_cli(&s.redis, "config resetstat");
+    for (int i = 0; i < 20; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "live/more-%d", i);
+        assert_int_equal(claim(&s, &s.a, name, false), CLAIM_OK);
+    }
+    for (int i = 0; i < 50 && s.b.n < 20; i++)
+        test_loop_run_for(&s.loop, 10000);
+    assert_int_equal(s.b.n, 20);
+    const char *stats = strstr(test_redis_cli(&s.redis, "info commandstats"), "cmdstat_publish:calls=");
+    assert_non_null(stats);
+    uint64_t messages = strtoull(stats + strlen("cmdstat_publish:calls="), NULL, 10);
+    print_message("20 events in %llu messages\n", (unsigned long long)messages);
+    assert_true(messages < 20);
     scene_fini(&s);
 }
 
@@ -685,6 +719,7 @@ int main(void)
         cmocka_unit_test(nodes_see_each_other_and_go_when_they_leave),
         cmocka_unit_test(a_name_has_one_owner_until_it_is_released),
         cmocka_unit_test(others_are_told_of_a_stream_s_coming_and_going),
+        cmocka_unit_test(what_happens_in_a_moment_comes_in_one_message),
         cmocka_unit_test(a_claim_is_renewed_beyond_its_lease),
         cmocka_unit_test(who_wakes_up_after_its_lease_cannot_touch_the_new_owner_s_entry),
         cmocka_unit_test(of_an_owner_that_missed_a_renewal_the_name_can_be_had_before_its_lease_ends),
