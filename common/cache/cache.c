@@ -378,6 +378,18 @@ bool cache_range(const struct cache *c, unsigned track, unsigned layer, uint64_t
     return true;
 }
 
+bool cache_next_missing(const struct cache *c, unsigned track, unsigned layer, uint64_t back, uint64_t *seq)
+{
+    uint64_t first, end;
+
+    if (!cache_range(c, track, layer, &first, &end))
+        return false;
+    *seq = end - first > back ? end - back : first;
+    while (*seq < end && cache_find(c, track, layer, *seq))
+        ++*seq;
+    return true;
+}
+
 uint64_t cache_begin(const struct cache *c)
 {
     return c->begin;

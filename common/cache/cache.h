@@ -69,6 +69,10 @@ struct packet *cache_find(const struct cache *c, unsigned track, unsigned layer,
 /* Lowest and highest + 1 of what is kept of a layer; false when nothing is. */
 bool cache_range(const struct cache *c, unsigned track, unsigned layer, uint64_t *first, uint64_t *end);
 
+/* The lowest number of a layer that is missing, looked for from `back` numbers before the newest on: where a child goes on at another
+ * parent. False when nothing of the layer is kept. */
+bool cache_next_missing(const struct cache *c, unsigned track, unsigned layer, uint64_t back, uint64_t *seq);
+
 /* Arrival positions grow by one a packet and are never reused. */
 uint64_t cache_begin(const struct cache *c); /* oldest kept */
 uint64_t cache_end(const struct cache *c);   /* one past the newest */

@@ -13,7 +13,7 @@ enum {
     CAP_SUBSCRIPTIONS = 4096,
     BACKFILL_BPS = 800 * 1000 * 1000, /* of all; a second of 2.5 Mbit/s takes 12 ms of a quarter of it */
     TICK_LATE_US = 10000, /* a worker held up for longer does not make up for it */
-    RESEND_BURST_BYTES = 512 * 1024, /* the answer to a gap of RECOVERY_SPAN_MAX packets, once in a while */
+    RESEND_BURST_BYTES = 512 * 1024, /* at once; of a longer answer the child asks for the rest again */
     MEDIA_SOCKET_BYTES = 8 * 1024 * 1024,
 };
 

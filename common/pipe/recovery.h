@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 enum {
-    RECOVERY_GAPS_MAX = 128,  /* ranges; 5 % loss of 20 Mbit/s over 200 ms leaves some 20 open */
-    RECOVERY_SPAN_MAX = 1024, /* packets of one gap asked for; an older part comes too late for anyone */
+    RECOVERY_GAPS_MAX = 512,  /* ranges; 5 % loss of 20 Mbit/s leaves some 20 open, but of the backfill of a new parent some hundreds */
+    RECOVERY_SPAN_MAX = 4096, /* packets of one gap asked for: a stall of a second at 40 Mbit/s; what is older comes too late for anyone */
     RECOVERY_PAIR_MAX = 8,    /* packets of a gap that is asked for in pairs */
     RECOVERY_REORDER_MIN_US = 2000,   /* packets of one burst may pass each other in the host itself */
     RECOVERY_REORDER_START_US = 5000,

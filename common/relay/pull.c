@@ -12,7 +12,7 @@
 
 enum {
     CATCH_UP_US = 2000000, /* live begins at the latest this long after the tracks are known */
-    HOLES_MAX = 512,       /* packets; how far back a new parent is asked for what is missing */
+    HOLES_MAX = 2048,      /* packets; how far back a new parent is asked for what is missing: a second of 20 Mbit/s */
 };
 
 /* What is asked for before the tracks are known: the first two, as publishers have one video and one audio track. Saves
@@ -38,27 +38,17 @@ struct pull {
 
 static const struct pipe_subscription_ops sub_ops;
 
-/* First number of a layer that is missing, at most HOLES_MAX back from the newest. */
-static uint64_t next_missing(const struct cache *c, unsigned track, unsigned layer, uint64_t first, uint64_t end)
-{
-    uint64_t seq = end - first > HOLES_MAX ? end - HOLES_MAX : first;
-
-    while (seq < end && cache_find(c, track, layer, seq))
-        seq++;
-    return seq;
-}
-
 static size_t positions(struct router *r, struct pipe_position *out)
 {
     const struct track_set *tracks = router_tracks(r);
     struct cache *c = router_cache(r);
-    uint64_t first, end;
+    uint64_t seq;
     size_t n = 0;
 
     for (unsigned t = 0; tracks && t < tracks->n; t++)
         for (unsigned l = 0; l < tracks->v[t].n_layers; l++)
-            if (cache_range(c, t, l, &first, &end))
-                out[n++] = (struct pipe_position){(uint8_t)t, (uint8_t)l, next_missing(c, t, l, first, end)};
+            if (cache_next_missing(c, t, l, HOLES_MAX, &seq))
+                out[n++] = (struct pipe_position){(uint8_t)t, (uint8_t)l, seq};
     return n;
 }
 

@@ -23,7 +23,7 @@ void srtp_rx_destroy(struct srtp_rx **rx); /* wipes the keys; clears the pointer
 
 /* ---- RTP ------------------------------------------------------------------------------------- */
 
-enum { SRTP_WINDOW_PACKETS = 2048 /* s3.3.2 asks for 64; a pipe's retransmissions come later than that */ };
+enum { SRTP_WINDOW_PACKETS = 8192 /* s3.3.2 asks for 64; a pipe's retransmissions after a stall come that late */ };
 
 /* Packet indexes seen of one SSRC. */
 struct srtp_window {

@@ -22,14 +22,14 @@ const cluster = await NetCluster.up({
 // picture from its first on. Says what the viewer saw.
 async function parentFails(name, what, { repair }) {
     const stream = `live/${name}`;
-    const file = await makeFile(path.join(cluster.dir, `${name}.flv`), { seconds: 9, gop: 60 });
+    const file = await makeFile(path.join(cluster.dir, `${name}.flv`), { seconds: 7, gop: 60 });
     const saved = path.join(cluster.dir, `${name}-saved.flv`);
     const publisher = publishFile(cluster, file, cluster.rtmp(stream));
     await cluster.isLive('origin', stream);
     const watch = new Watch(`${cluster.url('edge')}/${stream}.flv`);
     const watching = save(`${cluster.url('edge')}/${stream}.flv`, saved);
     await until('the edge serves it', 10_000, async () => (await cluster.stream('edge', stream))?.viewers === 2);
-    await sleep(2500);
+    await sleep(1500);
     const parent = (await cluster.stream('edge', stream)).parent;
     assert.match(parent, /^backbone/);
     const began = Date.now();

@@ -104,6 +104,30 @@ static void a_late_packet_fills_its_hole(void **state)
     close_all(&f);
 }
 
+static void who_goes_on_elsewhere_begins_at_the_lowest_that_is_missing(void **state)
+{
+    static const uint64_t missing[] = {3, 40, 41, 90};
+    static const struct {
+        uint64_t back, begins_at;
+    } rows[] = {{1000, 3}, {100, 3}, {97, 3}, {96, 40}, {60, 40}, {59, 41}, {58, 90}, {1, 100}, {0, 100}};
+    struct fixture f;
+    uint64_t seq = 7;
+
+    (void)state;
+    open_roomy(&f);
+    assert_false(cache_next_missing(f.cache, 0, 0, 10, &seq));
+    for (uint64_t i = 0, k = 0; i < 100; i++)
+        if (k < LEN(missing) && i == missing[k])
+            k++;
+        else
+            assert_true(push(&f, 0, FIRST + i, 0));
+    for (size_t i = 0; i < LEN(rows); i++) {
+        assert_true(cache_next_missing(f.cache, 0, 0, rows[i].back, &seq));
+        assert_int_equal(seq, FIRST + rows[i].begins_at);
+    }
+    close_all(&f);
+}
+
 static void rings_grow_and_keep_every_packet_in_its_place(void **state)
 {
     struct fixture f;
@@ -349,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_packet_is_found_by_its_identity_and_by_its_place_of_arrival),
         cmocka_unit_test(the_same_packet_is_taken_once),
         cmocka_unit_test(a_late_packet_fills_its_hole),
+        cmocka_unit_test(who_goes_on_elsewhere_begins_at_the_lowest_that_is_missing),
         cmocka_unit_test(rings_grow_and_keep_every_packet_in_its_place),
         cmocka_unit_test(sequence_numbers_cross_16_bits_unharmed),
         cmocka_unit_test(each_bound_lets_the_oldest_go),

@@ -17,7 +17,7 @@ struct pair_path *pair_path(void)
     return &the_path;
 }
 
-enum { LOST_MAX = 1024 };
+enum { LOST_MAX = 4096 };
 static struct {
     uint32_t ssrc;
     uint16_t seq;
