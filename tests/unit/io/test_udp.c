@@ -543,6 +543,79 @@ static void a_socket_may_be_closed_in_its_callback(void **state)
     pair_fini(&p);
 }
 
+/* ---- Media first ----------------------------------------------------------------------------- */
+
+struct order {
+    struct test_loop loop;
+    struct udp_socket *media, *viewers, *sender;
+    struct turn_hook fanout, flush;
+    char text[16];
+};
+
+static void note(struct order *o, char c)
+{
+    size_t n = strlen(o->text);
+
+    assert_true(n + 1 < sizeof(o->text));
+    o->text[n] = c;
+}
+
+static void on_fanout(struct turn_hook *hook, uint64_t now_us)
+{
+    (void)now_us;
+    note(container_of(hook, struct order, fanout), 'f');
+}
+
+static void on_flush(struct turn_hook *hook, uint64_t now_us)
+{
+    (void)now_us;
+    note(container_of(hook, struct order, flush), 's');
+}
+
+static void on_media(void *arg, struct udp_datagram *v, size_t n)
+{
+    struct order *o = arg;
+
+    (void)v, (void)n;
+    note(o, 'm');
+    worker_arm(o->loop.w, &o->flush);
+    worker_arm(o->loop.w, &o->fanout);
+}
+
+static void on_viewers(void *arg, struct udp_datagram *v, size_t n)
+{
+    (void)v, (void)n;
+    note(arg, 'v');
+}
+
+/* Both wait when the turn begins, and the viewers' came first: media are read, fanned out and sent before it is looked at. */
+static void what_viewers_say_is_read_after_media_were_sent(void **state)
+{
+    struct order o = {.fanout = {.run = on_fanout, .stage = TURN_FANOUT}, .flush = {.run = on_flush, .stage = TURN_FLUSH}};
+    struct udp_cfg cfg = {.on_datagrams = on_viewers, .after_media = true, .arg = &o};
+    struct addr media, viewers;
+
+    (void)state;
+    assert_int_equal(addr_parse(&cfg.bind, "127.0.0.1:0"), 0);
+    test_loop_init(&o.loop);
+    assert_int_equal(udp_open(&o.viewers, o.loop.w, &cfg), 0);
+    cfg.after_media = false;
+    cfg.on_datagrams = on_media;
+    assert_int_equal(udp_open(&o.media, o.loop.w, &cfg), 0);
+    assert_int_equal(udp_open(&o.sender, o.loop.w, &cfg), 0);
+    udp_local(o.media, &media);
+    udp_local(o.viewers, &viewers);
+    udp_send(o.sender, &viewers, "nack", 4);
+    udp_send(o.sender, &media, "frame", 5);
+    udp_close(&o.sender); /* with this both have left */
+    test_loop_run_for(&o.loop, 20000);
+    assert_string_equal(o.text, "mfsv");
+    assert_int_equal(udp_counters(o.viewers)->received, 1);
+    udp_close(&o.media);
+    udp_close(&o.viewers);
+    test_loop_fini(&o.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -562,6 +635,7 @@ int main(void)
         cmocka_unit_test(what_the_kernel_drops_is_counted),
         cmocka_unit_test(what_comes_fast_is_looked_at_now_and_then),
         cmocka_unit_test(a_socket_may_be_closed_in_its_callback),
+        cmocka_unit_test(what_viewers_say_is_read_after_media_were_sent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
