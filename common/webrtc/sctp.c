@@ -118,9 +118,9 @@ static void on_tick(struct timer *t, uint64_t now_us)
     uint64_t passed_ms = (now_us - s->ticked_us) / 1000;
 
     s->ticked_us += passed_ms * 1000;
-    s->idle_ticks = rtc_sctp_stack_alive(s) ? 0 : s->idle_ticks + 1;
     pthread_mutex_lock(&s->lock);
     usrsctp_handle_timers((uint32_t)passed_ms);
+    s->idle_ticks = rtc_sctp_stack_alive(s) ? 0 : s->idle_ticks + 1; /* one that opens now is counted, or finds .ticking false */
     s->ticking = s->idle_ticks < IDLE_TICKS;
     bool again = s->ticking;
     pthread_mutex_unlock(&s->lock);
