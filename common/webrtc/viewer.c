@@ -239,7 +239,7 @@ void viewer_start_video(struct rtc_viewer *v)
     const struct cache *cache = router_cache(r);
     uint64_t position, now = now_us(v), bytes = 0;
 
-    if (!cache_keyframe(cache, v->video.track, v->video.layer, &position)) {
+    if (!viewer_layers_keyframe(v, &position)) {
         if (v->state != RTC_VIEWER_WAITING || now - v->asked_us >= KEYFRAME_AGAIN_US) {
             router_need_keyframe(r, v->video.track, v->video.layer);
             v->asked_us = now;

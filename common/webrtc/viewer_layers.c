@@ -25,6 +25,9 @@ enum {
     KEYFRAME_AGAIN_US = 1000000,
     LOSS_WINDOW_US = 250000,
     LOSS_LEAST = 10,              /* packets: fewer may be chance */
+    STOPPED_US = 500000,          /* a layer behind the others by so much is not sent any more */
+    HOLES_MOST = 8,               /* packets that are being repaired */
+    PAST_US = 300000,             /* layers are captured at once, and encoded one after the other */
     MEND_US = 800000,             /* a keyframe is here by then */
     STARVING_US = 2000000,        /* a dip of the estimate does not stop the picture */
     STARVING_PERCENT = 80,        /* of the least that there is */
@@ -187,6 +190,38 @@ static void aim_layer(struct rtc_viewer *v, uint64_t now_us)
         viewer_start_video(v);
 }
 
+/* What is cached of a simulcast layer may end long ago, or have a hole of the time in which nobody wanted it. */
+static bool is_whole(const struct rtc_viewer *v, uint64_t position)
+{
+    const struct cache *cache = router_cache(v->consumer.router);
+    uint64_t newest_us = 0, layer_us = 0, first = cache_at(cache, position)->seq, last = first, n = 0;
+
+    for (uint64_t at = position; at < cache_end(cache); at++) {
+        const struct packet *p = cache_at(cache, at);
+        if (!p || p->track != v->video.track)
+            continue;
+        newest_us = p->capture_us > newest_us ? p->capture_us : newest_us;
+        if (p->layer != v->video.layer)
+            continue;
+        layer_us = p->capture_us > layer_us ? p->capture_us : layer_us;
+        last = p->seq > last ? p->seq : last;
+        n += p->seq >= first;
+    }
+    return layer_us + STOPPED_US >= newest_us && n + HOLES_MOST > last - first;
+}
+
+bool viewer_layers_keyframe(const struct rtc_viewer *v, uint64_t *position)
+{
+    return cache_keyframe(router_cache(v->consumer.router), v->video.track, v->video.layer, position) &&
+           (!is_simulcast(&v->layers) || is_whole(v, *position));
+}
+
+/* A parent's cache may have given it: then what follows it is old too, or missing. A new one was asked for. */
+static bool is_past(const struct rtc_viewer *v, const struct packet *key)
+{
+    return key->capture_us + PAST_US < v->video.sender.last_capture_us;
+}
+
 void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint64_t now_us)
 {
     const uint8_t begins = PACKET_KEYFRAME | PACKET_FRAME_START;
@@ -196,7 +231,7 @@ void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint6
         return;
     layer_meter_push(l->meter, p, now_us);
     if (!is_simulcast(l) || p->layer != l->target.row || p->layer == v->video.layer || (p->flags & begins) != begins ||
-        v->state != RTC_VIEWER_LIVE)
+        v->state != RTC_VIEWER_LIVE || is_past(v, p))
         return;
     v->video.layer = p->layer;
     viewer_start_sender(v, &v->video, p, p->ts_ticks, 0, true);

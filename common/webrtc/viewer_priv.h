@@ -98,6 +98,8 @@ void viewer_layers_fini(struct rtc_viewer *v);
 void viewer_layers_start(struct rtc_viewer *v, const struct track *video);
 /* What the viewer wants of its router. */
 void viewer_want(struct rtc_viewer *v);
+/* The cached keyframe that video can begin with. */
+bool viewer_layers_keyframe(const struct rtc_viewer *v, uint64_t *position);
 /* A packet of the video track, whatever layer, where there is a meter; the layer may have changed when it returns. */
 void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint64_t now_us);
 /* The worker has become more or less overloaded: this viewer is to be spared something else than before. */

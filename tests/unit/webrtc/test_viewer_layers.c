@@ -205,6 +205,75 @@ static void the_old_layer_is_sent_until_a_keyframe_of_the_new_one_comes(void **s
     assert_string_equal(rtc_viewer_layer_wish(f->v)->rid, "q");
 }
 
+/* A layer that was wanted by somebody a while ago: what is cached of it ends then, here and at the parents. */
+static void pushed_late(struct fixture *f, unsigned layer, uint64_t n, bool key)
+{
+    struct packet *p = packet_create(f->pool);
+    uint64_t mark = 9000 + n;
+
+    assert_non_null(p);
+    p->layer = (uint8_t)layer;
+    p->seq = PACKET_SEQ_FIRST + layer * 20000 + n;
+    p->ts_ticks = (f->epoch << 33) + layer * 123456 + n * FRAME_TICKS;
+    p->capture_us = f->epoch * 1000000000 + n * 33333;
+    p->flags = PACKET_FRAME_START | PACKET_FRAME_END | PACKET_MARKER | (key ? PACKET_KEYFRAME : 0);
+    p->payload_len = 100;
+    memset(p->bytes, 0, p->payload_len);
+    memcpy(p->bytes, &mark, sizeof(mark));
+    router_push(f->r, p);
+    test_loop_run_for(&f->loop, 1000);
+}
+
+static void a_keyframe_of_the_past_is_not_gone_on_with(void **state)
+{
+    struct fixture *f = *state;
+
+    f->frames[TOP] = 0;
+    for (unsigned i = 0; i < 60; i++) /* two seconds, TOP alone */
+        pushed_late(f, TOP, i, i == 0);
+    assert_true(choose(f->v, "q"));
+    test_loop_run_for(&f->loop, 1000);
+    pushed_late(f, LOW, 10, true); /* of a parent's cache */
+    pushed_late(f, LOW, 11, false);
+    assert_int_equal(rtc_viewer_layer(f->v), TOP);
+    pushed_late(f, TOP, 60, false);
+    assert_int_equal(last_mark(f), 9060);
+    pushed_late(f, LOW, 60, true);
+    assert_int_equal(rtc_viewer_layer(f->v), LOW);
+    for (size_t i = 1; i < f->t->n_sent; i++)
+        assert_int_equal(f->t->sent[i].view.seq, (uint16_t)(f->t->sent[i - 1].view.seq + 1));
+}
+
+static void who_joins_does_not_begin_with_a_layer_that_has_stopped_or_has_a_hole(void **state)
+{
+    static const struct {
+        uint64_t from, to; /* of TOP, which begins with a keyframe */
+        bool begins;
+    } rows[] = {{0, 60, true}, {0, 20, false}, {30, 60, false}};
+    struct fixture *f = *state;
+
+    for (size_t r = 0; r < LEN(rows); r++) {
+        rtc_viewer_destroy(&f->v);
+        router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
+        publish(f);
+        for (unsigned i = 0; i < 60; i++) {
+            pushed_late(f, LOW, i, i == 0);
+            if (i >= rows[r].from && i < rows[r].to)
+                pushed_late(f, TOP, i, i == rows[r].from);
+        }
+        if (r == LEN(rows) - 1)
+            pushed_late(f, TOP, 100, false); /* wanted again: forty are missing */
+        struct rtc_viewer_cfg viewer = {.endpoint = fake_endpoint(f->loop.w), .video = &VIDEO_MEDIA, .ops = &viewer_ops, .arg = f};
+        assert_int_equal(rtc_viewer_create(&f->v, &viewer), 0);
+        f->t = fake_transport();
+        rtc_viewer_play(f->v, f->r);
+        unsigned asked = f->keyframes_wanted[TOP];
+        fake_connect(f->t);
+        assert_int_equal(f->t->n_sent > 0, rows[r].begins);
+        assert_int_equal(f->keyframes_wanted[TOP] - asked, rows[r].begins ? 0 : 1);
+    }
+}
+
 static void a_choice_holds_for_later_epochs_too(void **state)
 {
     struct fixture *f = *state;
@@ -448,6 +517,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(the_best_layer_is_wanted_and_sent_alone),
         TEST(the_old_layer_is_sent_until_a_keyframe_of_the_new_one_comes),
+        TEST(a_keyframe_of_the_past_is_not_gone_on_with),
+        TEST(who_joins_does_not_begin_with_a_layer_that_has_stopped_or_has_a_hole),
         TEST(a_choice_holds_for_later_epochs_too),
         TEST(a_layer_that_is_not_there_cannot_be_chosen),
         TEST(an_overloaded_worker_leaves_out_what_nothing_refers_to),
