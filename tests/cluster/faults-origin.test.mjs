@@ -78,9 +78,15 @@ await cluster.use(test, async (t) => {
             console.log(`# other: taken after ${Date.now() - began} ms of a lease of ${LEASE_MS} ms`);
             assert.equal(await redis('hget', `mr:stream:${stream}`, 'owner'), 'origin-eu-2');
             return { ...taken, async after() {
-                cluster.nodes.get('origin').child.kill('SIGCONT'); // wakes up: must not touch its successor's entry
-                await sleep(LEASE_MS / 3 + 1000);
-                assert.equal(await redis('hget', `mr:stream:${stream}`, 'owner'), 'origin-eu-2');
+                await until('its lease has run out', LEASE_MS + 3_000, async () =>
+                    !(await getJson(`${cluster.url('edge')}/api/v1/nodes`)).nodes.some((node) => node.id === 'origin'));
+                const entry = await redis('hgetall', `mr:stream:${stream}`);
+                assert.match(entry, /origin-eu-2/);
+                cluster.nodes.get('origin').child.kill('SIGCONT'); // wakes up, and finds its publisher gone: must not touch its successor's entry
+                await until('it knows that the stream is not its own', 10_000, async () => (await cluster.stream('origin', stream))?.state !== 'live');
+                for (const end = Date.now() + LEASE_MS / 3 + 1000; Date.now() < end; await sleep(50))
+                    assert.equal(await redis('hgetall', `mr:stream:${stream}`), entry);
+                assert.equal((await cluster.stream('edge', stream)).state, 'live');
             } };
         }));
 
