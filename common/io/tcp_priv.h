@@ -32,7 +32,7 @@ MUST_USE int tcp_queue_share(struct tcp_queue *q, struct buf *b, size_t from, si
 size_t tcp_queue_gather(const struct tcp_queue *q, struct iovec *iov, size_t cap);
 /* The first n bytes are sent. */
 void tcp_queue_consume(struct tcp_queue *q, size_t n);
-/* An empty queue's memory is given back, but for a few pieces. */
+/* An empty queue's memory is given back. */
 void tcp_queue_trim(struct tcp_queue *q);
 void tcp_queue_fini(struct tcp_queue *q);
 

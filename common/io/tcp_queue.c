@@ -152,18 +152,6 @@ void tcp_queue_consume(struct tcp_queue *q, size_t n)
         q->chunk->len = 0; /* nobody points into it any more */
 }
 
-void tcp_queue_trim(struct tcp_queue *q)
-{
-    if (q->count > 0)
-        return;
-    buf_unref(&q->chunk);
-    if (q->cap > PIECES_FIRST) {
-        free(q->pieces);
-        q->pieces = NULL;
-        q->cap = q->head = 0;
-    }
-}
-
 void tcp_queue_fini(struct tcp_queue *q)
 {
     for (size_t i = 0; i < q->count; i++)
@@ -171,4 +159,10 @@ void tcp_queue_fini(struct tcp_queue *q)
     buf_unref(&q->chunk);
     free(q->pieces);
     *q = (struct tcp_queue){0};
+}
+
+void tcp_queue_trim(struct tcp_queue *q)
+{
+    if (q->count == 0)
+        tcp_queue_fini(q);
 }

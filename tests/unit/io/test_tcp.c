@@ -193,6 +193,30 @@ static void steady_writes_allocate_nothing(void **state)
     scene_fini(&s);
 }
 
+static void what_is_sent_at_once_allocates_nothing(void **state)
+{
+    struct buf *b = pattern_buf(0, 10000);
+    struct scene s;
+
+    (void)state;
+    scene_open(&s);
+    tcp_write(s.server.t, b->bytes, 1); /* as after a reply's head: what it took is given back */
+    s.client.stop_at = 1;
+    test_loop_run(&s.loop);
+    tcp_trim(s.server.t);
+    size_t before = count_allocs();
+    for (int i = 0; i < 10000; i++) {
+        tcp_send_buf(s.server.t, b, 1, 10000);
+        tcp_send_buf(s.server.t, b, 0, 1);
+        s.client.stop_at += 10000;
+        test_loop_run(&s.loop);
+    }
+    assert_int_equal(count_allocs() - before, 0);
+    assert_int_equal(b->refs, 1);
+    buf_unref(&b);
+    scene_fini(&s);
+}
+
 static void what_is_written_before_the_connection_is_open_arrives(void **state)
 {
     struct scene s;
@@ -426,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_reader_that_pauses_makes_the_queue_grow_and_drain),
         cmocka_unit_test(a_producer_that_always_has_more_leaves_the_loop_its_turns),
         cmocka_unit_test(steady_writes_allocate_nothing),
+        cmocka_unit_test(what_is_sent_at_once_allocates_nothing),
         cmocka_unit_test(what_is_written_before_the_connection_is_open_arrives),
         cmocka_unit_test(a_peer_that_ends_its_direction_still_gets_the_reply),
         cmocka_unit_test(a_reset_is_an_error_after_the_data_before_it),
