@@ -6,7 +6,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { Cluster } from '../lib/cluster.mjs';
-import { getMetrics } from '../lib/http.mjs';
+import { http, parseMetrics } from '../lib/http.mjs';
 import { Background, buildDir, must, run, sleep, until } from '../lib/process.mjs';
 
 const OUT = process.env.MILLRACE_BENCH_OUT;
@@ -33,6 +33,7 @@ const config = { node: { log: 'warn' } };
 const cluster = await DeployedCluster.raise(new DeployedCluster({ origin: config, backbone: config, edge: { ...config, relay: { linger_ms: 500 } } }), {});
 const figures = [];
 const notes = [];
+let failed = false;
 
 // ---- reading ----
 
@@ -53,6 +54,9 @@ function share(before, after, own_s) {
     const idle = after[3] + after[4] - before[3] - before[4];
     return { idle: idle / total, others: Math.max(0, (total - idle) / total - own_s * TICKS_A_SECOND / total) };
 }
+
+// A node that is short of CPU takes its time.
+const getMetrics = async (url) => parseMetrics((await http(`${url}/metrics`, { timeout_ms: 30_000 })).text);
 
 const processCpu = (pid) => {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
@@ -339,7 +343,10 @@ async function measure() {
     const publisher = await publish('test');
     for (const [name, run] of Object.entries(measurements)) {
         if (chosen.length ? !chosen.includes(name) : quick && LONG.includes(name)) continue;
-        await run();
+        await run().catch((error) => {
+            failed = true;
+            notes.push(`${name}: ended with ${error.message.split('\n')[0]}`);
+        });
     }
     await publisher.process.stop('SIGINT');
     limits.push(await limitOf());
@@ -348,7 +355,6 @@ async function measure() {
         notes.push(`the limit moved between ${Math.min(...limits)} and ${Math.max(...limits)} us; each figure's is that of its minute`);
 }
 
-let failed = false;
 try {
     await measure();
 } catch (error) {

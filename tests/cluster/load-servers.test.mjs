@@ -5,8 +5,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
 import { Cluster } from '../lib/cluster.mjs';
 import { http } from '../lib/http.mjs';
 import { isolated } from '../lib/netns.mjs';
@@ -60,14 +62,14 @@ async function otherServer(seen) {
         if (request.url === '/first') return response.writeHead(307, { Location: `http://127.0.0.1:${server.address().port}/a/second` }).end();
         if (request.url === '/a/second') return response.writeHead(308, { Location: '../b/whep?token=1' }).end();
         if (request.method === 'DELETE') {
-            await Promise.all(sessions.splice(0).map((url) => fetch(url, { method: 'DELETE' })));
+            await fetch(sessions[Number(request.url.split('/').at(-1))], { method: 'DELETE' });
             return response.writeHead(200).end();
         }
         const answer = await fetch(whep('edge'), { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body });
         sessions.push(new URL(answer.headers.get('Location'), whep('edge')));
         const sdp = (await answer.text()).replace('a=ice-lite\r\n', '').replaceAll(/a=rtcp-fb:\d+ transport-cc\r\n/g, '')
             .replace('a=candidate:', `${candidates.map((c) => `a=candidate:${c}\r\n`).join('')}a=candidate:`);
-        return response.writeHead(answer.status, { 'Content-Type': 'application/sdp', Location: 'session/7' }).end(sdp);
+        return response.writeHead(answer.status, { 'Content-Type': 'application/sdp', Location: `session/${sessions.length - 1}` }).end(sdp);
     });
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     return server;
@@ -93,6 +95,24 @@ await cluster.use(test, async (t) => {
         assert.match(Object.keys(refused.failures).join(), /^http: tls: certificate verify failed/);
     }
 
+    // The origin takes no RTMPS itself: as behind a proxy.
+    async function rtmps() {
+        const [cert, key] = ['crt', 'key'].map((kind) => readFileSync(cluster.certificate(TLS, kind)));
+        const proxy = createTlsServer({ cert, key }, (from) => {
+            const to = connect(cluster.port('origin', 'rtmp'), '127.0.0.1');
+            for (const end of [from, to]) end.on('error', () => {});
+            from.pipe(to).pipe(from);
+        });
+        await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+        const publish = ['--publish-rtmp', `rtmps://127.0.0.1:${proxy.address().port}/live/tls{n}`, '--synthetic', '180p15@200k', '--duration', '2'];
+        const [trusted, refused] = await Promise.all([load(...publish, ...ca), load(...publish)]);
+        proxy.close();
+        assert.equal(trusted.publishers.accepted, 1, trusted.output);
+        assert.equal(trusted.publishers.failed, 0, trusted.output);
+        assert.equal(refused.publishers.accepted, 0);
+        assert.match(Object.keys(refused.failures).join(), /^rtmp: certificate verify failed/);
+    }
+
     async function entryPoints() {
         const entry = `${cluster.url('backbone')}/route/play/live/test`;
         const [report, nobody] = await Promise.all([
@@ -112,12 +132,12 @@ await cluster.use(test, async (t) => {
         assertServed(report, 2);
         assert.equal(report.counters.redirects, 4);
         assert.equal(report.rtp.lost_after_repair, 0);
-        assert.deepEqual([...new Set(seen)].sort(), ['DELETE /b/session/7', 'POST /a/second', 'POST /b/whep?token=1', 'POST /first']);
+        assert.deepEqual([...new Set(seen)].sort(), ['DELETE /b/session/0', 'DELETE /b/session/1', 'POST /a/second', 'POST /b/whep?token=1', 'POST /first']);
         assert.equal(report.counters.events + report.counters.events_failed, 0);
     }
 
-    await t.test('HTTPS with the CA or without a look, and refused by default; entry points by JSON and by 307; a WHEP server of another make',
-        () => Promise.all([https(), entryPoints(), anotherMake()]));
+    await t.test('HTTPS and RTMPS with the CA or without a look, and refused by default; entry points by JSON and by 307; a WHEP server of another make',
+        () => Promise.all([https(), rtmps(), entryPoints(), anotherMake()]));
 
     await t.test('what a line loses is asked for again and comes, and transport-cc tells the server', { skip: !isolated }, async () => {
         const ports = [0, 1].map((worker) => cluster.port('edge', 'rtc') + worker).join(', ');
@@ -159,6 +179,7 @@ await cluster.use(test, async (t) => {
             '--duration', '8', '--reconnect', ...ca]);
         const goes = start(['--whep', whep('edge'), '--viewers', '2', '--flv', flv('edge'), '--viewers', '1', '--duration', '8', ...ca]);
         await playing('edge', 5);
+        await until('FLV plays', 10_000, async () => (await cluster.sessions('edge', 'flv')).filter((s) => s.bytes > 0).length === 2);
         const node = cluster.nodes.get('edge');
         node.expected = true;
         await node.stop('SIGKILL');
