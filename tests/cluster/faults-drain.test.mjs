@@ -76,7 +76,8 @@ await cluster.use(test, async (t) => {
         assert.equal((await drain('edge')).status, 200);
         assert.equal((await whep('edge', 'live/drain')).status, 503);
         assert.equal((await http(`${cluster.url('edge')}/readyz`)).status, 503);
-        await until('others know', 3_000, async () => (await getJson(`${cluster.url('edge-eu-2')}/api/v1/nodes`)).nodes.find((n) => n.id === 'edge').draining);
+        for (const name of ['edge-eu-2', 'origin'])
+            await until(`${name} knows`, 3_000, async () => (await getJson(`${cluster.url(name)}/api/v1/nodes`)).nodes.find((n) => n.id === 'edge').draining);
         for (let i = 0; i < 5; i++)
             assert.notEqual((await getJson(`${cluster.url('origin')}/route/play/live/drain`)).node, 'edge');
         const { data } = await until('it is sent elsewhere', DRAIN_MS, () => listener.events.find((e) => e.event === 'reconnect'));
