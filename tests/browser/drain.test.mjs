@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// drain.test.mjs - an edge drains: its viewers' pages go over to another edge, and the picture hardly stops.
+// drain.test.mjs - an edge drains: its viewers' pages go over to another edge, and the picture hardly stops. An edge hangs or dies: they find
+// another one by themselves.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { launch, pageState, picturesGrow, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
-import { http } from '../lib/http.mjs';
+import { getJson, http } from '../lib/http.mjs';
 import { publishLive } from '../lib/media.mjs';
 import { sleep, until } from '../lib/process.mjs';
 
 const GAP_MS = 1000; // the longest time without a new picture that a viewer may see
 
+const directory = { lease_ms: 3000 };
 const cluster = await Cluster.up({
-    origin: {}, backbone: {}, edge: { node: { drain_ms: 6000 } }, 'edge-eu-2': { node: { region: 'eu' } },
+    origin: { directory }, backbone: { directory }, edge: { directory, node: { drain_ms: 6000 } }, 'edge-eu-2': { directory, node: { region: 'eu' } },
 });
 
 // Notes the longest time between two pictures that are shown, from now on.
@@ -66,5 +68,34 @@ await cluster.use(test, async (t) => {
         console.log(`# ended ${Date.now() - began} ms after SIGTERM`);
         assert.ok(Date.now() - began < 6000, 'before its deadline');
         await picturesGrow(page);
+    });
+
+    await t.test('an edge hangs, another is killed: the page finds one that lives', async () => {
+        const back = async (name) => {
+            cluster.startNode(name);
+            await cluster.ready(name);
+            await until('all know it', 10_000, async () => (await getJson(`${cluster.url('origin')}/api/v1/nodes`)).nodes.length === cluster.names.length);
+        };
+        const isAt = (page, name) => until(`it is at ${name}`, 20_000, () => page.evaluate((port) =>
+            new URL(globalThis.millrace.player.endpoint).port === port && !globalThis.millrace.player.moving, `${cluster.port(name, 'http')}`));
+        await back('edge');
+        const page = await watch(browser, cluster, 'live/test');
+        await pageState(page, 'live');
+        await picturesGrow(page);
+        await noteFreezes(page);
+        cluster.nodes.get('edge').child.kill('SIGSTOP');
+        await isAt(page, 'edge-eu-2');
+        await pageState(page, 'live');
+        await picturesGrow(page);
+        console.log(`# SIGSTOP: the longest time without a new picture: ${Math.round(await page.evaluate(() => globalThis.longest_ms))} ms`);
+        cluster.nodes.get('edge').child.kill('SIGCONT');
+        await until('it is known again', 10_000, async () => (await getJson(`${cluster.url('origin')}/api/v1/nodes`)).nodes.length === cluster.names.length);
+        await noteFreezes(page);
+        cluster.nodes.get('edge-eu-2').expected = true;
+        await cluster.nodes.get('edge-eu-2').stop('SIGKILL');
+        await isAt(page, 'edge');
+        await pageState(page, 'live');
+        await picturesGrow(page);
+        console.log(`# kill -9: the longest time without a new picture: ${Math.round(await page.evaluate(() => globalThis.longest_ms))} ms`);
     });
 });

@@ -29,6 +29,11 @@ export class FlvPlayer extends EventTarget {
         addEventListener('pagehide', () => this.stop());
     }
 
+    // Where it plays from at the next try.
+    set url(url) {
+        this.#url = new URL(url, location.href).href;
+    }
+
     async start() {
         this.#losses = 0;
         try {

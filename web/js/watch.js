@@ -3,7 +3,7 @@
 // watch.js - a stream of this edge, by WHEP or, with &via=flv, by HTTP-FLV through mpegts.js.
 //
 // ?stream=live/test, &endpoint=URL for another WHEP endpoint than this node's own.
-import { cluster, getJson, isStreamName } from './api.js';
+import { cluster, getJson, isStreamName, nodeUrl } from './api.js';
 import { FlvPlayer } from './flv.js';
 import { $, bits, el, fixed, notice, repeat, showNode } from './page.js';
 import { Stats } from './stats.js';
@@ -14,7 +14,9 @@ const stream = query.get('stream') ?? '';
 const flv = query.get('via') === 'flv';
 const video = $('#video');
 const stats = new Stats();
+const ASK_MS = 2_000;
 let base = location.origin; // of the edge
+let nodes = []; // of the cluster, as last known: when our edge is gone it cannot tell us
 let player = null;
 
 // ---- what is said over the picture ----
@@ -36,8 +38,38 @@ function waitText() {
     return seconds > 0 ? `Trying again in ${seconds} s.` : 'Trying again.';
 }
 
+// ---- another edge, when ours is gone ----
+
+// The one that a route leads to, or when routes still lead to ours, one of those we know.
+async function otherEdge() {
+    const others = nodes.filter((n) => n.url && n.url !== base);
+    for (const node of others) {
+        const found = await getJson(`${node.url}/route/play/${stream}`, { timeout_ms: ASK_MS }).catch(() => null);
+        const url = found ? nodeUrl(found.http) : '';
+        if (url && url !== base) return url;
+        if (found) break;
+    }
+    const edges = others.filter((n) => n.role === 'edge' && !n.draining);
+    return edges[Math.floor(Math.random() * edges.length)]?.url ?? '';
+}
+
+let leaving = false;
+
+async function leaveEdge() {
+    if (leaving || query.has('endpoint')) return;
+    leaving = true;
+    base = flv ? base : new URL(player.endpoint).origin;
+    const url = await otherEdge();
+    if (url && flv) player.url = `${url}/${stream}.flv`;
+    else if (url && player.state === 'live') await player.move(`${url}/whep/${stream}`);
+    else if (url) player.endpoint = `${url}/whep/${stream}`;
+    base = flv ? url || base : new URL(player.endpoint).origin;
+    leaving = false;
+}
+
 function showWaiting() {
     const { status, message: text } = player.problem;
+    if (status === 0) leaveEdge();
     const nobody = status === 409 || status === 404;
     setBadge('waiting', nobody ? 'not live' : 'reconnecting');
     message(nobody ? `Nobody publishes ${stream} now` : 'The connection is gone',
@@ -71,8 +103,9 @@ function showState() {
 async function showSilence() {
     setBadge('waiting', 'waiting');
     message('No picture comes', 'Looking for the reason …');
-    const known = await getJson(`${base}/api/v1/streams?prefix=${encodeURIComponent(stream)}`).catch(() => null);
+    const known = await getJson(`${base}/api/v1/streams?prefix=${encodeURIComponent(stream)}`, { timeout_ms: ASK_MS }).catch(() => null);
     if (player.media !== 'silent') return;
+    if (!known) leaveEdge();
     const state = known?.streams.find((s) => s.name === stream)?.state;
     if (state && state !== 'live') message('The publisher is away', 'It plays on here when they come back.');
     else message('No picture comes', known ? 'Waiting for the stream to go on.' : 'The edge does not answer.');
@@ -232,6 +265,7 @@ async function findEdge() {
     const node = await showNode();
     const known = await cluster().catch(() => ({ nodes: [], streams: [] }));
     showLive(known);
+    nodes = known.nodes;
     if (!node || node.role === 'edge') return;
     const edges = known.nodes.filter((n) => n.role === 'edge');
     base = (edges.find((n) => n.region === node.region) ?? edges[0])?.url ?? location.origin;
@@ -246,4 +280,5 @@ if (stream && !isStreamName(stream)) {
     if (stream) showControls();
     findEdge().then(() => stream && play());
     if (stream) repeat(1000, refresh);
+    if (stream) repeat(60_000, () => cluster().then((known) => (nodes = known.nodes), () => {})); // what was known goes on being used
 }
