@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * rtp_sender_priv.h - the insides of a sender: rtp_sender.c (numbers and times) and rtp_sender_packet.c (one packet). */
+#pragma once
+
+#include "webrtc/rtp_sender.h"
+#include "webrtc/rtx.h"
+#include "wire/rtp_write.h"
+
+/* Each sending of a packet is another one then. */
+static inline bool rtp_sender_stamps(const struct rtp_sender *s)
+{
+    return s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] || s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME];
+}
+
+/* What a VP8 payload's descriptor says; false: it has none. */
+bool rtp_sender_vp8_marks(const struct packet *p, struct payload_marks *m);
+/* Offsets of the segment by its first packet, and what was sent last. */
+void rtp_sender_follow_vp8(struct rtp_sender *s, const struct packet *p, bool newest);
+/* Everything but number, SSRC and payload type, which an RTX packet has of its own. False: it does not fit. */
+bool rtp_sender_write_packet(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
+                             struct rtp_header *h, struct rtp_out *out);
