@@ -482,6 +482,25 @@ static void a_player_without_an_offer_answers_ours(void **state)
     free(x);
 }
 
+static void hevc_goes_to_who_can_receive_it(void **state)
+{
+    struct fixture *f = *state;
+    struct http_exchange *x = calloc(1, sizeof(*x)), *patched = calloc(1, sizeof(*patched));
+
+    assert_true(x && patched);
+    publish(f, CODEC_H265, CODEC_OPUS);
+    assert_int_equal(request(HTTP_M_POST, "/whep/live/test", NULL, NULL, NULL, x), 406);
+    assert_non_null(strstr(x->reply, "a=rtpmap:108 H265/90000\r\n"));
+    for (int can = 0; can < 2; can++) {
+        char *answer = answer_to(x->reply, can ? "none" : "H265/");
+        assert_int_equal(request(HTTP_M_PATCH, x->location, "application/sdp", NULL, answer, patched), can ? 204 : 422);
+        free(answer);
+    }
+    assert_true(fake_transport()->started);
+    free(patched);
+    free(x);
+}
+
 static void an_offer_of_ours_ends_with_its_stream(void **state)
 {
     struct fixture *f = *state;
@@ -801,6 +820,7 @@ int main(void)
         IN_FIXTURE(an_offer_with_only_foreign_codecs_gets_ours_in_return),
         IN_FIXTURE(a_player_without_an_offer_answers_ours),
         IN_FIXTURE(a_viewer_chooses_layers_by_either_name),
+        IN_FIXTURE(hevc_goes_to_who_can_receive_it),
         IN_FIXTURE(an_offer_of_ours_ends_with_its_stream),
         IN_FIXTURE(a_post_waits_for_the_stream_to_be_fetched),
         IN_FIXTURE(why_there_is_no_stream_decides_the_status),
