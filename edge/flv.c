@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "edge/flv_stream.h"
+#include "edge/flv_viewer.h"
 
 struct flv {
     struct flv_host host;

@@ -77,4 +77,5 @@ struct flv_stream {
 void flv_stream_view(struct flv_host *host, const char *name, struct http_exchange *x);
 /* Ends all responses and frees it. */
 void flv_stream_close(struct flv_stream *s);
-uint32_t flv_viewer_lag_ms(const struct flv_viewer *v);
+/* Unless it has viewers, or is about to. */
+void flv_stream_free_if_idle(struct flv_stream *s);
