@@ -2,7 +2,7 @@
 //
 // bench.mjs - the measurements of tests/bench/run. CPU is that of the server's process, user and system, from /proc, over
 // a steady window, divided by what /metrics says was delivered in it: that holds on noisy machines.
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { Cluster } from '../lib/cluster.mjs';
@@ -58,7 +58,9 @@ function share(before, after, own_s) {
 // A node that is short of CPU takes its time.
 const getMetrics = async (url) => parseMetrics((await http(`${url}/metrics`, { timeout_ms: 30_000 })).text);
 
+// Of the tester, which may have ended on a slow machine.
 const processCpu = (pid) => {
+    if (!existsSync(`/proc/${pid}/stat`)) return 0;
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
     return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
 };
