@@ -54,6 +54,21 @@ struct wish {
 
 /* ---- The asker's end -------------------------------------------------------------------------------------- */
 
+static void catch_up(struct link *l);
+
+/* The asker's viewers say what they want when they have heard of the tracks. What the home has had since it told them so,
+ * and nobody wanted, goes over too: it comes after what the copy's cache has. */
+static void want(struct link *l, uint64_t mask)
+{
+    bool first = l->out.want == 0 && mask != 0;
+
+    consumer_want(&l->out, mask);
+    if (!first || !l->out.router || !router_is_ready(l->out.router))
+        return;
+    l->behind = true;
+    catch_up(l);
+}
+
 static void run_wish(struct mail *m, struct worker *w)
 {
     struct wish *wish = container_of(m, struct wish, mail);
@@ -62,7 +77,7 @@ static void run_wish(struct mail *m, struct worker *w)
     (void)w;
     switch (wish->what) {
     case WISH_WANT:
-        consumer_want(&l->out, wish->want);
+        want(l, wish->want);
         break;
     case WISH_KEYFRAME:
         if (l->out.router)

@@ -192,6 +192,31 @@ static void who_was_far_behind_misses_nothing(void **state)
 }
 
 /* The past itself, too: then it is ready later. */
+/* A viewer says what it wants when it has heard of the tracks; the home's packets do not wait for that. */
+static void what_comes_before_anything_is_wanted_is_not_missing_after_it(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_init(&s);
+    push(&s, FIRST, 10);
+    turns(&s);
+    router_attach(relay_router(s.asker, "live/a"), &s.ear, 0);
+    turns(&s);
+    assert_true(s.ready);
+    assert_int_equal(s.next, FIRST + 10);
+    push(&s, FIRST + 10, 10);
+    turns(&s);
+    assert_int_equal(s.next, FIRST + 10);
+    consumer_want(&s.ear, want_track(0));
+    push(&s, FIRST + 20, 1);
+    turns(&s);
+    push(&s, FIRST + 21, 1);
+    turns(&s);
+    assert_int_equal(s.next, FIRST + 22);
+    scene_fini(&s);
+}
+
 static void who_is_far_behind_at_the_start_is_ready_when_the_past_is_there(void **state)
 {
     struct scene s;
@@ -218,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_past_goes_over_whole),
         cmocka_unit_test(who_was_far_behind_misses_nothing),
+        cmocka_unit_test(what_comes_before_anything_is_wanted_is_not_missing_after_it),
         cmocka_unit_test(who_is_far_behind_at_the_start_is_ready_when_the_past_is_there),
     };
 
