@@ -171,6 +171,15 @@ void pipe_client_set_tls(struct pipe_client *c, struct tls_ctx *tls)
 
 /* ---- Subscribing ----------------------------------------------------------------------------- */
 
+/* Pictures wait for the beginning; behind the end nothing more comes, so what is missing before it may take its time. */
+static void wait_for_expected(struct pipe_subscription *s, uint64_t now_us)
+{
+    uint64_t rtt_us = s->parent->rtt_us, wait_us = rtt_us * 4 > RX_WAIT_MIN_US ? rtt_us * 4 : RX_WAIT_MIN_US;
+
+    pipe_rx_wait(&s->rx, now_us, s->end ? s->client->cfg.give_up_us : wait_us);
+    wake(s, now_us);
+}
+
 /* One callback at a time: it may close the subscription. */
 static void on_complete(struct pipe_subscription *s, uint64_t now_us)
 {
@@ -178,10 +187,8 @@ static void on_complete(struct pipe_subscription *s, uint64_t now_us)
 
     if (s->caught_up) {
         s->caught_up = false;
-        if (end) {
-            pipe_rx_wait(&s->rx, now_us, s->parent->rtt_us);
-            wake(s, now_us);
-        }
+        if (end)
+            wait_for_expected(s, now_us);
         s->ops->on_caught_up(s->arg);
     } else if (end) {
         s->end = 0;
@@ -421,8 +428,7 @@ static void expect(struct pipe_subscription *s, size_t n, Pipe__Position *const 
     for (size_t i = 0; i < n; i++)
         if (message_position_parse(&end, ends[i]))
             pipe_rx_expect(&s->rx, &end, now_us);
-    pipe_rx_wait(&s->rx, now_us, s->parent->rtt_us);
-    wake(s, now_us);
+    wait_for_expected(s, now_us);
 }
 
 void pipe_subscription_on_caught_up(struct pipe_subscription *s, const Pipe__CaughtUp *m)

@@ -228,10 +228,8 @@ void pipe_rx_expect(struct pipe_rx *rx, const struct pipe_position *end, uint64_
     recovery_expect(&l->recovery, end->seq, now_us);
 }
 
-void pipe_rx_wait(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)
+void pipe_rx_wait(struct pipe_rx *rx, uint64_t now_us, uint64_t wait_us)
 {
-    uint64_t wait_us = rtt_us * 4 > RX_WAIT_MIN_US ? rtt_us * 4 : RX_WAIT_MIN_US;
-
     rx->wait_until_us = now_us + wait_us;
     rx->wake_us = now_us;
 }

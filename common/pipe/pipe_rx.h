@@ -26,7 +26,7 @@ enum {
     RX_HELLO_US = 1000000,     /* and at most so long; also how long silence lasts before hellos begin again */
     RX_KEEP_US = 10000000,     /* a hello at least so often: what goes out keeps a NAT's mapping (RFC 4787 s4.3) */
     RX_DEAF_US = 3000000,      /* hellos unanswered for so long: no datagram comes through */
-    RX_WAIT_MIN_US = 100000,   /* or four round trips: how long the last packets of something are waited for */
+    RX_WAIT_MIN_US = 100000,   /* or four round trips: how long the end of the past is waited for */
     RX_WAIT_STEP_US = 5000,    /* and how often they are looked for */
 };
 
@@ -81,8 +81,8 @@ uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_
 void pipe_rx_started(struct pipe_rx *rx, const struct pipe_position *first, uint64_t now_us);
 void pipe_rx_stopped(struct pipe_rx *rx, uint64_t layers);
 void pipe_rx_expect(struct pipe_rx *rx, const struct pipe_position *end, uint64_t now_us);
-/* PIPE_RX_COMPLETE follows when all that is expected is here or given up, or when that takes too long. */
-void pipe_rx_wait(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us);
+/* PIPE_RX_COMPLETE follows when all that is expected is here or given up, or after wait_us. */
+void pipe_rx_wait(struct pipe_rx *rx, uint64_t now_us, uint64_t wait_us);
 
 enum pipe_rx_event {
     PIPE_RX_NOTHING,

@@ -44,7 +44,7 @@ static bool lose(const uint8_t *bytes, size_t len)
         if (lost_ones[i].ssrc != ssrc || lost_ones[i].seq != seq)
             continue;
         the_path.differing += lost_ones[i].len != len || memcmp(lost_ones[i].bytes, bytes, len) != 0;
-        return false;
+        return the_path.again && the_path.again--;
     }
     if (!the_path.lose || the_path.lost == LOST_MAX || !the_path.lose(ssrc, seq))
         return false;

@@ -88,6 +88,7 @@ void pair_run_for(struct pair *p, uint64_t us);
 struct pair_path {
     /* whether the datagram, the first of its (SSRC, sequence), is lost; NULL: none is */
     bool (*lose)(uint32_t ssrc, uint16_t seq);
+    size_t again; /* so many retransmissions are lost, too */
     size_t lost, differing; /* differing: retransmissions that are not the very same bytes */
     bool deaf;              /* the parent hears no feedback at all */
     bool keep;              /* remember a datagram and a feedback */

@@ -78,6 +78,27 @@ static void what_is_lost_comes_again_as_the_very_same_bytes(void **state)
     assert_in_range(pipe_server_counters(p->server).total.retransmitted, pair_path()->lost, c->requested);
 }
 
+static bool lose_the_tail(uint32_t ssrc, uint16_t seq)
+{
+    return ssrc % 64 == 0 && seq == (uint16_t)70099;
+}
+
+/* For longer than the beginning of the pictures would be waited for. */
+static void the_end_waits_for_the_last_packet(void **state)
+{
+    struct pair *p = *state;
+
+    pair_path()->lose = lose_the_tail;
+    pair_path()->again = 50;
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_push_run(p, 70000, 100, 1000, 20);
+    router_unpublish(&p->producer, STREAM_UNPUBLISHED, false);
+    pair_until_set(p, &p->sink.ended);
+    assert_int_equal(pair_path()->again, 0);
+    pair_check_layer(&p->sink, 0, 0, 70000, 100);
+}
+
 static bool lose_a_stretch(uint32_t ssrc, uint16_t seq)
 {
     return ssrc % 64 == 0 && seq >= 10000 && seq < 10300;
@@ -433,6 +454,7 @@ int main(void)
         PAIR_TEST(packets_arrive_equal_in_every_field),
         PAIR_TEST(numbers_go_on_across_every_wrap),
         PAIR_TEST(what_is_lost_comes_again_as_the_very_same_bytes),
+        PAIR_TEST(the_end_waits_for_the_last_packet),
         PAIR_TEST(a_burst_of_losses_is_one_request),
         PAIR_TEST(a_stall_of_three_thousand_packets_is_made_good),
         PAIR_TEST(a_late_child_gets_the_newest_keyframe_and_all_after_it),
