@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * viewer.c - what a viewer does with the router's packets; its RTCP is in viewer_rtcp.c. See viewer.h. */
+ * viewer.c - what a viewer does with the router's packets; how it begins is in viewer_start.c, its RTCP in viewer_rtcp.c. See viewer.h. */
 #include "webrtc/viewer_priv.h"
 
 #include "base/random.h"
@@ -10,8 +10,6 @@
 #include <string.h>
 
 enum {
-    LIVE_LEAD_MAX_US = 200000, /* live is believed to be this far ahead of the newest packet at most */
-    KEYFRAME_AGAIN_US = 1000000, /* a publisher that did not hear of it is asked again */
     AUDIO_BEHIND_US = 150000,    /* encoders, interleaving and transcoding stay below it */
     AUDIO_WAIT_US = 1500000,     /* audio that is behind for longer is so for good: better late than none */
     /* Sound waits in a player's buffer, and pictures are then held back until lips match: browsers feel their way there
@@ -20,8 +18,6 @@ enum {
     PLAYOUT_DERIVED_MS = 120,    /* and as much again for sound that is transcoded */
     PAD_MAX_BYTES = 64,  /* of a frame's last fragment: less than the message that it saves costs */
     PAD_EACH_BYTES = 4,  /* of each of the others: browsers make them equal but for a byte */
-    REPORT_SOON_US = 50000,    /* once live: two reports make a receiver's clock line */
-    BEHIND_AGAIN_US = 50000,   /* catching up over a connection that is slower */
 };
 
 static uint64_t now_us(const struct rtc_viewer *v)
@@ -29,84 +25,7 @@ static uint64_t now_us(const struct rtc_viewer *v)
     return worker_now_us(v->worker);
 }
 
-/* ---- which tracks ------------------------------------------------------------------------------------- */
-
-/* Main contains Constrained Baseline, High contains Main (H.264 A.2); everything else is equal or foreign. */
-static unsigned h264_rank(uint32_t profile_level_id)
-{
-    switch (profile_level_id >> 16) {
-    case 0x42: return 1;
-    case 0x4d: return 2;
-    case 0x64: return 3;
-    default: return 0;
-    }
-}
-
-static unsigned payload_score(const struct rtc_payload *p, const struct track *t)
-{
-    if (p->codec != t->codec)
-        return 0;
-    if (p->codec != CODEC_H264)
-        return 1;
-    unsigned score = 1 + (p->packetization == 1 ? 4 : 0);
-    unsigned has = h264_rank(p->h264_profile), wants = h264_rank(t->profile);
-    if (t->profile == 0 || (has == wants && p->h264_profile >> 16 == t->profile >> 16))
-        return score + 3;
-    return score + (has > wants && wants ? 2 : 0);
-}
-
-int rtc_payload_find(const struct rtc_viewer_media *m, const struct track *track)
-{
-    unsigned best = 0;
-    int at = -1;
-
-    for (size_t i = 0; i < m->n_payloads; i++) {
-        unsigned score = payload_score(&m->payloads[i], track);
-        if (score > best) {
-            best = score;
-            at = (int)i;
-        }
-    }
-    return at;
-}
-
-/* The layer of most pixels, or of most bits where those are not known. */
-static uint8_t best_layer(const struct track *t)
-{
-    uint8_t best = 0;
-
-    for (uint8_t i = 1; i < t->n_layers && i < LAYERS_MAX; i++) {
-        const struct layer *a = &t->layers[i], *b = &t->layers[best];
-        uint32_t pixels = (uint32_t)a->width * a->height, most = (uint32_t)b->width * b->height;
-        if (pixels > most || (pixels == most && a->max_bps > b->max_bps))
-            best = i;
-    }
-    return best;
-}
-
-/* The first track of this kind that the viewer can receive. */
-static void choose_track(struct viewer_track *out, enum codec_kind kind, const struct track_set *set)
-{
-    out->codec = CODEC_NONE;
-    for (uint8_t i = 0; i < set->n; i++) {
-        const struct track *t = &set->v[i];
-        int at = codec_kind(t->codec) == kind ? rtc_payload_find(&out->media, t) : -1;
-        if (at < 0)
-            continue;
-        out->codec = t->codec;
-        out->clock_hz = t->clock_hz;
-        out->derived = t->derived;
-        out->track = i;
-        out->layer = best_layer(t);
-        out->payload = (uint8_t)at;
-        return;
-    }
-}
-
-static bool is_of(const struct viewer_track *t, const struct packet *p)
-{
-    return t->codec != CODEC_NONE && p->track == t->track && p->layer == t->layer;
-}
+/* ---- sending -------------------------------------------------------------------------------------------- */
 
 /* The least delay that video should be played with, so that sound is in step from the first picture on. */
 static uint16_t playout_ms(const struct rtc_viewer *v)
@@ -143,8 +62,6 @@ void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const str
     rtp_sender_start(&t->sender, &start, now_us(v));
 }
 
-/* ---- sending -------------------------------------------------------------------------------------------- */
-
 void viewer_send(struct rtc_viewer *v, const struct rtp_out *out)
 {
     struct rtc_rtp rtp = {
@@ -172,116 +89,6 @@ void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const stru
     viewer_send(v, &out);
     if (v->first_packet_us == 0)
         v->first_packet_us = now;
-}
-
-/* ---- live, and the way there ------------------------------------------------------------------------------- */
-
-/* Live runs along the line of the packets that came soonest after their time. */
-static void note_line(struct rtc_viewer *v, const struct packet *p, uint64_t now)
-{
-    uint32_t hz = v->video.clock_hz;
-    int64_t line = (int64_t)(p->ts_ticks / hz * 1000000 + p->ts_ticks % hz * 1000000 / hz) - (int64_t)now;
-
-    if (!v->has_line || line > v->line_us)
-        v->line_us = line;
-    v->has_line = true;
-}
-
-/* The timestamp of what is live now, newest being that of the newest packet here. */
-static uint64_t live_ts(const struct rtc_viewer *v, uint64_t newest, uint64_t now)
-{
-    uint32_t hz = v->video.clock_hz;
-    uint64_t live_us = (uint64_t)((int64_t)now + v->line_us);
-    uint64_t ts = live_us / 1000000 * hz + live_us % 1000000 * hz / 1000000;
-    uint64_t most = newest + (uint64_t)LIVE_LEAD_MAX_US * hz / 1000000;
-
-    if (!v->has_line || (int64_t)(ts - newest) < 0)
-        return newest;
-    return ts < most ? ts : most;
-}
-
-static void go_live(struct rtc_viewer *v)
-{
-    v->state = RTC_VIEWER_LIVE;
-    viewer_rate_live(v);
-    v->reports_sent = 0;
-    viewer_report_in(v, REPORT_SOON_US);
-}
-
-/* Sends what is due of the cache from the cursor on, as its connection takes it. True when nothing is left. */
-static bool pump(struct rtc_viewer *v, uint64_t now)
-{
-    const struct cache *cache = router_cache(v->consumer.router);
-
-    for (; v->cursor < cache_end(cache); v->cursor++) {
-        if (rtc_transport_behind(v->transport)) {
-            timer_start(&v->pace, BEHIND_AGAIN_US);
-            return false;
-        }
-        const struct packet *p = cache_at(cache, v->cursor);
-        if (!p || !is_of(&v->video, p))
-            continue;
-        uint64_t due = rtp_segment_due_us(&v->video.sender.now, p->ts_ticks);
-        if (due > now) {
-            timer_start(&v->pace, due - now);
-            return false;
-        }
-        if (rtp_sender_takes(&v->video.sender, p))
-            viewer_send_packet(v, &v->video, p, 0, now);
-    }
-    return true;
-}
-
-/* Video begins with the newest keyframe in the cache; when there is none, one is asked for. */
-void viewer_start_video(struct rtc_viewer *v)
-{
-    struct router *r = v->consumer.router;
-    const struct cache *cache = router_cache(r);
-    uint64_t position, now = now_us(v), bytes = 0;
-
-    if (!viewer_layers_keyframe(v, &position)) {
-        if (v->state != RTC_VIEWER_WAITING || now - v->asked_us >= KEYFRAME_AGAIN_US) {
-            router_need_keyframe(r, v->video.track, v->video.layer);
-            v->asked_us = now;
-        }
-        v->state = RTC_VIEWER_WAITING;
-        return;
-    }
-    const struct packet *first = cache_at(cache, position);
-    uint64_t newest = first->ts_ticks;
-    for (uint64_t at = position; at < cache_end(cache); at++) {
-        const struct packet *p = cache_at(cache, at);
-        if (!p || !is_of(&v->video, p))
-            continue;
-        bytes += p->payload_len;
-        newest = (int64_t)(p->ts_ticks - newest) > 0 ? p->ts_ticks : newest;
-    }
-    uint64_t live = live_ts(v, newest, now);
-    uint64_t span_us = (live - first->ts_ticks) * 1000000 / v->video.clock_hz;
-    v->catch_up_us = rtp_catch_up_us(span_us, bytes);
-    viewer_start_sender(v, &v->video, first, live, v->catch_up_us, false);
-    v->cursor = position;
-    v->state = RTC_VIEWER_CATCHING_UP;
-    pump(v, now);
-}
-
-/* Connected, and the router has its past: begin. */
-static void begin(struct rtc_viewer *v)
-{
-    if (!v->connected || !v->ready || !v->consumer.router)
-        return;
-    if (v->video.codec != CODEC_NONE)
-        viewer_start_video(v);
-    else if (v->audio.codec != CODEC_NONE)
-        go_live(v);
-}
-
-static void on_pace(struct timer *t, uint64_t now)
-{
-    struct rtc_viewer *v = container_of(t, struct rtc_viewer, pace);
-
-    if (v->state == RTC_VIEWER_CATCHING_UP && v->consumer.router)
-        pump(v, now);
 }
 
 /* ---- the router's callbacks ----------------------------------------------------------------------------------- */
@@ -321,11 +128,11 @@ static struct share share_of(const struct rtc_viewer *v, const struct packet_bat
 
     for (size_t i = 0; i < b->n; i++) {
         const struct packet *p = b->v[i];
-        if (is_of(&v->video, p)) {
+        if (viewer_plays(&v->video, p)) {
             s.n_video++;
             s.most_bytes = p->payload_len > s.most_bytes ? p->payload_len : s.most_bytes;
         } else {
-            s.n_audio += is_of(&v->audio, p);
+            s.n_audio += viewer_plays(&v->audio, p);
         }
     }
     return s;
@@ -361,7 +168,7 @@ static bool is_skipped(struct rtc_viewer *v, const struct packet *p, uint64_t no
     if ((p->flags & begins) == begins) {
         v->skipping = false;
         viewer_start_sender(v, &v->video, p, p->ts_ticks, 0, true);
-    } else if (now - v->asked_us >= KEYFRAME_AGAIN_US) {
+    } else if (now - v->asked_us >= VIEWER_KEYFRAME_AGAIN_US) {
         router_need_keyframe(v->consumer.router, v->video.track, v->video.layer);
         v->asked_us = now;
     }
@@ -377,11 +184,11 @@ static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const
         const struct packet *p = b->v[i];
         if (v->layers.meter && p->track == v->video.track)
             viewer_layers_on_packet(v, p, now);
-        if (!is_of(&v->video, p))
+        if (!viewer_plays(&v->video, p))
             continue;
         left -= left > 0; /* another layer may have begun within the batch */
         if (!live)
-            note_line(v, p, now);
+            viewer_note_line(v, p, now);
         else if (!is_skipped(v, p, now) && rtp_sender_takes(&v->video.sender, p) && !viewer_rate_holds(v, p, now))
             viewer_send_packet(v, &v->video, p, padding(s, p, left), now);
     }
@@ -411,15 +218,15 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
     if (s.n_video || v->layers.meter)
         push_video(v, b, &s, now);
     for (size_t i = 0; s.n_audio && playing && i < b->n; i++)
-        if (is_of(&v->audio, b->v[i]))
+        if (viewer_plays(&v->audio, b->v[i]))
             push_audio(v, b->v[i], now);
     if (live || !playing || s.n_video == 0)
         return;
     if (v->state == RTC_VIEWER_WAITING)
         viewer_start_video(v);
     /* Only here: the cache ends with this batch, so from the next one on the batches are what is new. */
-    if (v->state == RTC_VIEWER_CATCHING_UP && pump(v, now))
-        go_live(v);
+    if (v->state == RTC_VIEWER_CATCHING_UP && viewer_pump(v, now))
+        viewer_go_live(v);
 }
 
 /* Nothing of the present epoch is sent any more; the senders keep their timelines. */
@@ -445,8 +252,8 @@ static void on_tracks(struct consumer *c, const struct track_set *tracks)
 
     pause_sending(v);
     v->epoch = tracks->epoch;
-    choose_track(&v->video, CODEC_KIND_VIDEO, tracks);
-    choose_track(&v->audio, CODEC_KIND_AUDIO, tracks);
+    viewer_choose_track(&v->video, CODEC_KIND_VIDEO, tracks);
+    viewer_choose_track(&v->audio, CODEC_KIND_AUDIO, tracks);
     v->data_track = track_set_find(tracks, CODEC_DATA);
     viewer_layers_start(v, v->video.codec != CODEC_NONE ? &tracks->v[v->video.track] : NULL);
     viewer_want(v);
@@ -461,7 +268,7 @@ static void on_ready(struct consumer *c)
     v->ready = true;
     if (v->data && v->data_track >= 0 && cache_range(router_cache(c->router), (unsigned)v->data_track, 0, &first, &end))
         viewer_data_expect(v->data, end);
-    begin(v);
+    viewer_begin(v);
 }
 
 static void on_end(struct consumer *c, enum stream_end why)
@@ -510,7 +317,7 @@ static void on_connected(void *arg)
     v->connected_us = now_us(v);
     if (v->data)
         viewer_data_start(v->data);
-    begin(v);
+    viewer_begin(v);
 }
 
 static void on_closed(void *arg, enum rtc_close why, const char *detail)
@@ -566,7 +373,7 @@ int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_cfg *cfg)
     random_token(v->cname, RTC_CNAME_BYTES);
     init_track(&v->video, cfg->video ? cfg->video : &none, ssrc);
     init_track(&v->audio, cfg->audio ? cfg->audio : &none, ssrc + 2);
-    timer_init(&v->pace, v->worker, on_pace);
+    timer_init(&v->pace, v->worker, viewer_on_pace);
     timer_init(&v->report, v->worker, viewer_on_report_due);
     viewer_layers_init(v);
     struct rtc_transport_cfg transport = {.ops = &transport_ops, .arg = v};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * viewer_priv.h - the insides of a viewer, shared by viewer.c (media), viewer_layers.c (layers)
- * and viewer_rtcp.c (reports and feedback). */
+ * viewer_priv.h - the insides of a viewer, shared by viewer.c (media), viewer_tracks.c (which tracks), viewer_start.c
+ * (the way to live), viewer_layers.c (layers) and viewer_rtcp.c (reports and feedback). */
 #pragma once
 
 #include "io/timer.h"
@@ -9,6 +9,8 @@
 #include "webrtc/layer_meter.h"
 #include "webrtc/viewer.h"
 #include "webrtc/viewer_data.h"
+
+enum { VIEWER_KEYFRAME_AGAIN_US = 1000000 /* a publisher that did not hear of it is asked again */ };
 
 struct viewer_track {
     struct rtc_viewer_media media;
@@ -87,8 +89,29 @@ void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const stru
 /* Begins the segment of the track's present layer; from_layer: in place of another layer of it. */
 void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const struct packet *first, uint64_t live_ts,
                          uint64_t run_us, bool from_layer);
+static inline bool viewer_plays(const struct viewer_track *t, const struct packet *p)
+{
+    return t->codec != CODEC_NONE && p->track == t->track && p->layer == t->layer;
+}
+
+/* ---- viewer_tracks.c ---- */
+
+/* The first track of this kind that the viewer can receive. */
+void viewer_choose_track(struct viewer_track *out, enum codec_kind kind, const struct track_set *set);
+
+/* ---- viewer_start.c ---- */
+
+/* Begins, once it is connected and the router has its past. */
+void viewer_begin(struct rtc_viewer *v);
 /* Video begins, or goes on waiting for a keyframe of its layer. */
 void viewer_start_video(struct rtc_viewer *v);
+/* A packet of its video has come before it is live. */
+void viewer_note_line(struct rtc_viewer *v, const struct packet *p, uint64_t now_us);
+/* Sends what is due of the cache from the cursor on, as its connection takes it. True when nothing is left. */
+bool viewer_pump(struct rtc_viewer *v, uint64_t now_us);
+void viewer_go_live(struct rtc_viewer *v);
+/* rtc_viewer.pace: the next frame is due. */
+void viewer_on_pace(struct timer *t, uint64_t now_us);
 
 /* ---- viewer_layers.c ---- */
 
