@@ -22,15 +22,8 @@ const WINDOW_S = quick ? 5 : 12;
 const MEDIA = '720p30@2.5M';
 const TICKS_A_SECOND = Number((await must('getconf', ['CLK_TCK'])).stdout);
 
-// Nodes as the container image starts them: with large pages.
-class DeployedCluster extends Cluster {
-    nodeCommand() {
-        return ['env', 'GLIBC_TUNABLES=glibc.malloc.hugetlb=1'];
-    }
-}
-
 const config = { node: { log: 'warn' } };
-const cluster = await DeployedCluster.raise(new DeployedCluster({ origin: config, backbone: config, edge: { ...config, relay: { linger_ms: 500 } } }), {});
+const cluster = await Cluster.up({ origin: config, backbone: config, edge: { ...config, relay: { linger_ms: 500 } } });
 const figures = [];
 const notes = [];
 let failed = false;
