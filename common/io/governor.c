@@ -7,7 +7,7 @@
 enum {
     /* Ranks a second. */
     RISE = 500,    /* all ranks lose frames after 2 s */
-    RISE_FAR = 4 * RISE,
+    RISE_FAR = 2 * RISE,
     FALL = 200,    /* slower, so that a worker does not swing */
 };
 

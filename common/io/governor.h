@@ -17,11 +17,11 @@
 enum {
     GOVERNOR_RANKS = 1000,
     GOVERNOR_PRESSURE_MAX = 2 * GOVERNOR_RANKS,
-    GOVERNOR_REFUSE_FROM = GOVERNOR_RANKS * 5 / 4, /* a quarter of the viewers see keyframes only: no more are let in ... */
-    GOVERNOR_REFUSE_US = 3000000, /* ... when it lasts: a crowd that comes at once is an overload that passes */
+    GOVERNOR_REFUSE_FROM = GOVERNOR_RANKS * 3 / 2, /* half of the viewers see keyframes only: no more are let in ... */
+    GOVERNOR_REFUSE_US = 5000000, /* ... when it lasts: a crowd that comes at once is an overload that passes */
     GOVERNOR_WINDOW_US = 100000,                   /* over which is judged; a longer turn is a window */
     GOVERNOR_TURN_US = 60000,                      /* longer is late: two frames of 30 a second at once */
-    GOVERNOR_TURN_FAR_US = 240000,                 /* far too late: pressure rises four times as fast */
+    GOVERNOR_TURN_FAR_US = 240000,                 /* far too late: pressure rises twice as fast */
     GOVERNOR_BUSY_PERMILLE = 950,                  /* more: it never waits */
     GOVERNOR_SPARE_PERMILLE = 850,                 /* less: there is room to serve more */
 };

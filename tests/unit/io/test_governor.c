@@ -123,13 +123,13 @@ static void nobody_is_refused_for_an_overload_that_passes(void **state)
     struct model m;
 
     (void)state;
-    model_init(&m, 1000, 70);
-    run(&m, 3); /* full pressure takes a second and a half at the least */
+    model_init(&m, 1000, 90);
+    run(&m, 5); /* full pressure takes two seconds at the least */
     assert_true(m.g.pressure >= GOVERNOR_REFUSE_FROM);
     assert_int_equal(governor_level(&m.g), 2);
-    run(&m, 5);
+    run(&m, 8);
     assert_int_equal(governor_level(&m.g), 3);
-    m.share = 4;
+    m.share = 5;
     run(&m, 8);
     assert_true(governor_level(&m.g) < 3);
 }
@@ -210,9 +210,9 @@ static void levels_follow_pressure(void **state)
         {501, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE},
         {1000, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
         {1001, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1249, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1250, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1250, GOVERNOR_REFUSE_US - 1, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL}, /* it may pass */
+        {1499, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1500, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1500, GOVERNOR_REFUSE_US - 1, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL}, /* it may pass */
         {1501, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL},
         {2000, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES},
     };
