@@ -85,9 +85,9 @@ await cluster.use(test, async (t) => {
     // Side by side, as they wait most of the time.
     async function https() {
         const [trusted, insecure, refused] = await Promise.all([
-            load('--whep', whep(TLS), '--viewers', '3', '--flv', flv(TLS), '--viewers', '2', '--duration', '2', ...ca),
-            load('--whep', whep(TLS), '--flv', flv(TLS), '--duration', '2', '--insecure'),
-            load('--whep', whep(TLS), '--flv', flv(TLS), '--duration', '2')]);
+            load('--whep', whep(TLS), '--viewers', '3', '--flv', flv(TLS), '--viewers', '2', '--duration', '5', ...ca),
+            load('--whep', whep(TLS), '--flv', flv(TLS), '--duration', '5', '--insecure'),
+            load('--whep', whep(TLS), '--flv', flv(TLS), '--duration', '5')]);
         assertServed(trusted, 5);
         assertServed(insecure, 2);
         assert.equal(refused.status, 2);
@@ -104,7 +104,7 @@ await cluster.use(test, async (t) => {
             from.pipe(to).pipe(from);
         });
         await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-        const publish = ['--publish-rtmp', `rtmps://127.0.0.1:${proxy.address().port}/live/tls{n}`, '--synthetic', '180p15@200k', '--duration', '2'];
+        const publish = ['--publish-rtmp', `rtmps://127.0.0.1:${proxy.address().port}/live/tls{n}`, '--synthetic', '180p15@200k', '--duration', '5'];
         const [trusted, refused] = await Promise.all([load(...publish, ...ca), load(...publish)]);
         proxy.close();
         assert.equal(trusted.publishers.accepted, 1, trusted.output);
@@ -117,8 +117,8 @@ await cluster.use(test, async (t) => {
         const entry = `${cluster.url('backbone')}/route/play/live/test`;
         const [report, nobody] = await Promise.all([
             load('--whep', entry, '--viewers', '3', '--whep', `${entry}?to=whep`, '--viewers', '3', '--flv', entry, '--viewers', '2',
-                '--duration', '2', ...ca),
-            load('--whep', `${cluster.url('backbone')}/route/publish/live/test`, '--duration', '2')]);
+                '--duration', '5', ...ca),
+            load('--whep', `${cluster.url('backbone')}/route/publish/live/test`, '--duration', '5')]);
         assertServed(report, 8);
         assert.equal(report.counters.redirects, 8);
         assert.equal(nobody.failures['an entry point that names no server'], 1);
@@ -127,7 +127,7 @@ await cluster.use(test, async (t) => {
     async function anotherMake() {
         const seen = [];
         const server = await otherServer(seen);
-        const report = await load('--whep', `http://127.0.0.1:${server.address().port}/first`, '--viewers', '2', '--duration', '2');
+        const report = await load('--whep', `http://127.0.0.1:${server.address().port}/first`, '--viewers', '2', '--duration', '5');
         server.close();
         assertServed(report, 2);
         assert.equal(report.counters.redirects, 4);
