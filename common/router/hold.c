@@ -30,7 +30,7 @@ void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz)
 {
     uint64_t ticks = p->ts_ticks - h->sound_ts;
 
-    if (p->track == h->sound_track && p->seq == h->sound_seq + 1 && ticks < clock_hz / 5) /* 120 ms is the most for Opus */
+    if (p->track == h->sound_track && p->seq == h->sound_seq + 1 && ticks <= clock_hz) /* more than a second is a jump */
         h->sound_us = ticks * 1000000 / clock_hz;
     h->sound_seq = p->seq;
     h->sound_ts = p->ts_ticks;
