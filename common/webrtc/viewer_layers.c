@@ -28,6 +28,7 @@ enum {
     STOPPED_US = 500000,          /* a layer behind the others by so much is not sent any more */
     HOLES_MOST = 8,               /* packets that are being repaired */
     PAST_US = 300000,             /* layers are captured at once, and encoded one after the other */
+    DOWN_US = 1500000,            /* after a step down: what is lost was under way then */
     MEND_US = 800000,             /* a keyframe is here by then */
     STARVING_US = 2000000,        /* a dip of the estimate does not stop the picture */
     STARVING_PERCENT = 80,        /* of the least that there is */
@@ -288,10 +289,8 @@ static void choose(struct rtc_viewer *v, uint64_t now_us)
         target.row = RTP_LEVEL_ALL; /* and those that may yet come */
     if (target.row == l->target.row && target.temporal == l->target.temporal)
         return;
-    /* A picture of which an upper layer was lost is not shown, and so none after it, until that was sent again: a keyframe of the
-     * lower layers is here sooner. */
-    l->mends = !is_simulcast(l) && target.row < l->target.row && target.temporal >= 0 &&
-               l->nacked != v->video.sender.counters.nacked;
+    if (!is_simulcast(l) && target.row < l->target.row && target.temporal >= 0)
+        l->down_us = now_us;
     l->pauses += target.temporal < 0 && l->target.temporal >= 0;
     l->switches += !is_simulcast(l);
     l->asked_us = 0;
@@ -348,6 +347,10 @@ static void on_check(struct timer *t, uint64_t now_us)
     if (!v->ready)
         return;
     choose(v, now_us);
+    /* A picture of which an upper layer was lost is not shown, and so none after it, until that was sent again: a keyframe of the
+     * lower layers is here sooner. */
+    l->mends = now_us - l->down_us < DOWN_US && l->nacked != v->video.sender.counters.nacked &&
+               now_us - l->asked_us >= KEYFRAME_AGAIN_US;
     aim_level(v, now_us);
     if (is_simulcast(l))
         aim_layer(v, now_us);

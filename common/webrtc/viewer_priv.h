@@ -37,6 +37,7 @@ struct viewer_layers {
     uint64_t starving_us;    /* since when there is no room for the least; 0: there is */
     uint64_t asked_us;       /* for a keyframe */
     uint64_t nacked;         /* the sender's count at the last check */
+    uint64_t down_us;        /* the last step down to fewer spatial layers */
     struct {
         uint64_t since_us, resent, packets; /* the sender's counts then */
     } loss;
