@@ -45,17 +45,23 @@ struct audience {
 
 /* ---- The worker's word ------------------------------------------------------------------------------------------ */
 
+/* Who waits for a stream that never was watches nothing, and costs the directory nothing. */
+static size_t viewers_of(const struct router *r)
+{
+    return router_tracks(r) ? router_viewers(r) : 0;
+}
+
 static void count_streams(void *arg, struct router *r)
 {
     size_t *n = arg;
 
-    *n += router_viewers(r) > 0;
+    *n += viewers_of(r) > 0;
 }
 
 static void add_stream(void *arg, struct router *r)
 {
     struct report *p = arg;
-    size_t viewers = router_viewers(r);
+    size_t viewers = viewers_of(r);
 
     if (!viewers || p->n == p->cap)
         return;
