@@ -178,6 +178,17 @@ static void refuse(struct child_stream *cs, enum pipe_refusal reason)
         stream_close(cs);
 }
 
+/* Whether a stream may be given to who asks by this path; 0 or an enum pipe_refusal. */
+static int judge(const struct pipe_server *s, const struct pipe_path *path, const struct pipe_path *source)
+{
+    if (path_has(path, s->cfg.self.id))
+        return PIPE_REFUSED_LOOP;
+    for (size_t i = 0; i < path->n; i++)
+        if (path_has(source, path->ids[i]))
+            return PIPE_REFUSED_LOOP;
+    return path->depth + source->n >= PIPE_PATH_MAX ? PIPE_REFUSED_DEPTH : 0;
+}
+
 static void on_associated(struct pipe_tx *tx, const struct track_set *tracks)
 {
     struct child_stream *cs = stream_of(tx);
@@ -191,8 +202,11 @@ static void on_associated(struct pipe_tx *tx, const struct track_set *tracks)
     cs->indexed = true;
     if (s->cfg.source)
         s->cfg.source(s->cfg.arg, tx->consumer.router, &cs->source);
-    if (!path_add(&cs->source, s->cfg.self.id) || cs->source.n > PIPE_PATH_MAX) {
-        refuse(cs, PIPE_REFUSED_DEPTH);
+    int reason = judge(s, &cs->path, &cs->source); /* which way the stream comes may not have been known before */
+    if (!reason && (!path_add(&cs->source, s->cfg.self.id) || cs->source.n > PIPE_PATH_MAX))
+        reason = PIPE_REFUSED_DEPTH;
+    if (reason) {
+        refuse(cs, (enum pipe_refusal)reason);
         return;
     }
     send_subscribed(cs, tracks);
@@ -283,17 +297,6 @@ static struct child_stream *find_stream(const struct pipe_child *c, uint32_t id)
     struct hash_item *it = hash_find(&c->streams, &id, sizeof(id));
 
     return it ? container_of(it, struct child_stream, by_id) : NULL;
-}
-
-/* Whether a stream may be given to who asks by this path; 0 or an enum pipe_refusal. */
-static int judge(const struct pipe_server *s, const struct pipe_path *path, const struct pipe_path *source)
-{
-    if (path_has(path, s->cfg.self.id))
-        return PIPE_REFUSED_LOOP;
-    for (size_t i = 0; i < path->n; i++)
-        if (path_has(source, path->ids[i]))
-            return PIPE_REFUSED_LOOP;
-    return path->depth + source->n >= PIPE_PATH_MAX ? PIPE_REFUSED_DEPTH : 0;
 }
 
 static int check_subscribe(const struct pipe_child *c, const Pipe__Subscribe *m, struct pipe_path *path)

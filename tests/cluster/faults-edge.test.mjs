@@ -140,7 +140,8 @@ await cluster.use(test, async (t) => {
     await t.test('a ring, and a chain that is too long, are refused by a backbone', async () => {
         const LOOP = 2;
         const DEPTH = 3;
-        assert.equal(await refusal('backbone', 'edge', { ids: ['edge'], depth: 1 }), 'no', 'now it has the stream, from the origin');
+        assert.equal(await refusal('backbone', 'edge', { ids: ['edge'], depth: 1 }), 'no', 'now it fetches the stream from the origin');
+        await cluster.isLive('backbone', STREAM); // and knows which way it comes
         assert.equal(await refusal('backbone', 'edge', { ids: ['backbone', 'edge'], depth: 2 }), LOOP, 'it would take what it gives itself');
         assert.equal(await refusal('backbone', 'edge', { ids: ['origin', 'edge'], depth: 2 }), LOOP, 'the stream comes through who asks');
         assert.equal(await refusal('backbone', 'edge', { ids: ['edge-9', 'edge'], depth: 9 }), DEPTH);

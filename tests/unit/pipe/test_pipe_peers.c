@@ -53,6 +53,22 @@ static void each_refusal_has_its_reason(void **state)
     assert_string_equal(p->sink.source.ids[0], "origin");
 }
 
+/* Who asks before the parent has the stream itself is refused once it is known which way it comes. */
+static void a_loop_is_refused_when_it_shows(void **state)
+{
+    struct pair *p = *state;
+
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = want_all});
+    for (unsigned i = 0; i < 500 && !pipe_server_counters(p->server).subscriptions; i++) pair_run_for(p, 10000);
+    assert_int_equal(pipe_server_counters(p->server).subscriptions, 1);
+    assert_int_equal(p->sink.refused, 0);
+    p->source = (struct pipe_path){.n = 2, .ids = {"origin", "child"}};
+    pair_publish(p, 1);
+    pair_until_set(p, &p->sink.refused);
+    assert_int_equal(p->sink.refused, PIPE_REFUSED_LOOP);
+    assert_int_equal(p->sink.subscribed, 0);
+}
+
 /* Many children of one node, each with a way of its own, are no deep path. */
 static void requests_of_many_children_are_one(void **state)
 {
@@ -394,6 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PAIR_TEST(each_refusal_has_its_reason),
+        PAIR_TEST(a_loop_is_refused_when_it_shows),
         PAIR_TEST(requests_of_many_children_are_one),
         PAIR_TEST(a_draining_parent_sends_its_children_away_and_serves_on),
         PAIR_TEST(subscriptions_share_a_connection),
