@@ -28,6 +28,12 @@ static bool can_send(const struct sdp_media *m, const struct sdp_codec *c)
            codec_kind(c->codec) != CODEC_KIND_NONE; /* AAC has an Opus track beside it */
 }
 
+/* Browsers offer RED behind Opus, whoever wants it puts it first. */
+static bool wants_red(const struct sdp_codec *c)
+{
+    return c->red_pt && c->red_first;
+}
+
 static bool usable(const struct sdp_media *m, enum sdp_kind kind)
 {
     return m->kind == kind && !m->rejected && (m->direction == SDP_RECVONLY || m->direction == SDP_SENDRECV);
@@ -51,8 +57,9 @@ static void agree_on_section(const struct sdp_offer *o, enum sdp_kind kind, stru
             .codec = c->codec,
             .h264_profile = c->h264_profile,
             .pt = c->pt,
-            .rtx_pt = c->rtx_pt,
+            .rtx_pt = wants_red(c) ? 0 : c->rtx_pt,
             .packetization = c->h264_packetization,
+            .red_pt = wants_red(c) ? c->red_pt : 0,
         };
     }
     s->media.two_byte_ext = m->extmap_allow_mixed;
@@ -138,6 +145,8 @@ static void answer_section(struct sdp_answer *a, const struct whep_section *s, i
     for (size_t i = 0; i < s->media.n_payloads && m->n_codecs < SDP_ANSWER_CODECS_MAX; i++)
         if ((int)i != first)
             m->codecs[m->n_codecs++] = sdp_codec_of_pt(offered, s->media.payloads[i].pt);
+    for (size_t i = 0; i < s->media.n_payloads; i++)
+        m->red |= s->media.payloads[i].red_pt != 0;
     m->rtx = true;
     m->feedback = SDP_FB_NACK | SDP_FB_NACK_PLI | SDP_FB_CCM_FIR;
     for (size_t i = 0; i < LEN(extensions); i++)

@@ -11,7 +11,7 @@ _Static_assert((RTP_RESEND_SLOTS & (RTP_RESEND_SLOTS - 1)) == 0, "slot by mask")
 
 _Static_assert(65536 % RTP_SENT_NUMBERS == 0 && RTP_SENT_NUMBERS % 64 == 0, "bit by number");
 
-_Static_assert(RTP_OUT_PREFIX_MAX >= RTX_OSN_BYTES + 6, "RTX of a rewritten VP8 descriptor");
+_Static_assert(RTX_OSN_BYTES >= 1, "RED's header of a packet that goes alone takes RTX's place");
 
 enum {
     BUDGET_FIRST_BYTES = 64 * 1024,
@@ -121,7 +121,8 @@ void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint6
         .track = start->track,
         .layer = start->layer,
         .pt = start->pt,
-        .rtx_pt = start->rtx_pt,
+        .rtx_pt = start->red_pt ? 0 : start->rtx_pt,
+        .red_pt = start->red_pt,
         .vp8 = start->vp8,
     };
     int64_t behind = (int64_t)(start->live_ts - start->first_ts);
@@ -239,28 +240,37 @@ static uint64_t srtp_index(uint64_t number)
     return number - PACKET_SEQ_FIRST;
 }
 
-/* A copy of what was sent, or so late that nobody knows, would be another packet under the same index. */
-static bool was_sent(const struct rtp_sender *s, uint64_t number)
+static bool is_noted(const struct rtp_sender *s, uint64_t number)
 {
-    if (!rtp_sender_stamps(s) || number > s->highest)
-        return false;
-    return s->highest - number >= RTP_SENT_NUMBERS || (s->sent[number % RTP_SENT_NUMBERS / 64] >> number % 64 & 1);
+    return s->sent[number % RTP_SENT_NUMBERS / 64] >> number % 64 & 1;
 }
 
-static void note_sent(struct rtp_sender *s, uint64_t number)
+/* A copy of what was sent, or so late that nobody knows, would be another packet under the same index. A copy of one that went
+ * alone by RED goes alone again, and is the same. */
+static bool was_sent(const struct rtp_sender *s, uint64_t number)
+{
+    if (!(rtp_sender_stamps(s) || s->now.red_pt) || number > s->highest)
+        return false;
+    return s->highest - number >= RTP_SENT_NUMBERS || is_noted(s, number);
+}
+
+/* carries: the one before it, too. */
+static void note_sent(struct rtp_sender *s, uint64_t number, bool carries)
 {
     uint64_t from = s->highest + 1;
 
-    if (!rtp_sender_stamps(s))
+    if (!rtp_sender_stamps(s) && !s->now.red_pt)
         return;
     if (number >= from + RTP_SENT_NUMBERS)
         from = number - RTP_SENT_NUMBERS + 1;
     for (uint64_t n = from; n <= number; n++)
         s->sent[n % RTP_SENT_NUMBERS / 64] &= ~(UINT64_C(1) << n % 64);
-    s->sent[number % RTP_SENT_NUMBERS / 64] |= UINT64_C(1) << number % 64;
+    if (rtp_sender_stamps(s) || carries)
+        s->sent[number % RTP_SENT_NUMBERS / 64] |= UINT64_C(1) << number % 64;
 }
 
-bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out)
+bool rtp_sender_write_after(struct rtp_sender *s, const struct packet *p, const struct packet *before, uint64_t now_us,
+                            struct rtp_out *out)
 {
     const struct rtp_segment *g = &s->now;
 
@@ -273,7 +283,7 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
         number = s->highest + 1;
         close_jump(s, p->seq);
     }
-    struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = (uint16_t)number, .pt = g->pt};
+    struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = (uint16_t)number, .pt = rtp_sender_pt(g, p)};
     if (was_sent(s, number))
         return false;
     rtp_sender_follow_vp8(s, p, number > s->highest);
@@ -281,7 +291,10 @@ bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now
     if (!rtp_sender_write_packet(s, g, p, &h, out))
         return false;
     out->index = srtp_index(number);
-    note_sent(s, number);
+    bool carries = g->red_pt && number == s->highest + 1 && rtp_sender_red_carries(g, p, before, out);
+    if (g->red_pt)
+        rtp_sender_wrap_red(g, p, carries ? before : NULL, out);
+    note_sent(s, number, carries);
     if (number > s->highest) {
         s->highest = number;
         s->last_ts = rtp_segment_ts(g, p->ts_ticks);
@@ -357,6 +370,21 @@ static bool write_rtx(struct rtp_sender *s, const struct rtp_segment *g, const s
     return true;
 }
 
+/* What the packet of this number was sent with by RED (NULL: nothing). False: nobody knows, or it has gone. */
+static bool sent_with(const struct rtp_sender *s, const struct rtp_segment *g, uint64_t number, const struct packet *p,
+                      const struct cache *cache, const struct packet **before)
+{
+    *before = NULL;
+    if (!g->red_pt)
+        return true;
+    if (s->highest - number >= RTP_SENT_NUMBERS)
+        return false;
+    if (!is_noted(s, number))
+        return true;
+    *before = cache_find(cache, g->track, g->layer, p->seq - 1);
+    return *before != NULL;
+}
+
 bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *cache, uint64_t epoch, uint64_t now_us,
                        struct rtp_out *out)
 {
@@ -367,7 +395,8 @@ bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *c
     uint64_t theirs;
     const struct packet *p =
         g && g->epoch == epoch && seq_of(g, number, &theirs) ? cache_find(cache, g->track, g->layer, theirs) : NULL;
-    if (!p) {
+    const struct packet *before;
+    if (!p || !sent_with(s, g, number, p, cache, &before)) {
         s->counters.resend_gone++;
         return false;
     }
@@ -376,12 +405,14 @@ bool rtp_sender_resend(struct rtp_sender *s, uint16_t seq, const struct cache *c
         s->counters.resend_refused++;
         return false;
     }
-    struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = seq, .pt = g->pt};
+    struct rtp_header h = {.ssrc = s->cfg.ssrc, .seq = seq, .pt = rtp_sender_pt(g, p)};
     s->send_us = now_us;
     if (!(rtx ? write_rtx(s, g, p, seq, out) : rtp_sender_write_packet(s, g, p, &h, out)))
         return false;
     if (!rtx)
         out->index = srtp_index(number);
+    if (g->red_pt)
+        rtp_sender_wrap_red(g, p, before, out);
     s->counters.resent++;
     s->counters.resent_octets += p->payload_len;
     return true;

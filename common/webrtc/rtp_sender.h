@@ -16,9 +16,12 @@
  * nothing may be sent twice under one SRTP index: a second copy from the cluster is not sent, and retransmissions go by RTX
  * or not at all.
  *
+ * Where RED was agreed on, a packet carries the one directly before it, too; a packet that comes late, or after a gap, itself alone.
+ * Which of the two it was is remembered, so that a retransmission is the same bytes here too.
+ *
  * Pure: time and random starts are arguments; nothing is sent here. Hot: no allocation, no lock, no log.
  * Thread: the worker's. Ownership: embedded in its owner.
- * Source: RFC 3550 s5.1, s6.4; RFC 4588 s4 (RTX); RFC 3711 s3.3.1 (index); RFC 8285 (extensions). */
+ * Source: RFC 3550 s5.1, s6.4; RFC 4588 s4 (RTX); RFC 2198 (RED); RFC 3711 s3.3.1 (index); RFC 8285 (extensions). */
 #pragma once
 
 #include "base/compiler.h"
@@ -26,6 +29,7 @@
 #include "codec/inspect.h"
 #include "media/packet.h"
 #include "webrtc/rtp_cut.h"
+#include "wire/red.h"
 #include "wire/rtcp.h"
 #include "wire/rtp_ext.h"
 
@@ -34,9 +38,9 @@
 
 enum {
     RTP_OUT_HEADER_MAX = 12 + 4 + PACKET_EXT_MAX + 20, /* bytes: fixed header; the packet's extensions and ours */
-    RTP_OUT_PREFIX_MAX = 8,          /* bytes: RTX's 2, VP8's 6 */
+    RTP_OUT_PREFIX_MAX = RED_HEADERS_BYTES + RED_LEN_MAX, /* bytes; others are shorter: RTX's 2, VP8's 6 */
     RTP_OUT_MAX = 1484,              /* bytes of header and payload: 1,500 less the SRTP tag */
-    RTP_SENT_NUMBERS = 1024,         /* transport-cc: behind the highest, known to be sent or not */
+    RTP_SENT_NUMBERS = 1024,         /* behind the highest, of which is known how they were sent */
     RTP_JUMP_MAX = 10000,            /* numbers; a hole in the cluster's beyond it is not passed on */
     RTP_RESEND_SLOTS = 64,           /* numbers remembered as resent a moment ago */
     RTP_RESEND_GAP_US = 5000,        /* the least time between two resends of one packet */
@@ -65,6 +69,7 @@ struct rtp_segment {
     uint32_t clock_hz;
     uint16_t playout_ms;          /* least delay that the viewer is asked to play with; 0: its own affair */
     uint8_t track, layer, pt, rtx_pt;
+    uint8_t red_pt;               /* 0: no RED; else the packets' payload type, pt that of their blocks */
     struct rtp_cut *cut;          /* NULL: all of the layer is sent */
     bool vp8, vp8_known;          /* the descriptor's counters run on: offsets (modulo their sizes) are known with the first packet */
     uint16_t picture_id_offset;
@@ -95,7 +100,8 @@ struct rtp_sender {
     uint8_t tl0picidx, keyidx;
     uint16_t transport_seq;       /* the owner's: goes into the next packet, where transport-cc was agreed on */
     uint64_t send_us;             /* of the packet being written: its abs-send-time, where that was agreed on */
-    uint64_t sent[RTP_SENT_NUMBERS / 64]; /* with either of those two: a bit for each number */
+    uint64_t sent[RTP_SENT_NUMBERS / 64]; /* a bit for each number: with either of those two, it was sent; with RED alone, it was sent
+                                             with the one before it */
     uint32_t budget_bytes;
     struct {
         uint32_t at_ms;
@@ -119,8 +125,8 @@ struct rtp_out {
     const uint8_t *payload;
     size_t hdr_len, prefix_len, payload_len; /* bytes */
     bool numbered;       /* it has the sender's transport_seq, which the next packet must not have */
-    uint8_t prefix[RTP_OUT_PREFIX_MAX]; /* RTX: the original number; a rewritten VP8 descriptor */
     uint8_t hdr[RTP_OUT_HEADER_MAX];
+    uint8_t prefix[RTP_OUT_PREFIX_MAX]; /* RTX: the original number; a rewritten VP8 descriptor; RED: headers and the block before */
 };
 
 void rtp_sender_init(struct rtp_sender *s, const struct rtp_sender_cfg *cfg);
@@ -129,6 +135,7 @@ void rtp_sender_fini(struct rtp_sender *s);
 struct rtp_start {
     uint64_t epoch;
     uint8_t track, layer, pt, rtx_pt;
+    uint8_t red_pt;               /* 0: no RED; with it rtx_pt is not used */
     uint32_t clock_hz;
     uint64_t first_seq, first_ts; /* of the first packet to be sent: a keyframe's first, or whatever audio is next */
     uint64_t live_ts;             /* what is captured and on its way here at this moment; <= first_ts: no catching up */
@@ -175,7 +182,14 @@ static inline bool rtp_sender_takes(struct rtp_sender *s, const struct packet *p
 
 /* The packet in the viewer's terms, counted as sent at now_us. False when it is not of this segment (another track or
  * layer, before the first). */
-bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out);
+static inline bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out);
+/* The same with the packet before it (NULL: not here), which RED carries where it can. */
+bool rtp_sender_write_after(struct rtp_sender *s, const struct packet *p, const struct packet *before, uint64_t now_us,
+                            struct rtp_out *out);
+static inline bool rtp_sender_write(struct rtp_sender *s, const struct packet *p, uint64_t now_us, struct rtp_out *out)
+{
+    return rtp_sender_write_after(s, p, NULL, now_us, out);
+}
 
 /* Whether padding may be added to what was just written: only where it is never sent again under its index. */
 static inline bool rtp_sender_may_pad(const struct rtp_out *out)

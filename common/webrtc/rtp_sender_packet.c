@@ -7,6 +7,7 @@
 enum {
     PLAYOUT_MAX_MS = 10000,
     ONE_BYTE_MAX = 16, /* bytes of an element in the one-byte form */
+    VP8_DESCRIPTOR_MAX = 6,
 };
 
 static bool is_empty(const struct rtp_segment *g, const struct packet *p)
@@ -214,13 +215,41 @@ static void write_payload(const struct rtp_segment *g, const struct packet *p, s
     out->prefix_len = 0;
     out->payload = packet_payload(p);
     out->payload_len = is_empty(g, p) ? 0 : p->payload_len;
-    if (out->payload_len == 0 || !g->vp8 || !moved || !rtp_sender_vp8_marks(p, &m) || m.header_bytes > RTP_OUT_PREFIX_MAX - RTX_OSN_BYTES)
+    if (out->payload_len == 0 || !g->vp8 || !moved || !rtp_sender_vp8_marks(p, &m) || m.header_bytes > VP8_DESCRIPTOR_MAX)
         return;
     memcpy(out->prefix, out->payload, m.header_bytes);
     rewrite_vp8(g, &m, out->prefix);
     out->prefix_len = m.header_bytes;
     out->payload += m.header_bytes;
     out->payload_len -= m.header_bytes;
+}
+
+/* ---- RED -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t ticks_between(const struct rtp_segment *g, const struct packet *before, const struct packet *p)
+{
+    return rtp_segment_ts(g, p->ts_ticks) - rtp_segment_ts(g, before->ts_ticks);
+}
+
+bool rtp_sender_red_carries(const struct rtp_segment *g, const struct packet *p, const struct packet *before,
+                            const struct rtp_out *out)
+{
+    if (!before || before->seq + 1 != p->seq || before->seq < g->first_seq || p->payload_len == 0)
+        return false;
+    uint64_t ticks = ticks_between(g, before, p);
+    return ticks > 0 && ticks <= RED_TS_BEFORE_MAX && before->payload_len > 0 && before->payload_len <= RED_LEN_MAX &&
+           out->hdr_len + RED_HEADERS_BYTES + before->payload_len + p->payload_len <= RTP_OUT_MAX;
+}
+
+void rtp_sender_wrap_red(const struct rtp_segment *g, const struct packet *p, const struct packet *before, struct rtp_out *out)
+{
+    struct red_block block;
+
+    if (p->payload_len == 0)
+        return; /* it only keeps its number */
+    if (before)
+        block = (struct red_block){packet_payload(before), before->payload_len, (uint16_t)ticks_between(g, before, p), g->pt};
+    out->prefix_len = red_write_front(out->prefix, before ? &block : NULL, g->pt);
 }
 
 /* ---- packets ------------------------------------------------------------------------------------------------------ */

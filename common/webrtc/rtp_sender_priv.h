@@ -19,3 +19,13 @@ void rtp_sender_follow_vp8(struct rtp_sender *s, const struct packet *p, bool ne
 /* Everything but number, SSRC and payload type, which an RTX packet has of its own. False: it does not fit. */
 bool rtp_sender_write_packet(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
                              struct rtp_header *h, struct rtp_out *out);
+/* What a packet that is sent in the first place has as payload type: RED's where there is something to say. */
+static inline uint8_t rtp_sender_pt(const struct rtp_segment *g, const struct packet *p)
+{
+    return g->red_pt && p->payload_len > 0 ? g->red_pt : g->pt;
+}
+/* Whether the written packet p has room for the one before it (NULL: none), and RED can say how old that is. */
+bool rtp_sender_red_carries(const struct rtp_segment *g, const struct packet *p, const struct packet *before,
+                            const struct rtp_out *out);
+/* The written packet as RED, with the one before it (NULL: without), which it can carry. */
+void rtp_sender_wrap_red(const struct rtp_segment *g, const struct packet *p, const struct packet *before, struct rtp_out *out);

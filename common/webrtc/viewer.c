@@ -45,6 +45,7 @@ void viewer_start_sender(struct rtc_viewer *v, struct viewer_track *t, const str
         .layer = t->layer,
         .pt = payload->pt,
         .rtx_pt = payload->rtx_pt,
+        .red_pt = payload->red_pt,
         .clock_hz = t->clock_hz,
         .first_seq = first->seq,
         .first_ts = first->ts_ticks,
@@ -82,7 +83,9 @@ void viewer_send_packet(struct rtc_viewer *v, struct viewer_track *t, const stru
     struct rtp_out out;
     uint8_t room[PACKET_PAYLOAD_MAX + PAD_MAX_BYTES];
 
-    if (!rtp_sender_write(&t->sender, p, now, &out))
+    const struct packet *before =
+        t->sender.now.red_pt ? cache_find(router_cache(v->consumer.router), p->track, p->layer, p->seq - 1) : NULL;
+    if (!rtp_sender_write_after(&t->sender, p, before, now, &out))
         return;
     if (pad_len && rtp_sender_may_pad(&out) && out.hdr_len + out.prefix_len + out.payload_len + pad_len <= RTP_OUT_MAX)
         rtp_sender_pad(&out, room, pad_len);

@@ -37,6 +37,7 @@ struct rtc_payload {
     uint32_t h264_profile; /* profile-level-id */
     uint8_t pt, rtx_pt;    /* rtx_pt 0: none */
     uint8_t packetization; /* H.264: packetization-mode */
+    uint8_t red_pt;        /* sent with what was before it: RED (RFC 2198); 0: as it is */
 };
 
 /* What was agreed on for one m-section. */

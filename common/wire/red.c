@@ -3,6 +3,8 @@
 
 #include "base/reader.h"
 
+#include <string.h>
+
 /* s3: F, block PT(7), timestamp offset(14), block length(10); the last header is F=0 and the PT alone. */
 int red_parse(struct red_block out[RED_BLOCKS_MAX], const uint8_t *payload, size_t len)
 {
@@ -26,4 +28,22 @@ int red_parse(struct red_block out[RED_BLOCKS_MAX], const uint8_t *payload, size
     out[n].len = reader_left(&r);
     out[n].data = r.p;
     return r.bad ? RED_ERR : n + 1;
+}
+
+size_t red_write_front(uint8_t dst[RED_HEADERS_BYTES + RED_LEN_MAX], const struct red_block *before, uint8_t pt)
+{
+    size_t n = 0;
+
+    if (before) {
+        uint32_t rest = (uint32_t)before->ts_before << 10 | (uint32_t)before->len;
+        dst[n++] = 0x80 | before->pt;
+        dst[n++] = (uint8_t)(rest >> 16);
+        dst[n++] = (uint8_t)(rest >> 8);
+        dst[n++] = (uint8_t)rest;
+    }
+    dst[n++] = pt;
+    if (!before)
+        return n;
+    memcpy(dst + n, before->data, before->len);
+    return n + before->len;
 }

@@ -12,6 +12,9 @@
 
 enum {
     RED_BLOCKS_MAX = 10, /* with the primary one; browsers send 2 or 3 */
+    RED_LEN_MAX = (1 << 10) - 1,       /* bytes of a block that is not the primary */
+    RED_TS_BEFORE_MAX = (1 << 14) - 1, /* ticks */
+    RED_HEADERS_BYTES = 5,             /* of two blocks */
     RED_ERR = -1,        /* a length inside passes the end, no primary block, or too many */
 };
 
@@ -24,3 +27,6 @@ struct red_block {
 
 /* Returns how many blocks there are, the oldest first and the primary last, or RED_ERR with *out in part written. */
 MUST_USE int red_parse(struct red_block out[RED_BLOCKS_MAX], const uint8_t *payload, size_t len);
+/* What goes in front of a primary block of this payload type: the headers and the block before it (NULL: none), which is within the
+ * bounds above. Returns its bytes. */
+size_t red_write_front(uint8_t dst[RED_HEADERS_BYTES + RED_LEN_MAX], const struct red_block *before, uint8_t pt);

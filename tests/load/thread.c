@@ -247,7 +247,8 @@ static void run_groups(struct load_thread *t, uint64_t now_us)
             continue;
         if (at_s >= plan_group_end_s(t->plan, g)) {
             t->progress[i].ended = true;
-            leave_all(t, &t->groups[i], !plan_is_viewer(g));
+            if (plan_is_viewer(g) || g->hold_s >= 0) /* publishers who have no end of their own go after the last viewer */
+                leave_all(t, &t->groups[i], !plan_is_viewer(g));
             continue;
         }
         room -= start_due(t, i, at_s, now_us, room);

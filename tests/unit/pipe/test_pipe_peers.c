@@ -67,6 +67,7 @@ static void a_loop_is_refused_when_it_shows(void **state)
     pair_until_set(p, &p->sink.refused);
     assert_int_equal(p->sink.refused, PIPE_REFUSED_LOOP);
     assert_int_equal(p->sink.subscribed, 0);
+    assert_int_equal(pipe_server_counters(p->server).refused, 1); /* the child need not notice by itself */
 }
 
 /* Many children of one node, each with a way of its own, are no deep path. */
