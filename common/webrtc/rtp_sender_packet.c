@@ -7,7 +7,7 @@
 enum {
     PLAYOUT_MAX_MS = 10000,
     ONE_BYTE_MAX = 16, /* bytes of an element in the one-byte form */
-    VP8_DESCRIPTOR_MAX = 6,
+    VP8_DESCRIPTOR_MAX = 6, /* bytes: RFC 7741 s4.2 */
 };
 
 static bool is_empty(const struct rtp_segment *g, const struct packet *p)

@@ -490,6 +490,148 @@ static void without_rtx_the_very_same_packet_goes_out_again(void **state)
     }
 }
 
+/* ---- RED ------------------------------------------------------------------------------------------------------------ */
+
+/* Opus of 20 ms by RED 63; the cache has what was sent. */
+struct said {
+    uint64_t n, ts_ticks;
+    uint16_t len;
+};
+
+static void start_red(struct fixture *f, const struct rtp_sender_cfg *cfg)
+{
+    rtp_sender_init(&f->s, cfg);
+    rtp_sender_start(&f->s, &(struct rtp_start){.epoch = 1, .pt = 111, .rtx_pt = 112, .red_pt = 63, .clock_hz = 48000,
+                     .first_seq = SEQ0, .first_ts = TS0}, 0);
+}
+
+static struct packet *say(struct fixture *f, const struct said *w)
+{
+    struct packet *p = make(f, w->n);
+
+    p->ts_ticks = TS0 + w->ts_ticks;
+    p->flags = PACKET_FRAME_START | PACKET_FRAME_END;
+    p->payload_len = w->len;
+    memset(p->bytes, (int)(0xa0 + w->n), w->len);
+    return p;
+}
+
+static bool send_said(struct fixture *f, const struct said *w, struct sent *d)
+{
+    struct packet *p = say(f, w);
+    struct rtp_out out;
+
+    (void)!cache_push(f->cache, p); /* again: a copy */
+    bool ok = rtp_sender_write_after(&f->s, p, cache_find(f->cache, 0, 0, p->seq - 1), 0, &out);
+    if (ok)
+        assemble(d, &out);
+    packet_unref(&p);
+    return ok;
+}
+
+/* In the order they come; each must be the packet before it, if it is to be carried, and itself, byte for byte. */
+static void red_carries_the_packet_directly_before(void **state)
+{
+    static const struct {
+        const char *name;
+        struct said w;
+        uint16_t carried; /* bytes of the packet before it; 0: it goes alone */
+        uint8_t headers[4];
+    } rows[] = {
+        {"the first", {0, 0, 4}, 0, {0}},
+        {"20 ms later", {1, 960, 3}, 4, {0xef, 0x0f, 0x00, 0x04}},
+        {"after a gap", {3, 2880, 3}, 0, {0}},
+        {"late: it fills the gap", {2, 1920, 3}, 0, {0}},
+        {"after what went alone", {4, 3840, 1023}, 3, {0xef, 0x0f, 0x00, 0x03}},
+        {"the longest that can be carried", {5, 3840 + 120, 300}, 1023, {0xef, 0x01, 0xe3, 0xff}},
+        {"the oldest that can be carried", {6, 3960 + 16383, 1024}, 300, {0xef, 0xff, 0xfd, 0x2c}},
+        {"one too long before it", {7, 20343 + 960, 500}, 0, {0}},
+        {"one too old before it", {8, 21303 + 16384, 981}, 0, {0}},
+        {"too long together", {9, 37687 + 960, 487}, 0, {0}},
+        {"as long as may be", {10, 38647 + 960, 980}, 487, {0xef, 0x0f, 0x01, 0xe7}},
+        {"a mark, nothing to be said", {11, 39607 + 960, 0}, 0, {0}},
+        {"after a mark", {12, 40567 + 960, 5}, 0, {0}},
+    };
+    struct fixture *f = *state;
+    struct rtp_sender_cfg cfg = CFG;
+    struct sent d[LEN(rows)], again;
+
+    cfg.rtx_ssrc = 0;
+    start_red(f, &cfg);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        const struct said *w = &rows[i].w;
+        uint8_t want[RTP_OUT_MAX], *to = want;
+
+        print_message("  %s\n", rows[i].name);
+        assert_true(send_said(f, w, &d[i]));
+        assert_int_equal(d[i].view.pt, w->len ? 63 : 111);
+        assert_int_equal(d[i].view.seq, 500 + w->n);
+        assert_int_equal(d[i].view.ts_ticks, 7777 + w->ts_ticks);
+        if (rows[i].carried) {
+            memcpy(to, rows[i].headers, 4);
+            to += 4;
+        }
+        if (w->len)
+            *to++ = 0x6f;
+        memset(to, (int)(0xa0 + w->n - 1), rows[i].carried);
+        memset(to + rows[i].carried, (int)(0xa0 + w->n), w->len);
+        to += rows[i].carried + w->len;
+        assert_int_equal(d[i].view.payload_len, to - want);
+        assert_memory_equal(d[i].view.payload, want, (size_t)(to - want));
+    }
+    /* The packet before 3 is here by now, that before 1 always was: the same bytes under the same index all the same. */
+    for (size_t i = 0; i < LEN(rows); i++) {
+        assert_true(resend(f, (uint16_t)(500 + rows[i].w.n), 1, 50000 + i * 100000u, &again));
+        assert_int_equal(again.index, d[i].index);
+        assert_int_equal(again.len, d[i].len);
+        assert_memory_equal(again.bytes, d[i].bytes, d[i].len);
+    }
+    /* A second copy: not sent where it would be other bytes. */
+    assert_false(send_said(f, &rows[1].w, &again));
+    assert_true(send_said(f, &rows[2].w, &again));
+    assert_memory_equal(again.bytes, d[2].bytes, d[2].len);
+}
+
+static void red_that_cannot_be_built_again_is_not_sent_again(void **state)
+{
+    struct fixture *f = *state;
+    struct rtp_sender_cfg cfg = CFG;
+    struct sent d;
+
+    cfg.rtx_ssrc = 0;
+    start_red(f, &cfg);
+    for (uint64_t n = 0; n < RTP_SENT_NUMBERS + 1; n++)
+        assert_true(send_said(f, &(struct said){n, n * 960, 10}, &d));
+    assert_false(resend(f, 500, 1, 50000, &d)); /* nobody knows how it was sent */
+    assert_int_equal(f->s.counters.resend_gone, 1);
+    assert_true(resend(f, 501, 1, 50000, &d));
+    cache_clear(f->cache);
+    struct packet *p = say(f, &(struct said){700, 700 * 960, 10});
+    assert_true(cache_push(f->cache, p));
+    packet_unref(&p);
+    assert_false(resend(f, 500 + 700, 1, 50000, &d)); /* 699, which it carried, is gone */
+    assert_int_equal(f->s.counters.resend_gone, 2);
+    assert_int_equal(f->s.counters.resent, 1);
+}
+
+static void red_with_transport_cc_uses_no_index_twice(void **state)
+{
+    struct fixture *f = *state;
+    struct rtp_sender_cfg cfg = CFG;
+    struct sent d;
+
+    cfg.ext_id[RTP_EXT_TRANSPORT_CC] = 5;
+    start_red(f, &cfg);
+    for (uint64_t n = 0; n < 3; n++)
+        assert_true(send_said(f, &(struct said){n, n * 960, 10}, &d));
+    assert_int_equal(d.view.pt, 63);
+    assert_int_equal(d.view.payload_len, 5 + 20);
+    assert_false(send_said(f, &(struct said){0, 0, 10}, &d));
+    assert_false(send_said(f, &(struct said){2, 1920, 10}, &d));
+    assert_false(resend(f, 502, 1, 50000, &d)); /* RED has no RTX, whatever was offered */
+    assert_int_equal(f->s.counters.resend_refused, 1);
+}
+
 /* A transport-wide number makes each sending another packet: none may share its SRTP index with one before. */
 static void with_transport_cc_no_index_is_used_twice(void **state)
 {
@@ -692,6 +834,9 @@ int main(void)
         IN_FIXTURE(the_largest_packet_with_the_longest_extensions_still_fits),
         IN_FIXTURE(rtx_has_its_own_numbers_and_the_original_in_front),
         IN_FIXTURE(without_rtx_the_very_same_packet_goes_out_again),
+        IN_FIXTURE(red_carries_the_packet_directly_before),
+        IN_FIXTURE(red_that_cannot_be_built_again_is_not_sent_again),
+        IN_FIXTURE(red_with_transport_cc_uses_no_index_twice),
         IN_FIXTURE(with_transport_cc_no_index_is_used_twice),
         IN_FIXTURE(a_send_time_is_that_of_each_sending),
         IN_FIXTURE(what_cannot_be_sent_again_is_counted_by_its_cause),

@@ -391,7 +391,7 @@ static void sender_reports_of_both_tracks_are_of_one_clock(void **state)
         push_audio(f);
         turn(f);
     }
-    test_loop_run_for(&f->loop, 80000);
+    test_loop_run_for(&f->loop, 150000); /* the first is due in 50 to 100 ms, the second 250 ms after it */
     assert_int_equal(f->t->n_rtcp, 1);
     assert_int_equal(rtcp_compound_check(f->t->rtcp[0], f->t->rtcp_len[0], false), RTCP_OK);
     struct rtcp_walk walk = rtcp_walk_init(f->t->rtcp[0], f->t->rtcp_len[0]);
@@ -709,6 +709,40 @@ static void audio_that_has_no_rtx_is_not_sent_again_with_another_number(void **s
     assert_int_equal(facts.sent[1].resend_refused, 1);
 }
 
+/* RED is Opus and the Opus before it, taken from the cache; it is in the message of the pictures before it as plain Opus is. */
+static void red_is_sent_to_who_wants_it(void **state)
+{
+    struct fixture *f = *state;
+    struct rtc_viewer_media audio = AUDIO_MEDIA;
+    struct rtc_viewer_cfg cfg = {.endpoint = fake_endpoint(f->loop.w), .audio = &audio, .video = &VIDEO_MEDIA,
+                                 .ops = &viewer_ops, .arg = f};
+    const uint16_t bytes[] = {1100, 1100, 1100};
+
+    audio.payloads[0].red_pt = 63;
+    rtc_viewer_destroy(&f->v);
+    assert_int_equal(rtc_viewer_create(&f->v, &cfg), 0);
+    f->t = fake_transport();
+    live_viewer(f);
+    push_audio(f);
+    turn(f);
+    assert_int_equal(f->t->n_sent, 7);
+    assert_int_equal(f->t->sent[6].view.pt, 63);
+    assert_int_equal(f->t->sent[6].len, RTP_HEADER_BYTES + 1 + 500); /* there was none before it */
+    push_audio(f);
+    push_audio(f); /* two in a turn: the second carries the first */
+    turn(f);
+    assert_int_equal(f->t->n_sent, 9);
+    for (size_t i = 7; i < 9; i++) {
+        assert_int_equal(f->t->sent[i].view.pt, 63);
+        assert_int_equal(f->t->sent[i].len, RTP_HEADER_BYTES + 5 + 500 + 500);
+        assert_int_equal(f->t->sent[i].view.seq, (uint16_t)(f->t->sent[i - 1].view.seq + 1));
+        assert_int_equal(f->t->sent[i].view.ts_ticks, f->t->sent[i - 1].view.ts_ticks + 960);
+    }
+    push_fragments_and_sound(f, bytes, 3);
+    assert_int_equal(f->t->n_sent, 9 + 4);
+    assert_int_equal(f->t->sent[12].view.pt, 63); /* behind the pictures, and shorter: it ends their message */
+}
+
 static void feedback_tells_what_arrives(void **state)
 {
     struct fixture *f = *state;
@@ -837,6 +871,7 @@ int main(void)
         IN_FIXTURE(fragments_are_filled_up_so_that_sound_is_in_the_same_message),
         IN_FIXTURE(nothing_is_filled_up_that_may_be_sent_again_as_it_was),
         IN_FIXTURE(audio_that_has_no_rtx_is_not_sent_again_with_another_number),
+        IN_FIXTURE(red_is_sent_to_who_wants_it),
         IN_FIXTURE(feedback_tells_what_arrives),
         IN_FIXTURE(a_frame_that_is_larger_than_the_burst_is_spaced),
         IN_FIXTURE(a_viewer_that_does_not_read_goes_on_with_the_next_keyframe),

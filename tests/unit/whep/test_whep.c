@@ -240,6 +240,38 @@ static void replace(struct fixture *f, const char *what, const char *with)
         memcpy(at, with, strlen(with));
 }
 
+/* Browsers offer RED behind Opus; setCodecPreferences puts it first. */
+static void red_is_agreed_on_where_it_is_preferred(void **state)
+{
+    static const struct {
+        const char *offered, *line;
+        uint8_t red_pt;
+    } rows[] = {
+        {"SAVPF 111 63", "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", 0},
+        {"SAVPF 63 111", "m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\n", 63},
+    };
+    struct fixture *f = *state;
+    struct sdp_offer *answer = malloc(sizeof(*answer));
+
+    publish(f, CODEC_H264, CODEC_OPUS);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        replace(f, "SAVPF 111 63", rows[i].offered);
+        struct http_exchange *x = post(f);
+        assert_int_equal(x->status, 201);
+        assert_int_equal(sdp_offer_parse(answer, x->reply, x->reply_len), SDP_OK);
+        const struct sdp_media *audio = &answer->media[0];
+        assert_int_equal(audio->n_codecs, 1);
+        assert_int_equal(audio->codecs[0].pt, 111);
+        assert_int_equal(audio->codecs[0].red_pt, rows[i].red_pt);
+        assert_int_equal(audio->codecs[0].red_first, rows[i].red_pt != 0);
+        assert_true(audio->codecs[0].fec); /* in-band FEC either way */
+        assert_int_equal(audio->codecs[0].feedback, SDP_FB_TRANSPORT_CC);
+        assert_non_null(memmem(x->reply, x->reply_len, rows[i].line, strlen(rows[i].line)));
+        free(x);
+    }
+    free(answer);
+}
+
 /* A browser of before transport-cc: REMB, which is estimated from the time that each packet was sent at. */
 static void without_transport_cc_remb_and_send_times_are_agreed_on(void **state)
 {
@@ -813,6 +845,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FIXTURE(an_offer_is_answered_with_all_that_a_later_epoch_may_need),
+        IN_FIXTURE(red_is_agreed_on_where_it_is_preferred),
         IN_FIXTURE(data_channels_are_agreed_on_where_the_stream_has_messages),
         IN_FIXTURE(without_transport_cc_remb_and_send_times_are_agreed_on),
         IN_FIXTURE(bad_requests_are_refused_with_the_reason),

@@ -59,11 +59,37 @@ static void too_many_blocks_are_refused(void **state)
     assert_int_equal(red_parse(blocks, bytes + 4, sizeof(bytes) - 4), RED_BLOCKS_MAX);
 }
 
+/* RFC 2198 s3: F=1 | PT, ts offset(14), length(10); F=0 | PT; the older block, then (behind what is written here) the primary. */
+static void what_goes_in_front_of_a_primary_block_is_as_rfc_2198_says(void **state)
+{
+    static const uint8_t two[] = {0xef, 0x0f, 0x00, 0x03, 0x6f, 'o', 'l', 'd'}, one[] = {0x6f};
+    static uint8_t longest[RED_LEN_MAX] = {7, [RED_LEN_MAX - 1] = 9};
+    const struct red_block before = {(const uint8_t *)"old", 3, 960, 111};
+    const struct red_block most = {longest, RED_LEN_MAX, RED_TS_BEFORE_MAX, 127};
+    uint8_t out[RED_HEADERS_BYTES + RED_LEN_MAX];
+    struct red_block blocks[RED_BLOCKS_MAX];
+
+    (void)state;
+    assert_int_equal(red_write_front(out, &before, 111), sizeof(two));
+    assert_memory_equal(out, two, sizeof(two));
+    assert_int_equal(red_write_front(out, NULL, 111), sizeof(one));
+    assert_memory_equal(out, one, sizeof(one));
+    assert_int_equal(red_write_front(out, &most, 111), sizeof(out));
+    assert_int_equal(red_parse(blocks, out, sizeof(out)), 2);
+    assert_int_equal(blocks[0].pt, 127);
+    assert_int_equal(blocks[0].ts_before, RED_TS_BEFORE_MAX);
+    assert_int_equal(blocks[0].len, RED_LEN_MAX);
+    assert_memory_equal(blocks[0].data, longest, RED_LEN_MAX);
+    assert_int_equal(blocks[1].pt, 111);
+    assert_int_equal(blocks[1].len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_row_gives_its_blocks),
         cmocka_unit_test(too_many_blocks_are_refused),
+        cmocka_unit_test(what_goes_in_front_of_a_primary_block_is_as_rfc_2198_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
