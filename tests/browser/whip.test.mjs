@@ -7,6 +7,19 @@ import { close, launch, open, pageState, picturesGrow, publish, screenshot, soun
 import { Cluster } from '../lib/cluster.mjs';
 import { probe } from '../lib/media.mjs';
 
+// In the page, before it loads: RED in front of all other codecs of sound.
+function preferRed() {
+    const add = RTCPeerConnection.prototype.addTransceiver;
+    RTCPeerConnection.prototype.addTransceiver = function (kind, ...rest) {
+        const transceiver = add.call(this, kind, ...rest);
+        if (kind !== 'audio') return transceiver;
+        const { codecs } = RTCRtpReceiver.getCapabilities('audio');
+        const isRed = (c) => c.mimeType === 'audio/red';
+        transceiver.setCodecPreferences([...codecs.filter(isRed), ...codecs.filter((c) => !isRed(c))]);
+        return transceiver;
+    };
+}
+
 const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} });
 
 await cluster.use(test, async (t) => {
@@ -29,6 +42,19 @@ await cluster.use(test, async (t) => {
             await close(publisher);
         });
     }
+
+    await t.test('a viewer who prefers RED hears the sound by RED', async () => {
+        const publisher = await publish(browser, cluster, 'live/red', { codec: 'VP8' });
+        const viewer = await watch(browser, cluster, 'live/red', { before: (page) => page.addInitScript(preferRed) });
+        await picturesGrow(viewer);
+        const { audio } = await soundIsHeard(viewer);
+        assert.match(await viewer.evaluate(() => globalThis.millrace.player.pc.remoteDescription.sdp),
+            /^m=audio 9 UDP\/TLS\/RTP\/SAVPF (\d+) (\d+)\r\n[^]*^a=rtpmap:\1 red\/48000\/2\r\na=fmtp:\1 \2\/\2\r$/m);
+        assert.ok(audio.packetsDiscarded > audio.packetsReceived / 2, // of most packets the part that it has already
+            JSON.stringify(audio));
+        await close(viewer);
+        await close(publisher);
+    });
 
     await t.test('a second publisher of a live name is told so, and the first plays on', async () => {
         const first = await publish(browser, cluster, 'live/taken');
