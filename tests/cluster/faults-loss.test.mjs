@@ -55,7 +55,7 @@ await cluster.use(test, async (t) => {
         console.log(`# ${pipe.packets} packets: ${pipe.lost} lost, ${pipe.recovered} recovered, ${pipe.given_up} given up (residual ${residual}); `
             + `pictures later than the earliest by p50 ${late(0.5)} p90 ${late(0.9)} p95 ${late(0.95)} p99 ${late(0.99)} ms `
             + `(without loss ${usual(0.5)} ${usual(0.9)} ${usual(0.95)} ${usual(0.99)}); ${saw.gaps} gaps, longest freeze ${saw.freeze_ms} ms`);
-        assert.ok(pipe.lost > pipe.packets * LOSS_PPM / 1e6 / 2, 'the line did lose');
+        assert.ok(pipe.lost > pipe.packets * LOSS_PPM / 1e6 / 4, 'the line did lose'); // the packets before it did count too
         // Of a short run one packet would be too many: a machine that stalls for a second may cost one.
         assert.ok(pipe.given_up <= (LONG ? 0 : 1) + pipe.packets * 1e-4, `residual loss ${residual}`);
         const quietMachine = usual(0.9) < 60;
