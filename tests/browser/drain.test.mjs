@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { launch, pageState, picturesGrow, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
 import { getJson, http } from '../lib/http.mjs';
+import { longestPause } from '../lib/layers.mjs';
 import { publishLive } from '../lib/media.mjs';
 import { sleep, until } from '../lib/process.mjs';
 
@@ -17,22 +18,6 @@ const cluster = await Cluster.up({
     origin: { directory }, backbone: { directory }, edge: { directory, node: { drain_ms: 6000 } }, 'edge-eu-2': { directory, node: { region: 'eu' } },
 });
 
-// Notes the longest time between two pictures that are shown, from now on.
-function noteFreezes(page) {
-    return page.evaluate(() => {
-        const video = document.querySelector('#video');
-        globalThis.longest_ms = 0;
-        let last_ms = performance.now();
-        const look = () => {
-            const now_ms = performance.now();
-            globalThis.longest_ms = Math.max(globalThis.longest_ms, now_ms - last_ms);
-            last_ms = now_ms;
-            video.requestVideoFrameCallback(look);
-        };
-        video.requestVideoFrameCallback(look);
-    });
-}
-
 await cluster.use(test, async (t) => {
     publishLive(cluster, cluster.rtmp('live/test'));
     await cluster.isLive('origin', 'live/test');
@@ -42,14 +27,14 @@ await cluster.use(test, async (t) => {
         const page = await watch(browser, cluster, 'live/test');
         await pageState(page, 'live');
         await picturesGrow(page);
-        await noteFreezes(page);
+        await longestPause(page);
         assert.equal((await http(`${cluster.url('edge')}/api/v1/drain`, { method: 'POST' })).status, 200);
         await until('it is at the other edge', 15_000, () => page.evaluate((port) =>
             new URL(globalThis.millrace.player.endpoint).port === port && !globalThis.millrace.player.moving, `${cluster.port('edge-eu-2', 'http')}`));
         await picturesGrow(page);
         await sleep(1000);
-        const longest_ms = await page.evaluate(() => globalThis.longest_ms);
-        console.log(`# the longest time without a new picture: ${Math.round(longest_ms)} ms`);
+        const longest_ms = await longestPause(page);
+        console.log(`# the longest time without a new picture: ${longest_ms} ms`);
         assert.ok(longest_ms < GAP_MS, `${longest_ms} ms without a picture`);
         await pageState(page, 'live');
         await until('the draining edge has nobody', 5_000, async () => (await cluster.sessions('edge', 'whep')).length === 0);
@@ -82,20 +67,20 @@ await cluster.use(test, async (t) => {
         const page = await watch(browser, cluster, 'live/test');
         await pageState(page, 'live');
         await picturesGrow(page);
-        await noteFreezes(page);
+        await longestPause(page);
         cluster.nodes.get('edge').child.kill('SIGSTOP');
         await isAt(page, 'edge-eu-2');
         await pageState(page, 'live');
         await picturesGrow(page);
-        console.log(`# SIGSTOP: the longest time without a new picture: ${Math.round(await page.evaluate(() => globalThis.longest_ms))} ms`);
+        console.log(`# SIGSTOP: the longest time without a new picture: ${await longestPause(page)} ms`);
         cluster.nodes.get('edge').child.kill('SIGCONT');
         await until('it is known again', 10_000, async () => (await getJson(`${cluster.url('origin')}/api/v1/nodes`)).nodes.length === cluster.names.length);
-        await noteFreezes(page);
+        await longestPause(page);
         cluster.nodes.get('edge-eu-2').expected = true;
         await cluster.nodes.get('edge-eu-2').stop('SIGKILL');
         await isAt(page, 'edge');
         await pageState(page, 'live');
         await picturesGrow(page);
-        console.log(`# kill -9: the longest time without a new picture: ${Math.round(await page.evaluate(() => globalThis.longest_ms))} ms`);
+        console.log(`# kill -9: the longest time without a new picture: ${await longestPause(page)} ms`);
     });
 });

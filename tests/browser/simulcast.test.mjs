@@ -4,37 +4,20 @@
 // the edge pulls those only that someone sees.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { close, launch, open, picturesGrow, received, watch } from '../lib/browser.mjs';
+import { close, launch, picturesGrow, received, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
+import { publishLayers } from '../lib/layers.mjs';
 import { until } from '../lib/process.mjs';
 
 const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: { relay: { linger_ms: 1000 } } });
 const SIZES = { q: 240, h: 480, f: 960 }; // widths; of a smaller picture Chromium sends only two
 
-// A WHIP publisher of our own: the page of the nodes sends one size. In a page of the origin, that has its rights.
-async function publishThree(browser, stream, codec) {
-    const page = await open(browser, `${cluster.url('origin')}/`, { permissions: ['camera', 'microphone'] });
-    await page.evaluate(async ([endpoint, name]) => {
-        const media = await navigator.mediaDevices.getUserMedia({ video: { width: 960, height: 540, frameRate: 10 }, audio: true });
-        const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
-        // Little of everything, so that the largest is not given up on a busy machine.
-        const sendEncodings = [['q', 4, 50_000], ['h', 2, 100_000], ['f', 1, 300_000]]
-            .map(([rid, scaleResolutionDownBy, maxBitrate]) => ({ rid, scaleResolutionDownBy, maxBitrate }));
-        const video = pc.addTransceiver(media.getVideoTracks()[0], { direction: 'sendonly', streams: [media], sendEncodings });
-        const codecs = RTCRtpSender.getCapabilities('video').codecs;
-        const wanted = codecs.filter((c) => c.mimeType === `video/${name}`);
-        video.setCodecPreferences([...wanted, ...codecs.filter((c) => c.mimeType === 'video/rtx')]);
-        pc.addTransceiver(media.getAudioTracks()[0], { direction: 'sendonly', streams: [media] });
-        await pc.setLocalDescription();
-        const answer = await fetch(endpoint, { method: 'POST', headers: { 'Content-Type': 'application/sdp' },
-            body: pc.localDescription.sdp });
-        if (answer.status !== 201) throw new Error(await answer.text());
-        await pc.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
-        globalThis.publishing = { pc, video };
-    }, [`${cluster.url('origin')}/whip/${stream}`, codec]);
-    await cluster.isLive('origin', stream);
-    return page;
-}
+// Little of everything, so that the largest is not given up on a busy machine.
+const THREE = [['q', 4, 50_000], ['h', 2, 100_000], ['f', 1, 300_000]]
+    .map(([rid, scaleResolutionDownBy, maxBitrate]) => ({ rid, scaleResolutionDownBy, maxBitrate }));
+
+const publishThree = (browser, stream, codec) =>
+    publishLayers(browser, cluster, stream, codec, { size: [960, 540], frameRate: 10, sendEncodings: THREE });
 
 // Turns one of the publisher's sizes off, or on again, as a browser does under load.
 function turn(page, rid, active) {

@@ -5,6 +5,8 @@
  * The child keeps what comes, asks for what is missing (pipe/recovery.h), and when its parent is dead - it notices at once, or after up to a
  * second of silence - subscribes at the next one from the first packet that it misses (cache_next_missing), as relay/pull.c does. Every packet must
  * come (but for one in 100,000 that is given up after a second of requests), and be new to the cache once. Every run has a seed, printed when it fails; MILLRACE_SEED=n runs that one alone. */
+#include "events.h"
+
 #include "cache/cache.h"
 #include "pipe/recovery.h"
 
@@ -22,7 +24,6 @@ enum {
     PACKETS = 2500,
     TAIL = 600, /* of the last ones nothing later shows that they are lost */
     FIRST = PACKET_SEQ_FIRST,
-    EVENTS_MAX = 1 << 15,
     GIVE_UP_US = 1000000,
     SILENCE_US = 1000000,
     HOLES_MAX = 2048,
@@ -46,23 +47,6 @@ static const struct path paths[] = {
     {"nothing lost, four deaths", 20000, 0, 0, 1000, 4, 100},
 };
 
-struct dice {
-    uint64_t state;
-};
-
-static uint64_t roll(struct dice *d) /* xorshift64* */
-{
-    d->state ^= d->state >> 12;
-    d->state ^= d->state << 25;
-    d->state ^= d->state >> 27;
-    return d->state * 0x2545f4914f6cdd1dU;
-}
-
-static double roll_unit(struct dice *d)
-{
-    return (double)(roll(d) >> 11) / (double)((uint64_t)1 << 53);
-}
-
 enum event_kind {
     SEND,      /* the origin: packet number */
     FEED,      /* parent `who` gets it */
@@ -72,14 +56,6 @@ enum event_kind {
     STARTED,   /* the child is told where association `who` starts */
     DIE,
     NOTICE,    /* the child: association `who` is dead */
-};
-
-struct event {
-    uint64_t at_us, order;
-    enum event_kind kind;
-    unsigned who;
-    uint64_t number;
-    uint32_t count;
 };
 
 struct parent {
@@ -94,9 +70,8 @@ struct parent {
 struct run {
     const struct path *path;
     struct dice dice;
-    uint64_t now_us, order;
-    struct event heap[EVENTS_MAX];
-    size_t n;
+    uint64_t now_us;
+    struct events events;
     struct packet *const *made;
     struct parent parents[PARENTS];
     /* the child */
@@ -108,40 +83,6 @@ struct run {
     unsigned new_ones[PACKETS];
     unsigned failovers;
 };
-
-static bool before(const struct event *a, const struct event *b)
-{
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
-}
-
-static void push(struct run *r, struct event e)
-{
-    size_t i = r->n++;
-
-    assert_true(r->n < EVENTS_MAX);
-    e.order = r->order++;
-    for (; i > 0 && before(&e, &r->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        r->heap[i] = r->heap[(i - 1) / 2];
-    r->heap[i] = e;
-}
-
-static struct event pop(struct run *r)
-{
-    struct event top = r->heap[0], last = r->heap[--r->n];
-    size_t i = 0;
-
-    for (;;) {
-        size_t c = i * 2 + 1;
-        if (c + 1 < r->n && before(&r->heap[c + 1], &r->heap[c]))
-            c++;
-        if (c >= r->n || !before(&r->heap[c], &last))
-            break;
-        r->heap[i] = r->heap[c];
-        i = c;
-    }
-    r->heap[i] = last;
-    return top;
-}
 
 static struct parent *parent_of(struct run *r, unsigned association)
 {
@@ -156,7 +97,7 @@ static void cross(struct run *r, struct event e, uint64_t later_us, bool sure)
     if (!sure && roll_unit(&r->dice) < p->loss)
         return;
     e.at_us = r->now_us + later_us + p->delay_us + (p->jitter_us && !sure ? roll(&r->dice) % p->jitter_us : 0);
-    push(r, e);
+    events_push(&r->events, e);
 }
 
 /* ---- Parents --------------------------------------------------------------------------------- */
@@ -213,7 +154,7 @@ static void die(struct run *r)
     if (p->dead)
         return;
     p->dead = true;
-    push(r, (struct event){.at_us = r->now_us + notice_us, .kind = NOTICE, .who = r->association});
+    events_push(&r->events, (struct event){.at_us = r->now_us + notice_us, .kind = NOTICE, .who = r->association});
 }
 
 /* ---- The child --------------------------------------------------------------------------------- */
@@ -263,14 +204,14 @@ static void child_poll(struct run *r)
 static void origin_send(struct run *r, uint64_t seq)
 {
     for (unsigned i = 0; i < PARENTS; i++)
-        push(r, (struct event){.at_us = r->now_us + r->parents[i].delay_us, .kind = FEED, .who = i, .number = seq});
+        events_push(&r->events, (struct event){.at_us = r->now_us + r->parents[i].delay_us, .kind = FEED, .who = i, .number = seq});
     if (seq + 1 < FIRST + PACKETS)
-        push(r, (struct event){.at_us = r->now_us + r->path->every_us, .kind = SEND, .number = seq + 1});
+        events_push(&r->events, (struct event){.at_us = r->now_us + r->path->every_us, .kind = SEND, .number = seq + 1});
 }
 
 static void step(struct run *r)
 {
-    struct event e = pop(r);
+    struct event e = events_pop(&r->events);
 
     r->now_us = e.at_us;
     switch (e.kind) {
@@ -292,7 +233,7 @@ static void run_to_end(struct run *r)
 {
     for (;;) {
         uint64_t deadline_us = recovery_deadline_us(&r->recovery);
-        uint64_t next_us = r->n ? r->heap[0].at_us : UINT64_MAX;
+        uint64_t next_us = r->events.n ? r->events.heap[0].at_us : UINT64_MAX;
         if (deadline_us == UINT64_MAX && next_us == UINT64_MAX)
             return;
         if (deadline_us <= next_us) {
@@ -342,10 +283,10 @@ static struct run *run_create(const struct path *p, uint64_t seed, struct packet
         r->parents[i].cache = make_cache();
         r->parents[i].delay_us = 1000 + roll(&r->dice) % 50000;
     }
-    push(r, (struct event){.at_us = 1, .kind = SEND, .number = FIRST});
+    events_push(&r->events, (struct event){.at_us = 1, .kind = SEND, .number = FIRST});
     child_subscribe(r);
     for (unsigned i = 0; i < p->deaths; i++)
-        push(r, (struct event){.at_us = READY_US + roll(&r->dice) % ((PACKETS - TAIL) * p->every_us - READY_US), .kind = DIE});
+        events_push(&r->events, (struct event){.at_us = READY_US + roll(&r->dice) % ((PACKETS - TAIL) * p->every_us - READY_US), .kind = DIE});
     return r;
 }
 

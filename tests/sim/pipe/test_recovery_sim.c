@@ -3,6 +3,8 @@
  *
  * A parent sends packets at a steady rate and answers requests out of a cache that has all; both ways go
  * through the path. Every run has a seed, printed when it fails; MILLRACE_SEED=n runs that one alone. */
+#include "events.h"
+
 #include "pipe/recovery.h"
 
 #include <inttypes.h>
@@ -16,7 +18,6 @@
 
 enum {
     PACKETS = 1000,
-    EVENTS_MAX = 1 << 16,
     FIRST = 1 << 16,
     GIVE_UP_US = 1000000,
 };
@@ -44,49 +45,14 @@ static const struct path paths[] = {
     {"nothing is lost", 40000, 0, 0, 0, 0, 1000, 100, 0, 0, 0},
 };
 
-/* ---- A generator of its own, so that a seed means the same run everywhere (xorshift64*) ------ */
-
-struct dice {
-    uint64_t state;
-    bool losing;
-};
-
-static uint64_t roll(struct dice *d)
-{
-    d->state ^= d->state >> 12;
-    d->state ^= d->state << 25;
-    d->state ^= d->state >> 27;
-    return d->state * 0x2545f4914f6cdd1dU;
-}
-
-static double roll_unit(struct dice *d)
-{
-    return (double)(roll(d) >> 11) / (double)((uint64_t)1 << 53);
-}
-
-static bool roll_lost(struct dice *d, const struct path *p)
-{
-    d->losing = roll_unit(d) < (d->losing && p->burst > 0 ? p->burst : p->loss);
-    return d->losing;
-}
-
-/* ---- Events by time -------------------------------------------------------------------------- */
-
 enum event_kind { SEND, ARRIVE, REQUEST };
-
-struct event {
-    uint64_t at_us, order;
-    enum event_kind kind;
-    uint64_t first;
-    uint32_t count;
-};
 
 struct run {
     const struct path *path;
-    uint64_t seed, now_us, order;
+    uint64_t seed, now_us;
     struct dice dice;
-    struct event heap[EVENTS_MAX];
-    size_t n;
+    struct events events;
+    bool losing; /* the last packet was lost */
 
     struct recovery recovery;
     struct pipe_counters counters;
@@ -99,66 +65,40 @@ struct totals {
     uint64_t packets, lost, residual, recovered, in_time, needless, added_us;
 };
 
-static bool before(const struct event *a, const struct event *b)
-{
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
-}
-
-static void push(struct run *r, struct event e)
-{
-    size_t i = r->n++;
-
-    assert_true(r->n < EVENTS_MAX);
-    e.order = r->order++;
-    for (; i > 0 && before(&e, &r->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        r->heap[i] = r->heap[(i - 1) / 2];
-    r->heap[i] = e;
-}
-
-static struct event pop(struct run *r)
-{
-    struct event top = r->heap[0], last = r->heap[--r->n];
-    size_t i = 0;
-
-    for (;;) {
-        size_t c = i * 2 + 1;
-        if (c + 1 < r->n && before(&r->heap[c + 1], &r->heap[c]))
-            c++;
-        if (c >= r->n || !before(&r->heap[c], &last))
-            break;
-        r->heap[i] = r->heap[c];
-        i = c;
-    }
-    r->heap[i] = last;
-    return top;
-}
-
 /* ---- The path, and the parent at its other end ----------------------------------------------- */
+
+static bool roll_lost(struct run *r)
+{
+    const struct path *p = r->path;
+
+    r->losing = roll_unit(&r->dice) < (r->losing && p->burst > 0 ? p->burst : p->loss);
+    return r->losing;
+}
 
 static void cross(struct run *r, struct event e)
 {
     const struct path *p = r->path;
     unsigned copies = roll_unit(&r->dice) < p->duplicate ? 2 : 1;
 
-    if (roll_lost(&r->dice, p)) {
+    if (roll_lost(r)) {
         if (e.kind == ARRIVE)
-            r->dropped[e.first - FIRST] = true;
+            r->dropped[e.number - FIRST] = true;
         return;
     }
     for (unsigned i = 0; i < copies; i++) {
         uint64_t late_us = p->jitter_us ? roll(&r->dice) % p->jitter_us : 0;
         e.at_us = r->now_us + p->delay_us + late_us;
-        push(r, e);
+        events_push(&r->events, e);
     }
 }
 
 static void parent_resend(struct run *r, const struct event *request)
 {
-    for (uint64_t seq = request->first; seq < request->first + request->count; seq++) {
+    for (uint64_t seq = request->number; seq < request->number + request->count; seq++) {
         assert_in_range(seq, FIRST, FIRST + PACKETS - 1);
         assert_true(r->sent[seq - FIRST]);
         r->resent[seq - FIRST]++;
-        cross(r, (struct event){.kind = ARRIVE, .first = seq, .count = 1});
+        cross(r, (struct event){.kind = ARRIVE, .number = seq, .count = 1});
     }
 }
 
@@ -193,7 +133,7 @@ static void child_poll(struct run *r)
     size_t n = recovery_poll(&r->recovery, r->now_us, rtt_us, asks, RECOVERY_GAPS_MAX);
 
     for (size_t i = 0; i < n; i++)
-        cross(r, (struct event){.kind = REQUEST, .first = asks[i].first, .count = asks[i].count});
+        cross(r, (struct event){.kind = REQUEST, .number = asks[i].first, .count = asks[i].count});
     assert_true(recovery_deadline_us(&r->recovery) > r->now_us);
 }
 
@@ -201,18 +141,18 @@ static void child_poll(struct run *r)
 
 static void step(struct run *r, struct totals *t)
 {
-    struct event e = pop(r);
+    struct event e = events_pop(&r->events);
 
     r->now_us = e.at_us;
     switch (e.kind) {
     case SEND:
-        r->sent[e.first - FIRST] = true;
-        cross(r, (struct event){.kind = ARRIVE, .first = e.first, .count = 1});
-        if (e.first + 1 < FIRST + PACKETS)
-            push(r, (struct event){.at_us = due_us(r->path, e.first + 1), .kind = SEND, .first = e.first + 1});
+        r->sent[e.number - FIRST] = true;
+        cross(r, (struct event){.kind = ARRIVE, .number = e.number, .count = 1});
+        if (e.number + 1 < FIRST + PACKETS)
+            events_push(&r->events, (struct event){.at_us = due_us(r->path, e.number + 1), .kind = SEND, .number = e.number + 1});
         break;
     case ARRIVE:
-        child_take(r, e.first, t);
+        child_take(r, e.number, t);
         break;
     case REQUEST:
         parent_resend(r, &e);
@@ -224,7 +164,7 @@ static void run_to_end(struct run *r, struct totals *t)
 {
     for (;;) {
         uint64_t deadline_us = recovery_deadline_us(&r->recovery);
-        uint64_t next_us = r->n ? r->heap[0].at_us : UINT64_MAX;
+        uint64_t next_us = r->events.n ? r->events.heap[0].at_us : UINT64_MAX;
         if (deadline_us == UINT64_MAX && next_us == UINT64_MAX)
             return;
         if (deadline_us <= next_us) {
@@ -262,7 +202,7 @@ static void run_seed(const struct path *p, uint64_t seed, struct totals *t)
     r->now_us = 1;
     recovery_init(&r->recovery, GIVE_UP_US, &r->counters);
     recovery_start(&r->recovery, FIRST, r->now_us);
-    push(r, (struct event){.at_us = due_us(p, FIRST), .kind = SEND, .first = FIRST});
+    events_push(&r->events, (struct event){.at_us = due_us(p, FIRST), .kind = SEND, .number = FIRST});
     uint64_t residual = t->residual;
     run_to_end(r, t);
     add_up(r, t);
