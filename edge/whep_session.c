@@ -114,13 +114,12 @@ int whep_session_start(struct whep_session *s, const struct sdp_offer *answer)
     return 0;
 }
 
-/* Data channels cost a viewer's state a hundred kilobytes: only where the stream has messages to send. */
+/* Whether or not the stream has messages now: a later epoch may, and there is no second offer. */
 static int agree_on_data(struct whep_session *s)
 {
-    const struct track_set *tracks = rtc_viewer_tracks(s->viewer);
     const struct sdp_media *m = s->counter ? NULL : sdp_offer_data(s->offer);
 
-    if (!m || !tracks || track_set_find(tracks, CODEC_DATA) < 0 || !rtc_endpoint_sctp(s->w->cfg.endpoint))
+    if (!m || !rtc_endpoint_sctp(s->w->cfg.endpoint))
         return 0;
     s->data = m;
     return rtc_viewer_carry_data(s->viewer, m->sctp_port, m->message_max, sdp_answer_role(s->offer) == DTLS_ACTIVE);

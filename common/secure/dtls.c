@@ -44,6 +44,8 @@ struct dtls {
     uint8_t farewell[FAREWELL_CAP]; /* after dtls_shrink: our close_notify, made while we still could */
     uint8_t farewell_len;
     bool shrinking;                 /* what is written goes there */
+    bool resting;                   /* dtls_rest */
+    bool reading;                   /* within dtls_feed */
     uint8_t resends;
     char error[120];
 };
@@ -341,6 +343,18 @@ static void feed_shrunk(struct dtls *d, const uint8_t *datagram, size_t len)
     }
 }
 
+/* OpenSSL's write path expects its buffers to be there. False when memory is short. */
+static bool wake(struct dtls *d)
+{
+    return !d->resting || SSL_alloc_buffers(d->ssl) == 1;
+}
+
+static void rest(struct dtls *d)
+{
+    if (d->resting && !d->reading)
+        SSL_free_buffers(d->ssl);
+}
+
 enum dtls_state dtls_feed(struct dtls *d, const uint8_t *datagram, size_t len, uint64_t now_us)
 {
     if (d->state == DTLS_FAILED || d->state == DTLS_CLOSED || len == 0)
@@ -349,6 +363,9 @@ enum dtls_state dtls_feed(struct dtls *d, const uint8_t *datagram, size_t len, u
         feed_shrunk(d, datagram, len);
         return d->state;
     }
+    if (!wake(d))
+        return d->state; /* the datagram is lost */
+    d->reading = true;
     d->in = datagram;
     d->in_len = len;
     if (d->state == DTLS_HANDSHAKE)
@@ -356,7 +373,9 @@ enum dtls_state dtls_feed(struct dtls *d, const uint8_t *datagram, size_t len, u
     if (d->state == DTLS_LIVE)
         step_live(d);
     d->in = NULL;
+    d->reading = false;
     set_deadline(d, now_us);
+    rest(d);
     return d->state;
 }
 
@@ -408,19 +427,29 @@ void dtls_shrink(struct dtls *d)
     OPENSSL_cleanse(&d->rx, sizeof(d->rx));
 }
 
+void dtls_rest(struct dtls *d)
+{
+    assert(d->state == DTLS_LIVE);
+    d->resting = true;
+    OPENSSL_cleanse(&d->tx, sizeof(d->tx));
+    OPENSSL_cleanse(&d->rx, sizeof(d->rx));
+    rest(d);
+}
+
 bool dtls_write(struct dtls *d, const uint8_t *bytes, size_t len)
 {
-    if (d->state != DTLS_LIVE || !d->ssl || len == 0 || len > DTLS_MTU)
+    if (d->state != DTLS_LIVE || !d->ssl || len == 0 || len > DTLS_MTU || !wake(d))
         return false;
     ERR_clear_error();
     int ret = SSL_write(d->ssl, bytes, (int)len);
     ERR_clear_error();
+    rest(d);
     return ret == (int)len;
 }
 
 void dtls_close(struct dtls *d)
 {
-    if (d->state == DTLS_LIVE && d->ssl) {
+    if (d->state == DTLS_LIVE && d->ssl && wake(d)) {
         ERR_clear_error();
         (void)SSL_shutdown(d->ssl);
         ERR_clear_error();

@@ -7,8 +7,8 @@
  *   2. every datagram whose first byte is 20..63 (RFC 7983) goes to dtls_feed; dtls_poll at dtls_deadline_us
  *      sends again what was lost;
  *   3. on DTLS_LIVE: take the keys by dtls_keys, then dtls_shrink frees OpenSSL's state (74 KiB; 0.6 stay),
- *      keeping our last flight (some 100 bytes) to answer a peer that did not get it. A session that carries data
- *      (dtls_write, .on_data) is not shrunk;
+ *      keeping our last flight (some 100 bytes) to answer a peer that did not get it. One that carries data (dtls_write, .on_data) is
+ *      given dtls_rest instead, which frees 33 KiB, the record buffers, between datagrams;
  *   4. DTLS_FAILED or DTLS_CLOSED: destroy it.
  * After dtls_shrink an alert can no longer be authenticated: it gives DTLS_LEAVING, a hint after which the
  * caller should close unless a fresh consent check (RFC 7675) passes soon; a forged one does no harm then.
@@ -82,6 +82,8 @@ const char *dtls_error(const struct dtls *d);
 void dtls_keys(const struct dtls *d, struct srtp_master *tx, struct srtp_master *rx);
 /* Frees OpenSSL's state. Only in DTLS_LIVE. The keys are wiped too: take them first. */
 void dtls_shrink(struct dtls *d);
+/* Frees OpenSSL's buffers (33 KiB) whenever no record is being read or written. Only in DTLS_LIVE; wipes the keys too. */
+void dtls_rest(struct dtls *d);
 /* Sends bytes as one record of a datagram of its own; len + 37 <= DTLS_MTU. False when not live, or after dtls_shrink. */
 bool dtls_write(struct dtls *d, const uint8_t *bytes, size_t len);
 /* Sends close_notify where there are keys, after dtls_shrink too. The state becomes DTLS_CLOSED. */

@@ -210,7 +210,9 @@ static void go_live(struct rtc_transport *t, uint64_t now_us)
         rtc_transport_close(t, RTC_CLOSE_DTLS, "no memory for SRTP");
         return;
     }
-    if (!t->on_data)
+    if (t->on_data)
+        dtls_rest(t->dtls);
+    else
         dtls_shrink(t->dtls);
     timer_stop(&t->dtls_timer);
     t->alive_us = now_us;

@@ -76,7 +76,7 @@ MUST_USE int rtc_viewer_narrow(struct rtc_viewer *v, const struct rtc_viewer_med
 /* Attaches to the stream. Once. */
 void rtc_viewer_play(struct rtc_viewer *v, struct router *router);
 
-/* The viewer takes data channels too, and the stream has some: before its transport starts. port, message_max: of its SDP;
+/* The viewer takes data channels too: before its transport starts. port, message_max: of its SDP;
  * active: we are the DTLS client. 0, or -1 when memory is short. */
 MUST_USE int rtc_viewer_carry_data(struct rtc_viewer *v, uint16_t port, uint32_t message_max, bool active);
 

@@ -5,8 +5,8 @@
  * is skipped), gathered to whole messages, and sent on the viewer's channel of the same label and protocol: one that
  * the viewer opened itself, or else one that is opened to it. What its association does not take waits in a bounded
  * queue, of which the oldest messages go. There is no past: a viewer has the messages that come from its join on.
- * Thread: the worker's. Ownership: heap, the viewer's; goes before its transport. Only a viewer that has agreed on data
- * channels of a stream that has a data track has one. */
+ * Thread: the worker's. Ownership: heap, the viewer's; goes before its transport. Only a viewer that has offered data
+ * channels has one; whether its stream has a data track may change with each epoch. */
 #pragma once
 
 #include "base/compiler.h"

@@ -51,6 +51,12 @@ function sendAll(page) {
     }, [MESSAGES, SIZES, PACE_MS]);
 }
 
+// Of the tracks that the publisher sends, at the edge.
+async function kinds() {
+    const { tracks } = await cluster.stream('edge', 'live/said');
+    return tracks.filter((track) => !track.derived).map((track) => track.kind).sort();
+}
+
 async function session(node, kind) {
     const { sessions } = await getJson(`${cluster.url(node)}/api/v1/sessions`);
     return sessions.find((s) => s.kind === kind);
@@ -59,11 +65,15 @@ async function session(node, kind) {
 await cluster.use(test, async (t) => {
     // A camera is given to secure pages only; these are not of this host.
     const browser = await launch(cluster, { flags: [`--unsafely-treat-insecure-origin-as-secure=${cluster.url('origin')}`] });
-    const publisher = await publish(browser, cluster, 'live/said', { codec: 'VP8' });
+    const mute = (page) => page.addInitScript(() => (RTCPeerConnection.prototype.createDataChannel = () => ({})));
+    const before = await publish(browser, cluster, 'live/said', { codec: 'VP8', before: mute });
     const viewer = await watch(browser, cluster, 'live/said');
     await picturesGrow(viewer);
+    assert.ok(!(await kinds()).includes('data'));
+    await close(before);
+    const publisher = await publish(browser, cluster, 'live/said', { codec: 'VP8' });
 
-    await t.test('what the publisher types is read over the picture', async () => {
+    await t.test('what the publisher types is read over the picture, also by who came when nothing could be said', async () => {
         await until('it is read', 10_000, async () => {
             await publisher.fill('#words', 'Hello, all of you');
             await publisher.click('#say button');
@@ -73,8 +83,8 @@ await cluster.use(test, async (t) => {
         assert.equal(await publisher.inputValue('#words'), '');
         await screenshot(viewer, 'watch-said');
         await screenshot(publisher, 'publish-say');
-        const { tracks } = await cluster.stream('edge', 'live/said');
-        assert.deepEqual(tracks.filter((track) => !track.derived).map((track) => track.kind).sort(), ['audio', 'data', 'video']);
+        assert.deepEqual(await kinds(), ['audio', 'data', 'video']);
+        assert.equal(await viewer.evaluate(() => millrace.player.opened), 1, 'in the same session');
     });
 
     // What happens while they are sent; every message must be heard all the same.

@@ -53,9 +53,10 @@ export async function screenshot(page, name) {
 // ---- publish.html ----
 
 // Fills the form of publish.html and starts; resolves when it is live.
-export async function publish(browser, cluster, stream, { codec = '', origin = 'origin', base, size = '640x360' } = {}) {
+export async function publish(browser, cluster, stream, { codec = '', origin = 'origin', base, size = '640x360', before } = {}) {
     const query = new URLSearchParams({ stream, codec, size, bitrate: '800' });
-    const page = await open(browser, `${base ?? cluster.url(origin)}/publish.html?${query}`, { permissions: ['camera', 'microphone'] });
+    const page = await open(browser, `${base ?? cluster.url(origin)}/publish.html?${query}`,
+        { permissions: ['camera', 'microphone'], ...(before && { before }) });
     await page.click('#start');
     await pageState(page, 'live');
     return page;

@@ -42,6 +42,7 @@ struct end {
     struct dtls *d;
     int self;
     unsigned sent; /* datagrams */
+    char heard[64]; /* records of data, one after the other */
 };
 
 struct net {
@@ -69,6 +70,18 @@ static void on_send(void *arg, const uint8_t *datagram, size_t len)
     memcpy(q->bytes, datagram, len);
 }
 
+static void on_data(void *arg, const uint8_t *bytes, size_t len)
+{
+    struct end *e = arg;
+    size_t at = strlen(e->heard);
+
+    assert_true(at + len < sizeof(e->heard));
+    memcpy(e->heard + at, bytes, len);
+    e->heard[at + len] = '\0';
+    if (len == 1 && bytes[0] == '?') /* answered from within dtls_feed, as SCTP does */
+        assert_true(dtls_write(e->d, (const uint8_t *)"!", 1));
+}
+
 static void net_open(struct net *net, const enum srtp_profile *client, const enum srtp_profile *server)
 {
     memset(net, 0, sizeof(*net));
@@ -81,7 +94,7 @@ static void net_open(struct net *net, const enum srtp_profile *client, const enu
     }
     for (int i = 0; i < 2; i++) {
         struct dtls_cfg cfg = {
-            .role = i == CLIENT ? DTLS_ACTIVE : DTLS_PASSIVE, .send = on_send, .arg = &net->end[i]};
+            .role = i == CLIENT ? DTLS_ACTIVE : DTLS_PASSIVE, .send = on_send, .on_data = on_data, .arg = &net->end[i]};
         assert_int_equal(fingerprint_parse(&cfg.peer, cert_fingerprint(net->end[!i].cert)), 0);
         assert_int_equal(dtls_create(&net->end[i].d, net->end[i].ctx, &cfg), 0);
     }
@@ -369,6 +382,56 @@ static void a_lost_last_flight_is_sent_again_after_shrink(void **state)
     }
 }
 
+static void say(struct net *net, int end, const char *text)
+{
+    assert_true(dtls_write(net->end[end].d, (const uint8_t *)text, strlen(text)));
+}
+
+static void a_resting_session_carries_data_and_says_goodbye(void **state)
+{
+    struct net net;
+
+    (void)state;
+    net_open(&net, NULL, NULL);
+    net_handshake(&net);
+    dtls_rest(net.end[SERVER].d);
+    say(&net, CLIENT, "one,");
+    say(&net, SERVER, "uno,");
+    deliver_all(&net);
+    say(&net, CLIENT, "?");
+    say(&net, CLIENT, "two");
+    say(&net, SERVER, "due");
+    deliver_all(&net);
+    assert_string_equal(net.end[SERVER].heard, "one,?two");
+    assert_string_equal(net.end[CLIENT].heard, "uno,due!");
+    dtls_close(net.end[SERVER].d);
+    deliver_all(&net);
+    assert_int_equal(state_of(&net, CLIENT), DTLS_CLOSED);
+    assert_false(dtls_write(net.end[SERVER].d, (const uint8_t *)"late", 4));
+    net_close(&net);
+}
+
+/* The server's last flight gets lost; it rests when the client's comes again. */
+static void a_resting_session_sends_its_last_flight_again(void **state)
+{
+    struct net net;
+
+    (void)state;
+    net_open(&net, NULL, NULL);
+    dtls_start(net.end[CLIENT].d, clock_us);
+    while (state_of(&net, SERVER) == DTLS_HANDSHAKE)
+        assert_true(net_step(&net));
+    dtls_rest(net.end[SERVER].d);
+    free(net.queue[net.head++].bytes);
+    while (state_of(&net, CLIENT) == DTLS_HANDSHAKE)
+        assert_true(net_step(&net));
+    assert_int_equal(state_of(&net, CLIENT), DTLS_LIVE);
+    say(&net, CLIENT, "here");
+    deliver_all(&net);
+    assert_string_equal(net.end[SERVER].heard, "here");
+    net_close(&net);
+}
+
 static void a_shrunk_session_does_not_answer_for_ever(void **state)
 {
     static const uint8_t finished[13 + 1] = {22, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 0};
@@ -461,6 +524,8 @@ int main(void)
         cmocka_unit_test(close_notify_after_shrink_is_a_hint),
         cmocka_unit_test(a_shrunk_session_says_goodbye_once),
         cmocka_unit_test(a_lost_last_flight_is_sent_again_after_shrink),
+        cmocka_unit_test(a_resting_session_carries_data_and_says_goodbye),
+        cmocka_unit_test(a_resting_session_sends_its_last_flight_again),
         cmocka_unit_test(a_shrunk_session_does_not_answer_for_ever),
         cmocka_unit_test(noise_changes_nothing),
         cmocka_unit_test(a_damaged_client_hello_does_not_make_a_session_live),
