@@ -200,13 +200,26 @@ static struct rx_layer *layer_at(const struct pipe_rx *rx, const struct pipe_pos
     return rx->layers[at->track * LAYERS_MAX + at->layer];
 }
 
+/* Of a layer that was wanted before, some of what it starts with may be here, and would be refused when it came again. */
+static void start_layer(struct rx_layer *l, uint64_t first, uint64_t now_us)
+{
+    uint64_t top = l->window.top, index = first & PIPE_INDEX_MASK;
+    uint64_t ahead = l->open && top >= index ? top - index + 1 : 0; /* numbers from first on up to the newest that came */
+    uint64_t too_old = ahead > SRTP_WINDOW_PACKETS ? ahead - SRTP_WINDOW_PACKETS : 0;
+
+    recovery_start(&l->recovery, first + too_old, now_us);
+    for (uint64_t i = too_old; i < ahead; i++)
+        if (srtp_window_refuses(&l->window, index + i))
+            recovery_have(&l->recovery, first + i, now_us);
+}
+
 void pipe_rx_started(struct pipe_rx *rx, const struct pipe_position *first, uint64_t now_us)
 {
     struct rx_layer *l = layer_at(rx, first);
 
     if (!l)
         return;
-    recovery_start(&l->recovery, first->seq, now_us);
+    start_layer(l, first->seq, now_us);
     if (recovery_deadline_us(&l->recovery) < rx->wake_us)
         rx->wake_us = recovery_deadline_us(&l->recovery);
 }

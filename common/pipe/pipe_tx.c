@@ -56,8 +56,7 @@ static size_t send_first_time(struct pipe_tx *tx, const struct packet *p)
     uint64_t bit = want_bit(p->track, p->layer);
 
     if (tx->unstarted & bit) {
-        bool goes_on = l->min_seq && l->min_seq <= p->seq; /* then what is missing between is lost */
-        l->first = goes_on ? l->min_seq : p->seq;
+        l->first = l->whole && l->whole <= p->seq ? l->whole : p->seq; /* what is missing between is lost */
         tx->unstarted &= ~bit;
         tx->started |= bit;
     }
@@ -199,20 +198,52 @@ static uint64_t start_with_pictures(const struct pipe_tx *tx)
     return start;
 }
 
-static uint64_t start_of_layer(const struct pipe_tx *tx, unsigned i, uint64_t pictures)
+/* All of a layer from `from` on is in the cache or about to come. One that nobody wanted stopped some time ago, and comes back after
+ * a gap. */
+static bool runs_on(const struct cache *cache, unsigned track, unsigned layer, uint64_t from)
+{
+    const struct packet *newest = cache_at(cache, cache_end(cache) - 1);
+    uint64_t begin, end;
+
+    if (!cache_range(cache, track, layer, &begin, &end) || (end != from && !cache_find(cache, track, layer, from)))
+        return false;
+    const struct packet *p = cache_find(cache, track, layer, end - 1);
+    return p && newest && p->capture_us + TX_PAUSE_US > newest->capture_us;
+}
+
+/* A layer that was sent before goes on behind that, and from its keyframe on the child is to have all. Where something is missing
+ * between, what follows cannot be shown without the next keyframe. */
+static void go_on(struct pipe_tx *tx, unsigned i)
+{
+    struct tx_layer *l = &tx->layers[i];
+    uint64_t keyframe = cache_at(cache_of(tx), l->start)->seq;
+
+    if (keyframe >= l->end)
+        return;
+    if (runs_on(cache_of(tx), i / LAYERS_MAX, i % LAYERS_MAX, l->end))
+        l->whole = keyframe;
+    else
+        l->start = cache_end(cache_of(tx));
+}
+
+static void start_layer(struct pipe_tx *tx, unsigned i, uint64_t pictures)
 {
     const struct track_set *tracks = router_tracks(tx->consumer.router);
     unsigned track = i / LAYERS_MAX;
-    uint64_t at;
-
-    if (tx->layers[i].min_seq)
-        return cache_begin(cache_of(tx));
     enum codec_kind kind = track < tracks->n ? codec_kind(tracks->v[track].codec) : CODEC_KIND_AUDIO;
-    if (kind == CODEC_KIND_DATA)
-        return cache_end(cache_of(tx)); /* messages have no past */
-    if (kind != CODEC_KIND_VIDEO)
-        return pictures; /* sound begins with them */
-    return cache_keyframe(cache_of(tx), track, i % LAYERS_MAX, &at) ? at : cache_end(cache_of(tx));
+    struct tx_layer *l = &tx->layers[i];
+
+    l->whole = tx->from_epoch == tx->epoch ? l->from : 0;
+    l->from = 0; /* once */
+    l->min_seq = l->whole ? l->whole : l->end;
+    if (l->whole)
+        l->start = cache_begin(cache_of(tx));
+    else if (kind == CODEC_KIND_AUDIO)
+        l->start = pictures; /* sound begins with them */
+    else if (kind == CODEC_KIND_VIDEO && cache_keyframe(cache_of(tx), track, i % LAYERS_MAX, &l->start))
+        go_on(tx, i);
+    else
+        l->start = cache_end(cache_of(tx)); /* messages have no past */
 }
 
 /* These layers are wanted from now on. Those that were catching up already do not go back. */
@@ -227,9 +258,7 @@ static void begin_layers(struct pipe_tx *tx, uint64_t begun)
             l->start = tx->cursor;
         if (!(begun & bit))
             continue;
-        l->min_seq = tx->from_epoch == tx->epoch ? l->from : 0;
-        l->from = 0; /* once */
-        l->start = start_of_layer(tx, i, pictures);
+        start_layer(tx, i, pictures);
         if (l->start < cursor)
             cursor = l->start;
     }

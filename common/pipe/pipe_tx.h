@@ -3,7 +3,8 @@
  * child.
  *
  * A layer that is wanted anew catches up first: its packets are taken out of the cache in the order they
- * came, at a pace, live ones after them; so within a layer the order is kept. Meanwhile the layers that have
+ * came, at a pace, live ones after them; so within a layer the order is kept. What was sent of it when it was wanted before
+ * is not sent again. Meanwhile the layers that have
  * caught up are sent as they come. Retransmissions are made anew from the cache: header and ciphertext are
  * functions of the packet, the SSRC and the keys, so they are the very same bytes. An association serves one
  * epoch only; with the next epoch keys and SSRCs are new, so that no two packets ever meet under one nonce.
@@ -32,6 +33,7 @@ enum {
     TX_TICK_US = 2000,          /* between two helpings of backfill */
     TX_BURST_BYTES = 192 * 1024, /* at once at the start: a keyframe and more; receivers have buffers of megabytes */
     TX_STEPS_MAX = 4096,        /* cache positions looked at in one go */
+    TX_PAUSE_US = 1000000,      /* a layer with nothing so new in the cache has stopped */
     TX_THIN_PERCENT = 2,        /* given up by the child, for TX_THIN_REPORTS reports in a row: a layer less */
     TX_THIN_REPORTS = 3,
     TX_WIDEN_US = 10000000,     /* without such a report: a layer more */
@@ -69,6 +71,7 @@ struct pipe_tx_ops {
 struct tx_layer {
     uint64_t start;    /* cache position from which it catches up */
     uint64_t min_seq;  /* and the lowest number sent */
+    uint64_t whole;    /* from which on the child is to have all; 0: from the first packet sent on */
     uint64_t first;    /* number of the first packet sent */
     uint64_t end;      /* highest number sent + 1; 0: none */
     uint64_t from;     /* where the child goes on; 0: at the newest keyframe */

@@ -109,6 +109,18 @@ void recovery_start(struct recovery *r, uint64_t first, uint64_t now_us)
     r->begin = first;
 }
 
+void recovery_have(struct recovery *r, uint64_t seq, uint64_t now_us)
+{
+    size_t i = seq < r->end ? find_gap(r, seq) : r->n;
+
+    if (i < r->n)
+        take_from_gap(r, i, seq);
+    else
+        recovery_expect(r, seq, now_us);
+    if (seq >= r->end)
+        r->end = seq + 1;
+}
+
 void recovery_expect(struct recovery *r, uint64_t end, uint64_t now_us)
 {
     if (!r->running || end <= r->end)

@@ -60,6 +60,8 @@ enum recovery_arrival {
 void recovery_init(struct recovery *r, uint64_t give_up_us, struct pipe_counters *counters);
 /* Sending begins with `first`: what is missing from there on is lost. May come after packets did. */
 void recovery_start(struct recovery *r, uint64_t first, uint64_t now_us);
+/* This one came before the start did. */
+void recovery_have(struct recovery *r, uint64_t seq, uint64_t now_us);
 /* All up to `end` has been sent: what has not come of it is missing, though nothing after it shows that. */
 void recovery_expect(struct recovery *r, uint64_t end, uint64_t now_us);
 /* The layer is no longer sent: nothing is missing. */

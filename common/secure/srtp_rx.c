@@ -101,6 +101,11 @@ static int window_check(const struct srtp_window *w, uint64_t index)
     return w->seen[window_word(index)] & window_bit(index) ? SRTP_ERR_REPLAY : SRTP_OK;
 }
 
+bool srtp_window_refuses(const struct srtp_window *w, uint64_t index)
+{
+    return window_check(w, index) != SRTP_OK;
+}
+
 static void window_mark(struct srtp_window *w, uint64_t index)
 {
     if (index > w->top)

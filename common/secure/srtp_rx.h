@@ -10,6 +10,7 @@
 #include "base/compiler.h"
 #include "secure/srtp.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,8 @@ void srtp_window_init(struct srtp_window *w, uint64_t near_index);
 /* Moves top up to near_index when that is ahead (a stream resumes after a gap of more than 2^15
  * packets); what was seen stays seen. */
 void srtp_window_advance(struct srtp_window *w, uint64_t near_index);
+/* A packet of this index would be refused: it was seen, or is too old to tell. */
+bool srtp_window_refuses(const struct srtp_window *w, uint64_t index);
 
 /* Authenticates and decrypts pkt[0..len) in place and marks it in the window. Returns SRTP_OK with the
  * length without tag and the 48-bit index; else an srtp_err: the window is then untouched, and the

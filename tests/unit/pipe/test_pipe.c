@@ -379,6 +379,84 @@ static void only_what_is_wanted_is_sent_and_a_new_layer_begins_at_its_keyframe(v
     assert_int_equal(pipe_subscription_counters(p->sink.s)->requested, 0); /* what was not wanted is not lost */
 }
 
+enum { SMALL = 1, LARGE = 3 }; /* wants: layer 0 of the video, or both of it */
+
+static void assert_nothing_came_twice(struct pair *p)
+{
+    const struct pipe_counters *c = pipe_subscription_counters(p->sink.s);
+
+    assert_int_equal(c->duplicates, 0);
+    assert_int_equal(c->given_up, 0);
+}
+
+/* Both layers from 100000 (150000) on, then the upper one is left at `seq`. */
+static void watch_and_leave(struct pair *p, uint64_t seq)
+{
+    pair_publish(p, 1);
+    pair_subscribe(p, &p->sink, &(struct pipe_subscribe_cfg){.want = LARGE});
+    pair_until(p, &p->sink.subscribed, 1);
+    pair_run_for(p, 20000);
+    push_both_layers(p, 100000, seq - 100000);
+    pair_until_size(p, &p->sink.n, 2 * (seq - 100000) - pair_path()->lost);
+    pipe_subscription_want(p->sink.s, SMALL);
+    pair_run_for(p, 20000);
+}
+
+static void a_layer_wanted_again_goes_on_where_it_stopped_and_nothing_is_sent_twice(void **state)
+{
+    struct pair *p = *state;
+
+    watch_and_leave(p, 100250); /* its newest keyframe, 150200, has been sent */
+    push_both_layers(p, 100250, 30);
+    pipe_subscription_want(p->sink.s, LARGE);
+    pair_until_size(p, &p->sink.n, 560);
+    push_both_layers(p, 100280, 20);
+    pair_until_size(p, &p->sink.n, 600);
+    pair_check_layer(&p->sink, 0, 1, 150000, 300);
+    assert_nothing_came_twice(p);
+    assert_int_equal(pipe_subscription_counters(p->sink.s)->requested, 0);
+}
+
+static bool lose_the_last_of_the_upper_layer(uint32_t ssrc, uint16_t seq)
+{
+    return ssrc % PIPE_STREAM_LAYERS == 1 && seq >= (150240 & 0xffff) && seq < (150250 & 0xffff);
+}
+
+static void what_was_lost_when_a_layer_was_left_comes_when_it_is_wanted_again(void **state)
+{
+    struct pair *p = *state;
+
+    pair_path()->lose = lose_the_last_of_the_upper_layer;
+    watch_and_leave(p, 100250);
+    assert_int_equal(pair_path()->lost, 10);
+    assert_int_equal(pair_count(&p->sink, 0, 1), 240);
+    pipe_subscription_want(p->sink.s, LARGE);
+    push_both_layers(p, 100250, 50);
+    pair_until_size(p, &p->sink.n, 600);
+    pair_check_layer(&p->sink, 0, 1, 150000, 300);
+    assert_nothing_came_twice(p);
+}
+
+/* The parent has had nothing of it meanwhile either: what is behind the gap is no use without a keyframe. */
+static void a_layer_that_has_not_gone_on_waits_for_its_next_packets(void **state)
+{
+    struct pair *p = *state;
+
+    watch_and_leave(p, 100250);
+    for (uint64_t seq = 150260; seq < 150270; seq++)
+        pair_push(p, 0, 1, seq, false);
+    pair_run_for(p, 5000);
+    pipe_subscription_want(p->sink.s, LARGE);
+    pair_run_for(p, 20000);
+    assert_int_equal(pair_count(&p->sink, 0, 1), 250);
+    for (uint64_t seq = 150300; seq < 150350; seq++)
+        pair_push(p, 0, 1, seq, seq == 150300);
+    pair_until_size(p, &p->sink.n, 550);
+    assert_int_equal(pair_count(&p->sink, 0, 1), 300);
+    assert_nothing_came_twice(p);
+    assert_int_equal(pipe_subscription_counters(p->sink.s)->requested, 0);
+}
+
 static void a_want_that_comes_after_the_tracks_starts_the_stream(void **state)
 {
     struct pair *p = *state;
@@ -467,6 +545,9 @@ int main(void)
         PAIR_TEST(what_the_parent_no_longer_has_is_given_up_and_counted),
         PAIR_TEST(a_long_backfill_does_not_hold_up_another_stream),
         PAIR_TEST(only_what_is_wanted_is_sent_and_a_new_layer_begins_at_its_keyframe),
+        PAIR_TEST(a_layer_wanted_again_goes_on_where_it_stopped_and_nothing_is_sent_twice),
+        PAIR_TEST(what_was_lost_when_a_layer_was_left_comes_when_it_is_wanted_again),
+        PAIR_TEST(a_layer_that_has_not_gone_on_waits_for_its_next_packets),
         PAIR_TEST(a_want_that_comes_after_the_tracks_starts_the_stream),
         PAIR_TEST(a_keyframe_need_reaches_the_producer),
         PAIR_TEST(a_new_epoch_comes_under_new_keys_in_the_same_subscription),

@@ -96,6 +96,25 @@ static void the_window_widens_to_what_comes_late_by_itself(void **state)
     free(g);
 }
 
+static void what_came_before_a_late_start_is_not_asked_for(void **state)
+{
+    struct rig *g = rig_create();
+
+    (void)state;
+    recovery_push(&g->r, 108, T0);
+    recovery_start(&g->r, 100, T0);
+    for (uint64_t seq = 100; seq < 112; seq += seq == 102 || seq == 108 ? 2 : 1) /* 103 and 109 are missing */
+        recovery_have(&g->r, seq, T0);
+    assert_int_equal(poll(g, T0 + RECOVERY_REORDER_MAX_US), 2);
+    assert_int_equal(g->asks[0].first, 103);
+    assert_int_equal(g->asks[0].count, 1);
+    assert_int_equal(g->asks[1].first, 109);
+    assert_int_equal(g->asks[1].count, 1);
+    assert_int_equal(recovery_push(&g->r, 112, T0), RECOVERY_NEW);
+    assert_int_equal(g->c.late, 0);
+    free(g);
+}
+
 static void part_of_a_gap_leaves_the_rest_to_ask_for(void **state)
 {
     struct rig *g = rig_create();
@@ -260,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_gap_is_asked_for_after_the_reorder_window),
         cmocka_unit_test(what_came_out_of_order_is_not_lost),
         cmocka_unit_test(the_window_widens_to_what_comes_late_by_itself),
+        cmocka_unit_test(what_came_before_a_late_start_is_not_asked_for),
         cmocka_unit_test(part_of_a_gap_leaves_the_rest_to_ask_for),
         cmocka_unit_test(a_gap_is_given_up_at_its_deadline),
         cmocka_unit_test(a_start_told_later_than_the_first_packets_reveals_what_is_missing_before_them),
