@@ -28,6 +28,7 @@ struct node_record {
     enum node_role role;
     char region[REGION_MAX + 1];
     char pipe[NODE_ADDRESS_MAX + 1]; /* host:port children connect to; "" where it takes none */
+    uint32_t pipe_workers;           /* each has a port of its own, from that one up; 0: not known, all are reached by it */
     char http[HTTP_BASE_MAX + 1];    /* base URL of its HTTP server, for people and redirects */
     uint64_t started_us;             /* unix; tells a restarted node from its predecessor */
     uint32_t load_permille;          /* CPU of the process against its workers */

@@ -86,7 +86,8 @@ const struct node_record *directory_node(const struct directory *d, const char *
 static bool same_place(const struct node_record *a, const struct node_record *b)
 {
     return a->role == b->role && a->draining == b->draining && a->started_us == b->started_us &&
-           strcmp(a->region, b->region) == 0 && strcmp(a->pipe, b->pipe) == 0 && strcmp(a->http, b->http) == 0;
+           strcmp(a->region, b->region) == 0 && strcmp(a->pipe, b->pipe) == 0 &&
+           a->pipe_workers == b->pipe_workers && strcmp(a->http, b->http) == 0;
 }
 
 static bool is_full(const struct node_record *n)

@@ -22,6 +22,7 @@ size_t record_write(uint8_t *dst, size_t cap, const struct node_record *n)
     m.role = n->role;
     m.region = borrow(n->region);
     m.pipe = borrow(n->pipe);
+    m.pipe_workers = n->pipe_workers;
     m.http = borrow(n->http);
     m.started_us = n->started_us;
     m.load_permille = n->load_permille;
@@ -57,6 +58,7 @@ int record_parse(struct node_record *out, const uint8_t *bytes, size_t len)
                 copy(n.pipe, sizeof(n.pipe), m->pipe) && copy(n.http, sizeof(n.http), m->http) && n.id[0] &&
                 m->role >= NODE_ORIGIN && m->role <= NODE_EDGE;
     n.role = (enum node_role)m->role;
+    n.pipe_workers = m->pipe_workers;
     n.started_us = m->started_us;
     n.load_permille = m->load_permille;
     n.viewers = m->viewers;

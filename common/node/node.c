@@ -93,6 +93,7 @@ static void describe_self(struct node *n)
     }
     if (!n->role->serves || !n->certificates.pipe_server)
         return;
+    self->pipe_workers = (uint32_t)c->node.workers;
     if (c->pipe.announce[0]) {
         strcpy(self->pipe, c->pipe.announce); /* measured, too */
     } else {
@@ -115,7 +116,7 @@ static int probe(const char *key, const struct addr *at, char *error)
     return -1;
 }
 
-/* Workers share ports, so a port that another process has would go unnoticed. */
+/* Workers share most ports, so one that another process has would go unnoticed. */
 static int probe_ports(const struct node *n, char *error)
 {
     const struct config *c = &n->config;
@@ -124,7 +125,12 @@ static int probe_ports(const struct node *n, char *error)
         return -1;
     if (c->role == NODE_ORIGIN && probe("rtmp.listen", &c->rtmp.listen, error) != 0)
         return -1;
-    return n->role->serves ? probe("pipe.listen", &c->pipe.listen, error) : 0;
+    for (unsigned i = 0; n->role->serves && i < c->node.workers; i++) {
+        struct addr at = port_of_worker(&c->pipe.listen, i);
+        if (probe("pipe.listen", &at, error) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int open_secrets(struct node *n, char *error)

@@ -93,6 +93,8 @@ struct node {
 };
 
 /* ---- node_worker.c ---- */
+/* `at`, for the worker: its port is that and its index; any port stays any. */
+struct addr port_of_worker(const struct addr *at, unsigned index);
 MUST_USE int seat_open(struct node *n, unsigned index, char error[CONFIG_ERROR_CAP]);
 /* On the worker's thread: brings its facts up to date, as happens once a second. */
 void seat_count(struct seat *s);

@@ -104,11 +104,11 @@ static int open_http(struct node *n, struct node_worker *w, char *error)
     return 0;
 }
 
-static struct addr port_of_worker(const struct addr *at, const struct node_worker *w)
+struct addr port_of_worker(const struct addr *at, unsigned index)
 {
     struct addr a = *at;
 
-    addr_set_port(&a, (uint16_t)(addr_port(at) + (addr_port(at) ? w->index : 0)));
+    addr_set_port(&a, (uint16_t)(addr_port(at) + (addr_port(at) ? index : 0)));
     return a;
 }
 
@@ -135,9 +135,9 @@ static int open_rtc(struct node *n, struct node_worker *w, char *error)
             return -1;
         }
     }
-    cfg.listen = port_of_worker(&c->rtc.listen, w);
+    cfg.listen = port_of_worker(&c->rtc.listen, w->index);
     if (!c->rtc.tcp.off)
-        cfg.tcp = port_of_worker(c->rtc.tcp.at.sa.sa_family == AF_UNSPEC ? &c->rtc.listen : &c->rtc.tcp.at, w);
+        cfg.tcp = port_of_worker(c->rtc.tcp.at.sa.sa_family == AF_UNSPEC ? &c->rtc.listen : &c->rtc.tcp.at, w->index);
     int err = c->rtc.tcp.off ? 0 : tcp_probe(&cfg.tcp); /* so that the error names the right one of the two */
     if (err)
         return fail(error, "rtc.tcp", &cfg.tcp, err);
@@ -174,19 +174,19 @@ static void path_of(void *arg, const struct router *r, struct pipe_path *out)
 static int open_pipes(struct node *n, struct node_worker *w, char *error)
 {
     const struct config *c = &n->config;
+    struct addr at = port_of_worker(&c->pipe.listen, w->index);
     int err = 0;
 
     if (n->role->serves && n->certificates.pipe_server) {
         struct pipe_server_cfg cfg = {.engine = w->srtp,
                                       .tls = n->certificates.pipe_server,
-                                      .listen = c->pipe.listen,
-                                      .media = c->pipe.listen,
+                                      .listen = at,
+                                      .media = at,
                                       .open_router = open_router,
                                       .resume = resume_at,
                                       .source = source_of,
                                       .arg = w};
         set_identity(c, &cfg.self);
-        addr_set_port(&cfg.media, (uint16_t)(addr_port(&cfg.media) + w->index));
         err = pipe_server_open(&w->pipe_server, w->worker, &cfg);
     }
     if (!err && n->role->pulls && n->certificates.pipe_client) {
@@ -196,7 +196,7 @@ static int open_pipes(struct node *n, struct node_worker *w, char *error)
         err = pipe_client_open(&w->pipe_client, w->worker, &cfg);
         relay_set_client(w->relay, w->pipe_client, w->pipe_server ? path_of : NULL, w);
     }
-    return err ? fail(error, "pipe.listen", &c->pipe.listen, err) : 0;
+    return err ? fail(error, "pipe.listen", &at, err) : 0;
 }
 
 /* A copy fed by another worker is the same stream. */

@@ -25,8 +25,7 @@ struct pipe_server_cfg {
     struct srtp_engine *engine; /* the worker's; borrowed */
     struct tls_ctx *tls;        /* TLS_MUTUAL_SERVER; referenced */
     struct pipe_identity self;
-    struct addr listen;         /* TCP, shared by the workers (SO_REUSEPORT) */
-    struct addr media;          /* UDP, this worker's own: the pipe port + worker index */
+    struct addr listen, media;  /* TCP and UDP, this worker's own: the pipe port + worker index */
     size_t cap_subscriptions;   /* more are refused as OVERLOADED; 0: 4096 */
     uint64_t backfill_bps;      /* of all subscriptions together, beyond their live rates; 0: 800 Mbit/s */
     /* The stream's router on this worker (relay_router); NULL: refused as OVERLOADED. */

@@ -22,7 +22,7 @@ enum { PARENTS_MAX = 8 /* candidates that a pull tries in turn */ };
 
 struct parent {
     char id[NODE_ID_MAX + 1];
-    char address[NODE_ADDRESS_MAX + 1]; /* host:port of its pipe listener */
+    char address[NODE_ADDRESS_MAX + 1]; /* host:port of its pipe listener; of the stream's home there */
     bool owner;                         /* the stream's origin */
 };
 

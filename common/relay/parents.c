@@ -2,8 +2,10 @@
 #include "relay/parents.h"
 
 #include "base/hash.h"
+#include "relay/relay.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct candidate {
@@ -85,6 +87,19 @@ static const char *region_of(const struct node_record *nodes, size_t n, const ch
     return NULL;
 }
 
+/* A node's address for the worker that is the stream's home there: it need not hand the packets over to another. */
+static void address_for(char out[NODE_ADDRESS_MAX + 1], const struct node_record *node, const char *stream)
+{
+    const char *colon = strrchr(node->pipe, ':');
+    unsigned long port = colon ? strtoul(colon + 1, NULL, 10) : 0;
+
+    strcpy(out, node->pipe);
+    if (port == 0 || node->pipe_workers < 2)
+        return;
+    size_t at = (size_t)(colon + 1 - node->pipe);
+    snprintf(out + at, NODE_ADDRESS_MAX + 1 - at, "%lu", port + stream_home(stream, node->pipe_workers));
+}
+
 void parents_choose(struct parent_list *out, const struct node_record *self, const struct node_record *nodes, size_t n,
                     const char *stream, const char *owner)
 {
@@ -111,7 +126,7 @@ void parents_choose(struct parent_list *out, const struct node_record *self, con
             strcpy(out->draining[out->n_draining++], nodes[i].id);
     for (size_t i = 0; i < count; i++) {
         strcpy(out->v[i].id, v[i].node->id);
-        strcpy(out->v[i].address, v[i].node->pipe);
+        address_for(out->v[i].address, v[i].node, stream);
         out->v[i].owner = v[i].tier == TIER_OWNER;
     }
 }

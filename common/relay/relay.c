@@ -326,9 +326,14 @@ struct pool *relay_parcels(struct relay *r)
     return r->parcels;
 }
 
+unsigned stream_home(const char *name, unsigned workers)
+{
+    return (unsigned)(hash_code_stable(name, strlen(name)) % workers);
+}
+
 unsigned relay_home(const struct relay *r, const char *name)
 {
-    return (unsigned)(hash_code_stable(name, strlen(name)) % r->cfg.workers);
+    return stream_home(name, r->cfg.workers);
 }
 
 struct hub *relay_hub(const struct relay *r)

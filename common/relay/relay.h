@@ -21,7 +21,8 @@ void relay_resume(struct router *router, uint64_t epoch, const struct pipe_posit
 struct worker *relay_worker(struct relay *r);
 /* Packets of this worker. */
 struct pool *relay_pool(struct relay *r);
-/* The worker index that is home of a stream. */
+/* The worker index that is home of a stream on a node with so many workers, and on this one. */
+unsigned stream_home(const char *name, unsigned workers);
 unsigned relay_home(const struct relay *r, const char *name);
 
 /* ---- Making one (common/node) -------------------------------------------------------------------- */

@@ -23,6 +23,7 @@ static const struct node_record full = {.id = "edge-1",
                                         .capacity_bps = 10000000000,
                                         .capacity_permille = 800,
                                         .overloaded = true,
+                                        .pipe_workers = 8,
                                         .has_coordinates = true,
                                         .latitude = 50.11,
                                         .longitude = -8.68,
@@ -53,6 +54,7 @@ static void a_record_comes_back_as_it_was_written(void **state)
     assert_int_equal(out.capacity_bps, full.capacity_bps);
     assert_int_equal(out.capacity_permille, full.capacity_permille);
     assert_int_equal(out.overloaded, full.overloaded);
+    assert_int_equal(out.pipe_workers, full.pipe_workers);
     assert_true(out.has_coordinates);
     assert_true(out.latitude == full.latitude);
     assert_true(out.longitude == full.longitude);

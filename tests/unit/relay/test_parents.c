@@ -2,9 +2,12 @@
  * Whom a node asks for a stream. */
 #include "relay/parents.h"
 
+#include "relay/relay.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -43,6 +46,37 @@ static void an_edge_asks_its_region_then_the_owners_then_others_then_the_owner(v
     parents_choose(&out, &v[5], v, LEN(v), "live/a", "origin");
     assert_string_equal(order(&out), "eu-1 as-1 us-1 origin");
     assert_string_equal(out.v[0].address, "eu-1:9000");
+}
+
+/* The worker that is the stream's home has a port of its own. */
+static void a_parent_is_asked_at_the_port_of_the_streams_home(void **state)
+{
+    static const struct {
+        const char *pipe;
+        uint32_t workers;
+        const char *stream, *address;
+    } rows[] = {
+        {"eu-1:9000", 2, "live/a", NULL},    {"eu-1:9000", 2, "live/c", NULL}, {"eu-1:9000", 7, "live/a", NULL},
+        {"[2001:db8::1]:9100", 4, "x/y", NULL}, {"eu-1:9000", 1, "live/a", "eu-1:9000"},
+        {"eu-1:9000", 0, "live/a", "eu-1:9000"}, {"eu-1", 4, "live/a", "eu-1"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct node_record v[] = {node("eu-1", NODE_BACKBONE, "eu"), node("edge-1", NODE_EDGE, "eu")};
+        struct parent_list out;
+        char expected[NODE_ADDRESS_MAX + 1];
+
+        strcpy(v[0].pipe, rows[i].pipe);
+        v[0].pipe_workers = rows[i].workers;
+        const char *colon = strrchr(rows[i].pipe, ':');
+        snprintf(expected, sizeof(expected), "%.*s:%lu", colon ? (int)(colon - rows[i].pipe) : 0, rows[i].pipe,
+                 colon && rows[i].workers ? strtoul(colon + 1, NULL, 10) + stream_home(rows[i].stream, rows[i].workers) : 0);
+        parents_choose(&out, &v[1], v, LEN(v), rows[i].stream, "origin");
+        assert_int_equal(out.n, 1);
+        assert_string_equal(out.v[0].address, rows[i].address ? rows[i].address : expected);
+    }
+    assert_int_not_equal(stream_home("live/a", 2), stream_home("live/c", 2)); /* so both ports were seen */
 }
 
 static void a_backbone_asks_the_owner(void **state)
@@ -204,6 +238,7 @@ int main(void)
         cmocka_unit_test(an_edge_asks_its_region_then_the_owners_then_others_then_the_owner),
         cmocka_unit_test(one_copy_of_a_stream_crosses_between_two_regions),
         cmocka_unit_test(where_no_owner_is_known_backbones_ask_nobody_of_their_region),
+        cmocka_unit_test(a_parent_is_asked_at_the_port_of_the_streams_home),
         cmocka_unit_test(a_backbone_asks_the_owner),
         cmocka_unit_test(a_draining_backbone_is_left_out_but_a_draining_owner_is_asked),
         cmocka_unit_test(nobody_is_left_when_the_owner_is_not_there),
