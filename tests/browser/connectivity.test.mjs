@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// connectivity.test.mjs - viewers whose address changes while they watch, who restart ICE, who are told of TURN servers, and
-// whose network carries no UDP.
+// connectivity.test.mjs - viewers whose address changes while they watch, who restart ICE, who reach the edge through a TURN
+// server (coturn) only, of which it tells them, and whose network carries no UDP.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { close, launch, picturesGrow, received, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
 import { publishLive } from '../lib/media.mjs';
 import { isolated, Namespace } from '../lib/netns.mjs';
-import { until } from '../lib/process.mjs';
+import { Background, until } from '../lib/process.mjs';
 
 const STREAM = 'live/test';
-const TURN = { urls: 'turn:10.77.0.1:3478?transport=udp', username: 'user', credential: 'pass"word,\\;' };
+const TURN_PORT = 3478;
+const TURN = { urls: `turn:10.78.0.1:${TURN_PORT}?transport=udp`, username: 'user', credential: 'pass"word,\\;' };
 
 if (!isolated) {
     console.log('no network namespaces can be made here');
@@ -29,8 +30,16 @@ function nominated(page) {
         const reports = await globalThis.millrace.player.pc.getStats();
         const transport = [...reports.values()].find((r) => r.type === 'transport' && r.selectedCandidatePairId);
         const pair = reports.get(transport?.selectedCandidatePairId);
-        return pair && { protocol: reports.get(pair.localCandidateId).protocol, remote: reports.get(pair.remoteCandidateId).address };
+        const local = reports.get(pair?.localCandidateId);
+        return pair && { protocol: local.protocol, type: local.candidateType, remote: reports.get(pair.remoteCandidateId).address };
     });
+}
+
+// RFC 8656, with the long-term credentials that the edge tells of.
+function startTurn() {
+    cluster.add(new Background('coturn', 'turnserver', ['-n', '--log-file=stdout', '--simple-log', '--lt-cred-mech', '--realm=millrace',
+        `--user=${TURN.username}:${TURN.credential}`, `--listening-ip=${apart.near}`, `--relay-ip=${apart.near}`,
+        `--listening-port=${TURN_PORT}`, '--no-tls', '--no-dtls', '--no-cli', `--pidfile=${cluster.dir}/coturn.pid`], { log: cluster.log('coturn') }));
 }
 
 async function leave(viewer) {
@@ -82,6 +91,19 @@ await cluster.use(test, async (t) => {
         await picturesGrow(viewer);
         assert.equal((await received(viewer)).opened, 1);
         await leave(viewer);
+    });
+
+    await t.test('where no path but that of a TURN server is open, a viewer watches through it', async () => {
+        startTurn();
+        const open = await apart.reachOnly(TURN_PORT, cluster.port('edge', 'http'));
+        const viewer = await watch(browser, cluster, STREAM, { base: cluster.url('edge', apart.near) });
+        await picturesGrow(viewer);
+        assert.equal((await nominated(viewer)).type, 'relay');
+        const [{ media_peer }] = await cluster.sessions('edge', 'whep');
+        assert.ok(!media_peer.startsWith(apart.far), media_peer);
+        assert.equal((await received(viewer)).opened, 1, 'the restart of ICE was enough');
+        await leave(viewer);
+        await open();
     });
 
     await t.test('where no UDP passes, a viewer watches over TCP', async () => {

@@ -84,6 +84,13 @@ export class Namespace {
                 `add rule inet no_udp ${hook} meta l4proto udp drop`);
     }
 
+    // Until what this resolves to is called it reaches nothing but these ports.
+    async reachOnly(...ports) {
+        await this.#inside('nft', `add table inet closed; add chain inet closed output { type filter hook output priority 0; }; ` +
+            `add rule inet closed output oif != lo meta l4proto { tcp, udp } th dport != { ${ports.join()} } drop`);
+        return () => this.#inside('nft', 'delete table inet closed');
+    }
+
     async remove() {
         await this.holder.stop('SIGKILL');
     }
