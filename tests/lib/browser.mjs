@@ -21,8 +21,17 @@ export async function launch(cluster, { prefix = [], flags = [] } = {}) {
         writeFileSync(executablePath, `#!/bin/sh\nexec ${prefix.join(' ')} ${PROGRAM} "$@"\n`, { mode: 0o755 });
     }
     const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags], chromiumSandbox: false });
-    cluster.add({ stop: () => browser.close() });
+    cluster.add({ stop: () => browser.close(), tell: () => tell(browser.contexts().flatMap((context) => context.pages())) });
     return browser;
+}
+
+// What pages show and have logged.
+export async function tell(pages) {
+    const told = await Promise.all(pages.map(async (page) => {
+        const late = new Promise((resolve) => setTimeout(() => resolve(`it does not answer\n${page.said?.join('\n')}`), 2_000));
+        return `---- ${page.url()}: ${await Promise.race([describe(page).catch((error) => error.message), late])}`;
+    }));
+    return told.join('\n');
 }
 
 // A page in a window of its own, so that none is in the background; what it logs is kept in .said.
@@ -71,9 +80,37 @@ export async function pageState(page, state, timeout_ms = 15_000) {
     }
 }
 
+// For who reads why a test failed: what the page shows and logs, and what its connection and its node know.
 async function describe(page) {
     const seen = await page.evaluate(() => ['#state', '#notice', '#message'].map((s) => document.querySelector(s)?.innerText).join(' | '));
-    return `${seen}\n${page.said.join('\n')}`;
+    const known = await page.evaluate(connectionFacts).catch((error) => ({ error: error.message }));
+    return `${seen}\n${Object.entries(known).map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`).join('')}${page.said.join('\n')}`;
+}
+
+// Runs in the page.
+async function connectionFacts() {
+    const { player, publisher } = globalThis.millrace ?? {};
+    const session = player ?? publisher;
+    if (!session) return {};
+    const { endpoint, state, media, moving, opened, pc } = session;
+    const frames = document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames;
+    const facts = { session: { endpoint, state, media, moving, opened, frames, connection: pc?.connectionState, ice: pc?.iceConnectionState } };
+    const reports = (await pc?.getStats()) ?? new Map();
+    for (const { type, kind, packetsReceived, packetsSent, packetsLost, framesReceived, framesDecoded, keyFramesDecoded, framesEncoded, pliCount,
+        nackCount, freezeCount } of reports.values())
+        if (['inbound-rtp', 'outbound-rtp'].includes(type))
+            facts[`${type} ${kind}`] = { packetsReceived, packetsSent, packetsLost, framesReceived, framesDecoded, keyFramesDecoded, framesEncoded,
+                pliCount, nackCount, freezeCount };
+    const pair = [...reports.values()].find((r) => r.type === 'candidate-pair' && r.nominated);
+    const port = reports.get(pair?.localCandidateId)?.port;
+    const ask = async (what) => (await fetch(new URL(`/api/v1/${what}`, endpoint), { signal: AbortSignal.timeout(2000) })).json();
+    try {
+        facts['the node of it'] = (await ask('sessions')).sessions.filter((s) => s.media_peer?.endsWith(`:${port}`));
+        facts['its stream'] = (await ask('streams')).streams.find((s) => new URL(endpoint).pathname.includes(s.name));
+    } catch (error) {
+        facts['the node of it'] = error.message;
+    }
+    return facts;
 }
 
 // ---- watch.html ----
@@ -105,11 +142,15 @@ export function received(page) {
 // Waits until `frames` more pictures are decoded than now.
 export async function picturesGrow(page, frames = 20, timeout_ms = 15_000) {
     const before = (await received(page)).frames;
-    return until(`${frames} more pictures than ${before}`, timeout_ms, async () => {
-        const now = await received(page);
-        if (now.frames < before + frames) throw new Error(`now ${now.frames}; ${await describe(page)}`);
-        return now;
-    });
+    let now;
+    try {
+        return await until(`${frames} more pictures than ${before}`, timeout_ms, async () => {
+            now = await received(page);
+            return now.frames >= before + frames && now;
+        });
+    } catch (error) {
+        throw new Error(`${error.message}: now ${now?.frames}; ${await describe(page)}`);
+    }
 }
 
 // Turns the sound on as a user does, and waits until some above silence is played.

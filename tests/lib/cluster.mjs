@@ -9,7 +9,7 @@
 // configuration laid over what is made here.
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { getJson, getMetrics, http } from './http.mjs';
 import { freeBlock } from './ports.mjs';
@@ -23,6 +23,7 @@ export class Cluster {
     redis = null;
     nodes = new Map(); // name -> Background
     others = []; // publishers and the like, ended by down() first
+    notes = []; // what was to be seen when a test failed
 
     // Starts redis and all nodes, and waits until each is ready. options.redis: false starts none;
     // options.start: false only writes the files.
@@ -179,14 +180,14 @@ export class Cluster {
 
     // ---- ending ----
 
-    // A process that down() ends first.
+    // A process that down() ends first; its tell(), where it has one, says what can be seen of it after a failure.
     add(background) {
         this.others.push(background);
         return background;
     }
 
     // Runs body as a test of node:test, then down(). Its argument's test() is that of node:test. Whatever fails,
-    // the nodes' logs are shown after it.
+    // what nodes and pages said then and the nodes' logs are shown after it.
     use(test, body) {
         let failed = false;
         const noting = (run) => async (...args) => {
@@ -194,6 +195,7 @@ export class Cluster {
                 return await run(...args);
             } catch (error) {
                 failed = true;
+                await this.#note(error);
                 throw error;
             }
         };
@@ -210,7 +212,18 @@ export class Cluster {
         });
     }
 
+    // Each node's streams, sessions and nodes, and what the others have to tell, at the moment of a failure.
+    async #note(error) {
+        this.notes.push(`---- ${new Date().toISOString()}, load ${loadavg().map((l) => l.toFixed(1)).join(' ')}: ${error.message}`);
+        for (const [name, node] of this.nodes)
+            for (const what of node.running ? ['streams', 'sessions', 'nodes'] : [])
+                this.notes.push(`${name} ${what}: ${await http(`${this.url(name)}/api/v1/${what}`, { timeout_ms: 2_000 })
+                    .then(({ text }) => text.replace(/\s+/g, ' ').slice(0, 8_000), (failure) => failure.message)}`);
+        for (const other of this.others) if (other.tell) this.notes.push(await other.tell());
+    }
+
     printLogs() {
+        for (const note of this.notes) console.log(note);
         for (const file of readdirSync(this.dir).filter((name) => name.endsWith('.log'))) {
             const lines = readFileSync(path.join(this.dir, file), 'utf8').trimEnd().split('\n');
             console.log(`---- ${file}${lines.length > 120 ? ` (the last 120 of ${lines.length} lines)` : ''}`);

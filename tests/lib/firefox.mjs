@@ -4,7 +4,7 @@
 // has for a page of Chromium (pageState, received, picturesGrow) does for one of Firefox, too.
 import { existsSync } from 'node:fs';
 import puppeteer from 'puppeteer-core';
-import { pageState } from './browser.mjs';
+import { pageState, tell } from './browser.mjs';
 
 const PROGRAM = '/usr/bin/firefox-esr';
 const PREFERENCES = {
@@ -22,7 +22,7 @@ export const hasFirefox = existsSync(PROGRAM);
 export async function launchFirefox(cluster) {
     const browser = await puppeteer.launch({ browser: 'firefox', executablePath: PROGRAM, headless: true,
         extraPrefsFirefox: PREFERENCES });
-    cluster.add({ stop: () => browser.close() });
+    cluster.add({ stop: () => browser.close(), tell: async () => tell(await browser.pages()) });
     return browser;
 }
 
