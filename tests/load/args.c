@@ -29,6 +29,7 @@ static const char help[] =
     "    --file PATH                  H.264 with AAC (RTMP) or Opus (WHIP), played round and round\n"
     "    --synthetic 720p30@2.5M      a moving picture with sound; frames say when they were sent, so that\n"
     "                                 viewers on the same host measure delay (frames of files do too)\n"
+    "    --stamp-every N              of so many frames one says it (7): it is a packet more\n"
     "    --count N                    {n} in the URL is 0 .. N-1 (1)\n"
     "  --scenario FILE                groups from a YAML file, see tests/load/plan.h\n"
     "\n"
@@ -55,7 +56,7 @@ static const char help[] =
 
 enum {
     OPT_WHEP = 256, OPT_FLV, OPT_RTMP, OPT_WHIP, OPT_SCENARIO, OPT_VIEWERS, OPT_RAMP, OPT_START, OPT_HOLD, OPT_CHURN,
-    OPT_STREAMS, OPT_FILE, OPT_SYNTHETIC, OPT_COUNT, OPT_DURATION, OPT_SETTLE, OPT_TIMEOUT, OPT_THREADS, OPT_CHECK,
+    OPT_STREAMS, OPT_FILE, OPT_SYNTHETIC, OPT_STAMP_EVERY, OPT_COUNT, OPT_DURATION, OPT_SETTLE, OPT_TIMEOUT, OPT_THREADS, OPT_CHECK,
     OPT_SRTP, OPT_NO_RTX, OPT_NO_CC, OPT_NO_FEEDBACK, OPT_SOURCES, OPT_OWN, OPT_RECONNECT, OPT_NO_EVENTS, OPT_CA, OPT_INSECURE, OPT_TOKEN, OPT_JSON, OPT_CSV, OPT_REPORT,
     OPT_QUIET, OPT_HELP, OPT_VERSION,
 };
@@ -65,7 +66,7 @@ static const struct option options[] = {
     {"publish-whip", 1, NULL, OPT_WHIP}, {"scenario", 1, NULL, OPT_SCENARIO}, {"viewers", 1, NULL, OPT_VIEWERS},
     {"ramp", 1, NULL, OPT_RAMP}, {"start", 1, NULL, OPT_START}, {"hold", 1, NULL, OPT_HOLD},
     {"churn", 1, NULL, OPT_CHURN}, {"streams", 1, NULL, OPT_STREAMS}, {"file", 1, NULL, OPT_FILE},
-    {"synthetic", 1, NULL, OPT_SYNTHETIC}, {"count", 1, NULL, OPT_COUNT}, {"duration", 1, NULL, OPT_DURATION},
+    {"synthetic", 1, NULL, OPT_SYNTHETIC}, {"stamp-every", 1, NULL, OPT_STAMP_EVERY}, {"count", 1, NULL, OPT_COUNT}, {"duration", 1, NULL, OPT_DURATION},
     {"settle", 1, NULL, OPT_SETTLE}, {"timeout", 1, NULL, OPT_TIMEOUT}, {"threads", 1, NULL, OPT_THREADS},
     {"check", 1, NULL, OPT_CHECK}, {"srtp", 1, NULL, OPT_SRTP}, {"no-rtx", 0, NULL, OPT_NO_RTX},
     {"no-transport-cc", 0, NULL, OPT_NO_CC}, {"no-feedback", 0, NULL, OPT_NO_FEEDBACK},
@@ -169,6 +170,8 @@ static int take_of_group(struct args *a, int option)
         return take_number(&g->hold_s, 1e6);
     case OPT_CHURN:
         return take_number(&g->churn, 1e5);
+    case OPT_STAMP_EVERY:
+        return take_count(&g->stamp_every, 1000000);
     case OPT_STREAMS:
         return take_count(&g->streams, 1000000);
     case OPT_FILE:

@@ -56,6 +56,15 @@ bool stamp_find(const uint8_t *bytes, size_t len, uint64_t *unix_us)
     return true;
 }
 
+bool stamps_seen_push(struct stamps_seen *s, uint64_t unix_us)
+{
+    for (size_t i = 0; i < STAMPS_SEEN; i++)
+        if (s->unix_us[i] == unix_us)
+            return false;
+    s->unix_us[s->next++ % STAMPS_SEEN] = unix_us;
+    return true;
+}
+
 static void check_freeze(struct frame_watch *f, uint64_t at_us)
 {
     uint64_t gap = at_us > f->last_us ? at_us - f->last_us : 0;

@@ -12,9 +12,6 @@ enum {
     LATE_US = 5000,
     LENGTH_BYTES = 4,
     AUD_NAL_TYPE = 9,
-    /* Every so many frames have a stamp: a NAL unit more is a packet more, which many encoders do not send. Odd and prime,
-     * so that frames of all places in a group of pictures have one at some time. */
-    STAMP_EVERY = 7,
 };
 
 /* An access unit delimiter must stay the first NAL unit (H.264 s7.4.1.2.3); the stamp comes before all others. */
@@ -46,7 +43,7 @@ static void send_one(struct pacer *p, const struct media_frame *frame)
 {
     struct media_frame f = *frame;
 
-    if (f.video && p->n_video++ % STAMP_EVERY == 0)
+    if (f.video && p->n_video++ % p->stamp_every == 0)
         stamp(p, &f);
     p->tally->publish_frames++;
     p->tally->publish_bytes += f.len;
@@ -77,14 +74,19 @@ static void on_due(struct timer *t, uint64_t now_us)
     }
 }
 
-int pacer_start(struct pacer *p, struct worker *w, const struct media_source *m, struct tally *tally,
+int pacer_start(struct pacer *p, struct worker *w, const struct media_source *m, unsigned stamp_every, struct tally *tally,
                 void (*on_frame)(void *, const struct media_frame *, uint64_t), void *arg)
 {
     size_t max = 0;
 
     for (size_t i = 0; i < m->n_frames; i++)
         max = m->frames[i].len > max ? m->frames[i].len : max;
-    *p = (struct pacer){.media = m, .tally = tally, .on_frame = on_frame, .arg = arg, .start_us = worker_now_us(w)};
+    *p = (struct pacer){.media = m,
+                        .stamp_every = stamp_every,
+                        .tally = tally,
+                        .on_frame = on_frame,
+                        .arg = arg,
+                        .start_us = worker_now_us(w)};
     p->stamped = malloc(max + LENGTH_BYTES + STAMP_NAL_BYTES);
     if (!p->stamped)
         return -1;

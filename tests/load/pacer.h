@@ -19,12 +19,13 @@ struct pacer {
     struct timer timer;
     uint64_t start_us, round_us;
     size_t next;
-    unsigned n_video;
+    unsigned n_video, stamp_every;
     uint8_t *stamped; /* room for the largest frame and its stamp */
 };
 
-/* 0 or -1 when memory is short. */
-MUST_USE int pacer_start(struct pacer *p, struct worker *w, const struct media_source *m, struct tally *tally,
-                         void (*on_frame)(void *, const struct media_frame *, uint64_t), void *arg);
+/* Of stamp_every frames of video one is stamped. 0 or -1 when memory is short. */
+MUST_USE int pacer_start(struct pacer *p, struct worker *w, const struct media_source *m, unsigned stamp_every,
+                         struct tally *tally, void (*on_frame)(void *, const struct media_frame *, uint64_t),
+                         void *arg);
 /* Harmless when it was never started (zero). */
 void pacer_stop(struct pacer *p);

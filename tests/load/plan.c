@@ -21,7 +21,7 @@ struct plan_group *plan_group_push(struct plan *p, enum plan_kind kind, const ch
     if (p->n_groups == PLAN_GROUPS_MAX)
         return NULL;
     struct plan_group *g = &p->groups[p->n_groups++];
-    *g = (struct plan_group){.kind = kind, .count = 1, .streams = 1, .hold_s = -1};
+    *g = (struct plan_group){.kind = kind, .count = 1, .streams = 1, .hold_s = -1, .stamp_every = PLAN_STAMP_EVERY};
     snprintf(g->url, sizeof(g->url), "%s", url);
     return g;
 }
@@ -233,6 +233,8 @@ static int read_publish_key(const struct scenario *s, struct plan_group *g, cons
         return read_text(s, value, g->source, sizeof(g->source));
     if (strcmp(key, "synthetic") == 0)
         return read_text(s, value, g->synthetic, sizeof(g->synthetic));
+    if (strcmp(key, "stamp_every") == 0)
+        return read_count(s, value, &g->stamp_every);
     if (strcmp(key, "start") == 0)
         return read_number(s, value, &g->start_s);
     int err = strcmp(key, "viewers") == 0 ? 1 : read_common(s, g, key, value);

@@ -10,6 +10,7 @@
  *     - rtmp: rtmp://127.0.0.1/live/s{n}
  *       synthetic: 720p30@2.5M
  *       count: 4           # {n} is 0, 1, 2, 3
+ *       stamp_every: 7     # of so many frames one says when it was sent
  *       start: 1           # and ramp, hold: as below; without hold they publish until all viewers have left
  *   watch:
  *     - whep: http://127.0.0.1:8082/whep/live/s{n}
@@ -47,6 +48,13 @@ struct plan_group {
     double churn;        /* viewers: so many a second leave and are replaced */
     char source[PLAN_PATH_MAX]; /* publishers: a file, or */
     char synthetic[64];  /* "720p30@2.5M" */
+    unsigned stamp_every; /* publishers: of so many frames one says when it was sent (frames.h) */
+};
+
+enum {
+    /* A NAL unit more is a packet and a message more, which many encoders do not send. Odd and prime, so that frames of all
+     * places in a group of pictures have a stamp at some time. */
+    PLAN_STAMP_EVERY = 7,
 };
 
 struct plan {

@@ -79,6 +79,7 @@ void report_print_end(const struct report *r)
     print_percentiles("  dtls", &t->dtls_us);
     print_percentiles("first whole keyframe", &t->first_keyframe_us);
     print_percentiles("delay", &t->delay_us);
+    print_percentiles("delay of the first", &t->delay_first_us);
     print_percentiles("jitter", &t->jitter_us);
     if (t->rtp_received)
         printf("rtp: %llu received (%.0f%% checked, %llu bad), %llu lost after repair, %llu recovered, %llu asked again\n",
@@ -131,6 +132,7 @@ static json_t *tally_json(const struct tally *t)
                                                  percentiles(&t->ice_us), "dtls", percentiles(&t->dtls_us)));
     json_object_set_new(o, "first_keyframe_ms", percentiles(&t->first_keyframe_us));
     json_object_set_new(o, "delay_ms", percentiles(&t->delay_us));
+    json_object_set_new(o, "delay_first_ms", percentiles(&t->delay_first_us));
     json_object_set_new(o, "jitter_ms", percentiles(&t->jitter_us));
     json_object_set_new(o, "freeze_ms", percentiles(&t->freeze_us));
     json_object_set_new(o, "step_ms", percentiles(&t->step_us));

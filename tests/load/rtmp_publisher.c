@@ -183,7 +183,7 @@ static void on_accepted(struct rtmp *p)
     timer_stop(&p->timer);
     viewer_joined(&p->v, worker_now_us(w));
     send_sequence_starts(p);
-    if (pacer_start(&p->pacer, w, p->v.group->media, &p->v.thread->tally, on_frame, p))
+    if (pacer_start(&p->pacer, w, p->v.group->media, p->v.group->plan->stamp_every, &p->v.thread->tally, on_frame, p))
         viewer_failed(&p->v, "out of memory");
 }
 

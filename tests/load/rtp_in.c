@@ -220,7 +220,10 @@ static void look_at_delay(struct rtp_in *r, const struct arrived *a)
 
     if (a->at_us < r->live_from_us || !stamp_find(a->view.payload, n, &sent_us))
         return;
-    histogram_push(&r->cfg.tally->delay_us, a->unix_us > sent_us ? a->unix_us - sent_us : 0);
+    uint64_t delay_us = a->unix_us > sent_us ? a->unix_us - sent_us : 0;
+    histogram_push(&r->cfg.tally->delay_us, delay_us);
+    if (r->cfg.stamps && stamps_seen_push(r->cfg.stamps, sent_us))
+        histogram_push(&r->cfg.tally->delay_first_us, delay_us);
 }
 
 static void on_video(struct rtp_in *r, const struct arrived *a, const struct rtp_arrival *arrival)

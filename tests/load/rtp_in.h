@@ -38,6 +38,7 @@ struct rtp_in_track {
 struct rtp_in_cfg {
     struct assoc *assoc;
     struct tally *tally;
+    struct stamps_seen *stamps; /* of all viewers of the thread; NULL: who is the first is not asked */
     double check; /* share of packets to decrypt */
     bool no_feedback; /* no NACK, PLI, transport-cc whatever was agreed on */
     void (*on_first_packet)(void *arg, uint64_t at_us);

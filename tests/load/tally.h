@@ -58,6 +58,7 @@
     X(join_us)           /* start -> first packet of media */ \
     X(first_keyframe_us) /* start -> first whole keyframe */ \
     X(delay_us)          /* frame: sent by the publisher -> arrived here */ \
+    X(delay_first_us)    /* the same at the first of a thread's WHEP viewers to get the frame */ \
     X(jitter_us)         /* RFC 3550 interarrival jitter, each viewer once a second */ \
     X(freeze_us)         /* length of a freeze */ \
     X(step_us)           /* between the timestamps of two frames in a row: one that is left out shows */ \

@@ -8,6 +8,7 @@
 #include "assoc.h"
 #include "base/list.h"
 #include "fetch.h"
+#include "frames.h"
 #include "http_client.h"
 #include "media_source.h"
 #include "plan.h"
@@ -126,6 +127,7 @@ struct load_thread {
     bool ending;
     enum port_mode port_mode;
     struct tally tally;
+    struct stamps_seen stamps;
     struct worker *main;
     void (*on_tally)(void *arg, struct load_thread *t, const struct tally *tally, unsigned playing, bool last);
     void *arg;

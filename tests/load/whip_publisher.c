@@ -163,7 +163,7 @@ static void on_connected(void *arg)
     fetch_stop_timer(&p->fetch);
     viewer_joined(&p->v, worker_now_us(w));
     timer_start(&p->timer, REPORT_US);
-    if (pacer_start(&p->pacer, w, p->v.group->media, &p->v.thread->tally, on_frame, p))
+    if (pacer_start(&p->pacer, w, p->v.group->media, p->v.group->plan->stamp_every, &p->v.thread->tally, on_frame, p))
         viewer_failed(&p->v, "out of memory");
 }
 

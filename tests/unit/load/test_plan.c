@@ -166,6 +166,7 @@ static void a_scenario_becomes_groups(void **state)
                                "  - rtmp: rtmp://127.0.0.1/live/s{n}\n"
                                "    synthetic: 720p30@2.5M\n"
                                "    count: 4\n"
+                               "    stamp_every: 11\n"
                                "watch:\n"
                                "  - whep: http://127.0.0.1:8082/whep/live/s{n}\n"
                                "    viewers: 400\n"
@@ -181,6 +182,8 @@ static void a_scenario_becomes_groups(void **state)
     assert_true(p.duration_s == 20);
     assert_int_equal(p.groups[0].kind, PLAN_RTMP);
     assert_int_equal(p.groups[0].count, 4);
+    assert_int_equal(p.groups[0].stamp_every, 11);
+    assert_int_equal(p.groups[1].stamp_every, PLAN_STAMP_EVERY);
     assert_string_equal(p.groups[0].synthetic, "720p30@2.5M");
     assert_int_equal(p.groups[1].kind, PLAN_WHEP);
     assert_int_equal(p.groups[1].count, 400);
