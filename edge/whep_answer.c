@@ -145,6 +145,7 @@ static void answer_section(struct sdp_answer *a, const struct whep_section *s, i
     for (size_t i = 0; i < s->media.n_payloads && m->n_codecs < SDP_ANSWER_CODECS_MAX; i++)
         if ((int)i != first)
             m->codecs[m->n_codecs++] = sdp_codec_of_pt(offered, s->media.payloads[i].pt);
+    m->red = session->counter;
     for (size_t i = 0; i < s->media.n_payloads; i++)
         m->red |= s->media.payloads[i].red_pt != 0;
     m->rtx = true;
@@ -171,8 +172,9 @@ int whep_answer_write(char *dst, size_t cap, struct whep_session *s, const struc
         memcpy(s->video_mid, s->offer->media[video.at].mid, sizeof(s->video_mid));
     for (size_t i = 0; i < s->offer->n_media; i++)
         a.media[i].cname = rtc_viewer_cname(s->viewer);
-    if (s->data)
-        a.media[s->data - s->offer->media] = (struct sdp_answer_media){
+    const struct sdp_media *data = rtc_endpoint_sctp(s->w->cfg.endpoint) ? sdp_offer_data(s->offer) : NULL;
+    if (data)
+        a.media[data - s->offer->media] = (struct sdp_answer_media){
             .accepted = true, .sctp_port = SCTP_PORT_DEFAULT, .message_max = VIEWER_DATA_TAKES};
     rtc_resource_answer(&s->resource, rtc_viewer_transport(s->viewer), &a);
     return sdp_answer_write(dst, cap, &a);

@@ -5,7 +5,7 @@
  * What we can send is kept as the offer of a player that could receive all of it. A session is opened for that one as for
  * any other; its answer, with setup turned to actpass, is our offer. The player's answer must take the payloads
  * that the stream is played with now.
- * Source: draft-ietf-wish-whep, RFC 8829 s5.2 (offers), RFC 8842 (setup). */
+ * Source: draft-ietf-wish-whep, RFC 8829 s5.2 (offers), RFC 8842 (setup), RFC 2198 (RED). */
 #include "edge/whep_priv.h"
 
 #include <stdlib.h>
@@ -17,13 +17,13 @@ static const char everything[] =
     "o=- 1 1 IN IP4 127.0.0.1\r\n"
     "s=-\r\n"
     "t=0 0\r\n"
-    "a=group:BUNDLE 0 1\r\n"
+    "a=group:BUNDLE 0 1 2\r\n"
     "a=extmap-allow-mixed\r\n"
     "a=ice-ufrag:none\r\n"
     "a=ice-pwd:nonenonenonenonenonenone\r\n"
     "a=fingerprint:sha-256 00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00\r\n"
     "a=setup:actpass\r\n"
-    "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
+    "m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n"
     "c=IN IP4 0.0.0.0\r\n"
     "a=mid:0\r\n"
     "a=recvonly\r\n"
@@ -35,6 +35,8 @@ static const char everything[] =
     "a=rtcp-fb:111 transport-cc\r\n"
     "a=rtpmap:111 opus/48000/2\r\n"
     "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1\r\n"
+    "a=rtpmap:63 red/48000/2\r\n" /* for who answers with it in front */
+    "a=fmtp:63 111/111\r\n"
     "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 102 103 104 105 106 107 45 46 108 109\r\n"
     "c=IN IP4 0.0.0.0\r\n"
     "a=mid:1\r\n"
@@ -57,7 +59,11 @@ static const char everything[] =
     VIDEO("104", "105", "H264") H264("104", "4d001f")
     VIDEO("106", "107", "H264") H264("106", "64001f")
     VIDEO("45", "46", "AV1")
-    VIDEO("108", "109", "H265");
+    VIDEO("108", "109", "H265")
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
+    "c=IN IP4 0.0.0.0\r\n"
+    "a=mid:2\r\n"
+    "a=sctp-port:5000\r\n";
 
 struct sdp_offer *whep_counter_create(void)
 {
@@ -121,6 +127,13 @@ static int narrow(struct whep_session *s, const struct sdp_offer *answer)
     return rtc_viewer_narrow(s->viewer, audio.at >= 0 ? &audio.media : NULL, video.at >= 0 ? &video.media : NULL);
 }
 
+static int start(struct whep_session *s, const struct sdp_offer *answer)
+{
+    if (narrow(s, answer) < 0 || whep_agree_on_data(s, answer) < 0)
+        return -1;
+    return whep_session_start(s, answer);
+}
+
 int whep_counter_on_answer(struct whep_session *s, struct http_exchange *x)
 {
     struct sdp_offer *o = malloc(sizeof(*o));
@@ -137,7 +150,7 @@ int whep_counter_on_answer(struct whep_session *s, struct http_exchange *x)
     if (err != SDP_OK) {
         status = sdp_http_status(err);
         http_problem(x, status, "%s", sdp_error_text(err));
-    } else if (narrow(s, o) < 0 || whep_session_start(s, o) < 0) {
+    } else if (start(s, o) < 0) {
         rtc_http_refuse(x, 503, rtc_http_retry_s(), "out of memory");
     } else {
         http_reply(x, 204, NULL, NULL, 0);

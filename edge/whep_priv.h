@@ -35,7 +35,6 @@ struct whep_session {
     struct http_exchange *x;   /* WHEP_JOINING: the POST */
     struct sdp_offer *offer;   /* WHEP_JOINING, WHEP_OFFERING */
     bool counter;              /* the offer is whep_counter_create's: the player is to answer ours */
-    const struct sdp_media *data; /* of the offer: the section of data channels that we agree to; NULL: none */
     struct rtc_viewer *viewer;
     struct timer timer;        /* the join's deadline, the grace time, or the end */
     uint64_t started_unix_us;
@@ -85,6 +84,8 @@ int whep_counter_on_answer(struct whep_session *s, struct http_exchange *x);
  * whep_counter_create's, and x is answered with our own. */
 void whep_session_open(struct whep *w, struct http_exchange *x, const char *stream, struct sdp_offer *offer,
                        bool counter);
+/* The viewer has data channels where this description of its has them. 0, or -1 when memory is short. */
+MUST_USE int whep_agree_on_data(struct whep_session *s, const struct sdp_offer *theirs);
 /* WHEP_OFFERING: plays to who has sent this answer (which is borrowed). 0, or -1 when memory is short. */
 MUST_USE int whep_session_start(struct whep_session *s, const struct sdp_offer *answer);
 /* At once; not from within a callback of the router. */

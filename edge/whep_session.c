@@ -92,7 +92,6 @@ static void begin_playing(struct whep_session *s)
     timer_stop(&s->timer);
     free(s->offer);
     s->offer = NULL;
-    s->data = NULL;
 }
 
 static void counter_offer(struct whep_session *s, char *text, size_t len)
@@ -115,19 +114,18 @@ int whep_session_start(struct whep_session *s, const struct sdp_offer *answer)
 }
 
 /* Whether or not the stream has messages now: a later epoch may, and there is no second offer. */
-static int agree_on_data(struct whep_session *s)
+int whep_agree_on_data(struct whep_session *s, const struct sdp_offer *theirs)
 {
-    const struct sdp_media *m = s->counter ? NULL : sdp_offer_data(s->offer);
+    const struct sdp_media *m = sdp_offer_data(theirs);
 
     if (!m || !rtc_endpoint_sctp(s->w->cfg.endpoint))
         return 0;
-    s->data = m;
-    return rtc_viewer_carry_data(s->viewer, m->sctp_port, m->message_max, sdp_answer_role(s->offer) == DTLS_ACTIVE);
+    return rtc_viewer_carry_data(s->viewer, m->sctp_port, m->message_max, sdp_answer_role(theirs) == DTLS_ACTIVE);
 }
 
 static void answer(struct whep_session *s)
 {
-    char *text = agree_on_data(s) == 0 ? malloc(WHEP_ANSWER_CAP) : NULL;
+    char *text = s->counter || whep_agree_on_data(s, s->offer) == 0 ? malloc(WHEP_ANSWER_CAP) : NULL;
     int len = text ? whep_answer_write(text, WHEP_ANSWER_CAP, s, rtc_viewer_tracks(s->viewer)) : SDP_ERR_ROOM;
 
     if (len < 0 || (!s->counter && start_transport(s, s->offer) < 0)) {

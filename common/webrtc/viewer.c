@@ -415,8 +415,12 @@ static void narrow(struct viewer_track *t, const struct rtc_viewer_media *answer
     for (size_t i = 0; i < t->media.n_payloads; i++) {
         struct rtc_payload *p = &t->media.payloads[i];
         bool rtx = false;
-        for (size_t k = 0; answered && k < answered->n_payloads; k++)
-            rtx |= answered->payloads[k].pt == p->pt && answered->payloads[k].rtx_pt;
+        for (size_t k = 0; answered && k < answered->n_payloads; k++) {
+            if (answered->payloads[k].pt != p->pt)
+                continue;
+            rtx = answered->payloads[k].rtx_pt;
+            p->red_pt = answered->payloads[k].red_pt;
+        }
         p->rtx_pt = rtx ? p->rtx_pt : 0;
     }
 }

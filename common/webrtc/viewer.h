@@ -70,7 +70,7 @@ MUST_USE int rtc_viewer_create(struct rtc_viewer **out, const struct rtc_viewer_
 /* Clears the pointer; NULL inside is fine. */
 void rtc_viewer_destroy(struct rtc_viewer **v);
 /* Before it is connected: of what it was created with, the peer's answer takes these extensions and this RTX only (NULL: no such
- * section). 0, or -1 when memory is short. */
+ * section); and it has RED where the answer puts that first. 0, or -1 when memory is short. */
 MUST_USE int rtc_viewer_narrow(struct rtc_viewer *v, const struct rtc_viewer_media *audio,
                                const struct rtc_viewer_media *video);
 /* Attaches to the stream. Once. */
