@@ -4,7 +4,7 @@
 // another one by themselves.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { launch, pageState, picturesGrow, watch } from '../lib/browser.mjs';
+import { close, launch, open, pageState, picturesGrow, received, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
 import { getJson, http } from '../lib/http.mjs';
 import { longestPause } from '../lib/layers.mjs';
@@ -18,6 +18,35 @@ const cluster = await Cluster.up({
     origin: { directory }, backbone: { directory }, edge: { directory, node: { drain_ms: 6000 } }, 'edge-eu-2': { directory, node: { region: 'eu' } },
 });
 
+const allKnown = () => until('every node is known', 10_000, async () =>
+    (await getJson(`${cluster.url('origin')}/api/v1/nodes`)).nodes.length === cluster.names.length);
+
+// The page's player, also a room's one.
+const playerOf = (page) => page.evaluateHandle(() => globalThis.millrace.player ?? [...globalThis.millrace.tiles.values()][0]?.player);
+
+async function isAt(page, name) {
+    const player = await playerOf(page);
+    await until(`it is at ${name}`, 20_000, () => player.evaluate((p, port) => new URL(p.endpoint).port === port && !p.moving,
+        `${cluster.port(name, 'http')}`));
+}
+
+// Pictures are shown, of whatever player.
+async function plays(page) {
+    const frames = () => page.evaluate(() => document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0);
+    const before = await frames();
+    await until('pictures are shown', 15_000, async () => {
+        const now = await frames();
+        return now > 20 && (now < before || now > before + 20); // a new source counts from nothing
+    });
+}
+
+// The room that the stream is in, of which "edge" is played from.
+function room(browser) {
+    const http = cluster.url('edge');
+    return open(browser, `${cluster.url('origin')}/room/live`, { before: (page) =>
+        page.route('**/route/play/**', (route) => route.fulfill({ json: { http } }), { times: 1 }) });
+}
+
 await cluster.use(test, async (t) => {
     publishLive(cluster, cluster.rtmp('live/test'));
     await cluster.isLive('origin', 'live/test');
@@ -29,8 +58,7 @@ await cluster.use(test, async (t) => {
         await picturesGrow(page);
         await longestPause(page);
         assert.equal((await http(`${cluster.url('edge')}/api/v1/drain`, { method: 'POST' })).status, 200);
-        await until('it is at the other edge', 15_000, () => page.evaluate((port) =>
-            new URL(globalThis.millrace.player.endpoint).port === port && !globalThis.millrace.player.moving, `${cluster.port('edge-eu-2', 'http')}`));
+        await isAt(page, 'edge-eu-2');
         await picturesGrow(page);
         await sleep(1000);
         const longest_ms = await longestPause(page);
@@ -55,30 +83,45 @@ await cluster.use(test, async (t) => {
         await picturesGrow(page);
     });
 
-    await t.test('an edge hangs, another is killed: the page finds one that lives', async () => {
+    await t.test('an edge hangs, another is killed: pages find one that lives', async () => {
         const back = async (name) => {
             cluster.startNode(name);
             await cluster.ready(name);
-            await until('all know it', 10_000, async () => (await getJson(`${cluster.url('origin')}/api/v1/nodes`)).nodes.length === cluster.names.length);
+            await allKnown();
         };
-        const isAt = (page, name) => until(`it is at ${name}`, 20_000, () => page.evaluate((port) =>
-            new URL(globalThis.millrace.player.endpoint).port === port && !globalThis.millrace.player.moving, `${cluster.port(name, 'http')}`));
         await back('edge');
         const page = await watch(browser, cluster, 'live/test');
+        const others = [await watch(browser, cluster, 'live/test', { via: 'flv' }), await room(browser)];
         await pageState(page, 'live');
         await picturesGrow(page);
+        for (const other of others) await plays(other);
         await longestPause(page);
         cluster.nodes.get('edge').child.kill('SIGSTOP');
         await isAt(page, 'edge-eu-2');
         await pageState(page, 'live');
         await picturesGrow(page);
         console.log(`# SIGSTOP: the longest time without a new picture: ${await longestPause(page)} ms`);
+        for (const other of others) {
+            await isAt(other, 'edge-eu-2');
+            await plays(other);
+            await close(other);
+        }
+        assert.equal((await received(page)).opened, 2, 'it moved once');
+
+        // An edge that hangs takes the request to move there, and says nothing: until it has taken over, nothing changes.
+        await page.evaluate((endpoint) => void globalThis.millrace.player.move(endpoint), `${cluster.url('edge')}/whep/live/test`);
+        for (const end = Date.now() + 3000; Date.now() < end; await sleep(100))
+            assert.deepEqual(await page.evaluate(() => [document.querySelector('#state').dataset.state, globalThis.millrace.player.pc.connectionState]),
+                ['live', 'connected']);
+        await picturesGrow(page);
         cluster.nodes.get('edge').child.kill('SIGCONT');
-        await until('it is known again', 10_000, async () => (await getJson(`${cluster.url('origin')}/api/v1/nodes`)).nodes.length === cluster.names.length);
-        await longestPause(page);
-        cluster.nodes.get('edge-eu-2').expected = true;
-        await cluster.nodes.get('edge-eu-2').stop('SIGKILL');
         await isAt(page, 'edge');
+        await allKnown();
+
+        await longestPause(page);
+        cluster.nodes.get('edge').expected = true;
+        await cluster.nodes.get('edge').stop('SIGKILL');
+        await isAt(page, 'edge-eu-2');
         await pageState(page, 'live');
         await picturesGrow(page);
         console.log(`# kill -9: the longest time without a new picture: ${await longestPause(page)} ms`);

@@ -94,7 +94,7 @@ async function connectionFacts() {
     if (!session) return {};
     const { endpoint, state, media, moving, opened, pc } = session;
     const frames = document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames;
-    const facts = { session: { endpoint, state, media, moving, opened, frames, connection: pc?.connectionState, ice: pc?.iceConnectionState } };
+    const facts = { page: { endpoint, state, media, moving, opened, frames, connection: pc?.connectionState, ice: pc?.iceConnectionState } };
     const reports = (await pc?.getStats()) ?? new Map();
     for (const { type, kind, packetsReceived, packetsSent, packetsLost, framesReceived, framesDecoded, keyFramesDecoded, framesEncoded, pliCount,
         nackCount, freezeCount } of reports.values())
@@ -103,12 +103,13 @@ async function connectionFacts() {
                 pliCount, nackCount, freezeCount };
     const pair = [...reports.values()].find((r) => r.type === 'candidate-pair' && r.nominated);
     const port = reports.get(pair?.localCandidateId)?.port;
-    const ask = async (what) => (await fetch(new URL(`/api/v1/${what}`, endpoint), { signal: AbortSignal.timeout(2000) })).json();
+    const ask = async (what) => (await fetch(new URL(`/api/v1/${what}`, endpoint), { signal: AbortSignal.timeout(1500) })).json();
     try {
-        facts['the node of it'] = (await ask('sessions')).sessions.filter((s) => s.media_peer?.endsWith(`:${port}`));
-        facts['its stream'] = (await ask('streams')).streams.find((s) => new URL(endpoint).pathname.includes(s.name));
+        const [{ sessions }, { streams }] = await Promise.all([ask('sessions'), ask('streams')]);
+        facts['session at the node'] = sessions.find((s) => s.media_peer?.endsWith(`:${port}`));
+        facts['stream at the node'] = streams.find((s) => new URL(endpoint).pathname.includes(s.name));
     } catch (error) {
-        facts['the node of it'] = error.message;
+        facts['the node'] = error.message;
     }
     return facts;
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// flv.js - an HTTP-FLV player: mpegts.js into a <video>, with the same states and events as whep.js.
+// flv.js - an HTTP-FLV player: mpegts.js into a <video>, with the same states and 'media' events as whep.js.
 import { Problem } from './api.js';
 
 const SCRIPT = 'node_modules/mpegts.js/dist/mpegts.js';
 const PAUSE_MIN_MS = 1_000;
 const PAUSE_MAX_MS = 8_000;
+const LOOK_MS = 500;
+const SILENT_MS = 2_000;
+const CONNECT_MS = 12_000; // to the first picture
 
 export class FlvPlayer extends EventTarget {
     state = 'idle';
@@ -15,23 +18,29 @@ export class FlvPlayer extends EventTarget {
     join_ms = 0;
     figures = {};
 
-    #url;
     #video;
     #player = null;
     #timer = 0;
+    #looks = 0; // interval
+    #end_s = 0; // of what has come
+    #moved_ms = 0;
     #losses = 0;
     #began_ms = 0;
 
-    constructor({ url, video }) {
+    // endpoint: the URL of the stream; a change counts from the next try on.
+    constructor({ endpoint, video }) {
         super();
-        this.#url = new URL(url, location.href).href;
+        this.endpoint = new URL(endpoint, location.href).href;
         this.#video = video;
         addEventListener('pagehide', () => this.stop());
     }
 
-    // Where it plays from at the next try.
-    set url(url) {
-        this.#url = new URL(url, location.href).href;
+    // Plays from another URL, at once.
+    async move(endpoint) {
+        if (this.state !== 'live') return;
+        this.endpoint = endpoint;
+        this.#close();
+        this.#open();
     }
 
     async start() {
@@ -65,7 +74,7 @@ export class FlvPlayer extends EventTarget {
         this.#enter('connecting');
         this.#began_ms = performance.now();
         this.join_ms = 0;
-        const player = mpegts.createPlayer({ type: 'flv', isLive: true, url: this.#url }, {
+        const player = mpegts.createPlayer({ type: 'flv', isLive: true, url: this.endpoint }, {
             enableWorker: false,
             enableStashBuffer: false,
             liveSync: true,
@@ -81,6 +90,20 @@ export class FlvPlayer extends EventTarget {
         player.load();
         player.play()?.catch(() => {}); // a later play() or the end of loading replaces it
         this.#video.requestVideoFrameCallback(() => this.#onPicture(player));
+        this.#moved_ms = performance.now();
+        this.#looks = setInterval(() => this.#look(), LOOK_MS);
+    }
+
+    // Whether anything has come since: a node that hangs leaves its connections open.
+    #look() {
+        const { buffered } = this.#video;
+        const end_s = buffered.length ? buffered.end(buffered.length - 1) : 0;
+        const now_ms = performance.now();
+        if (end_s !== this.#end_s) this.#moved_ms = now_ms;
+        this.#end_s = end_s;
+        const still_ms = now_ms - this.#moved_ms;
+        if (this.state === 'live') this.#setMedia(still_ms < SILENT_MS ? 'playing' : 'silent');
+        else if (still_ms > CONNECT_MS) this.#lose(0, 'no picture came');
     }
 
     #onPicture(player) {
@@ -88,7 +111,12 @@ export class FlvPlayer extends EventTarget {
         this.join_ms = performance.now() - this.#began_ms;
         this.#losses = 0;
         this.#enter('live');
-        this.media = 'playing';
+        this.#setMedia('playing');
+    }
+
+    #setMedia(media) {
+        if (media === this.media) return;
+        this.media = media;
         this.dispatchEvent(new Event('media'));
     }
 
@@ -104,6 +132,7 @@ export class FlvPlayer extends EventTarget {
     }
 
     #close() {
+        clearInterval(this.#looks);
         const player = this.#player;
         this.#player = null;
         player?.destroy();

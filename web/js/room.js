@@ -4,14 +4,16 @@
 // shown, each pulled through the edge that /route/play names.
 //
 // /room/<app> or /room.html?app=<app>, &name= for one's own name. Who is here is told by /api/v1/streams/events.
-import { getJson, isStreamName, nodeUrl } from './api.js';
-import { $, count, el, notice, showNode } from './page.js';
+import { cluster, getJson, isStreamName, nodeUrl } from './api.js';
+import { otherEdge, stateAt } from './edges.js';
+import { $, count, el, notice, repeat, showNode } from './page.js';
 import { WhepPlayer } from './whep.js';
 import { WhipPublisher } from './whip.js';
 
 const query = new URLSearchParams(location.search);
 const app = query.get('app') ?? decodeURIComponent(location.pathname.match(/^\/room\/([^/]+)\/?$/)?.[1] ?? '');
 const tiles = new Map(); // stream -> {element, video, player, epoch}
+let nodes = []; // of the cluster, as last known
 let publisher = null;
 let media = null;
 let own = ''; // the stream that we publish
@@ -53,6 +55,14 @@ async function routeAnew(tile, stream) {
     if (found) tile.player.endpoint = found;
 }
 
+// Nothing comes. The publisher may be away; but from an edge that does not answer it would not come back.
+async function onSilence({ player }, stream) {
+    const edge = new URL(player.endpoint).origin;
+    if (await stateAt(edge, stream) !== null) return;
+    const other = await otherEdge(nodes, stream, edge);
+    if (other && player.media === 'silent') player.move(`${other}/whep/${stream}`);
+}
+
 async function addTile(stream, epoch) {
     const tile = { ...tileOf(stream, !publisher), epoch };
     tiles.set(stream, tile);
@@ -65,7 +75,10 @@ async function addTile(stream, epoch) {
         showTile(tile);
         if (tile.player.state === 'waiting') routeAnew(tile, stream);
     });
-    tile.player.addEventListener('media', () => showTile(tile));
+    tile.player.addEventListener('media', () => {
+        showTile(tile);
+        if (tile.player.media === 'silent') onSilence(tile, stream);
+    });
     tile.player.start();
 }
 
@@ -199,6 +212,7 @@ function open() {
     $('#mute').addEventListener('click', toggleMute);
     showCount();
     listen();
+    repeat(60_000, () => cluster().then((known) => (nodes = known.nodes), () => {})); // what was known goes on being used
     globalThis.millrace = { tiles, get publisher() { return publisher; } }; // for the console
 }
 

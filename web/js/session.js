@@ -6,6 +6,7 @@
 // Events: 'state', after which .state, .problem and .retryAt_ms say how it stands:
 //   idle -> connecting -> live -> (lost) waiting -> connecting ...     stop() leads back to idle
 //                     \-> failed: refused, and trying again would not help
+// and 'moved', when move() has led to another endpoint.
 import { answerOf, fragmentOf, iceServersOf } from './ice.js';
 import { Problem, request } from './api.js';
 
@@ -19,15 +20,14 @@ export class Session extends EventTarget {
     state = 'idle';
     problem = null;
     retryAt_ms = 0; // performance.now() of the next try, while waiting
-    pc = null;
     opened = 0; // sessions so far
     moving = false; // a second session is being opened that will take the place of the present one
 
     #wanted = null; // AbortController of the time from start() to stop()
-    #resource = null; // {url, etag, links} of the HTTP session
+    #present = null; // the session that media comes by, see #begin
+    #move = null; // a promise of its end, while moving
     #iceServers = []; // once told
     #losses = 0; // since media last came
-    #onMoved = () => {};
 
     constructor({ endpoint, token = '' }) {
         super();
@@ -36,9 +36,14 @@ export class Session extends EventTarget {
         addEventListener('pagehide', () => this.stop());
     }
 
+    // The present session's; that of one it moves to only when that has taken over.
+    get pc() {
+        return this.#present?.pc ?? null;
+    }
+
     // ---- for those who extend this ----
 
-    prepare() {} // (pc): add transceivers
+    prepare() {} // (pc, moving): add transceivers; moving: for a session that may take over
     mungeOffer(sdp) {
         return sdp;
     }
@@ -65,8 +70,8 @@ export class Session extends EventTarget {
 
     // The URL that the session's answer gave for a relation (RFC 8288); null: none.
     link(relation) {
-        for (const [, target, rest] of this.#resource?.links.matchAll(/<([^>]*)>([^<]*)/g) ?? [])
-            if (rest.includes(`rel="${relation}"`)) return new URL(target, this.#resource.url).href;
+        for (const [, target, rest] of this.#present?.links.matchAll(/<([^>]*)>([^<]*)/g) ?? [])
+            if (rest.includes(`rel="${relation}"`)) return new URL(target, this.#present.url).href;
         return null;
     }
 
@@ -78,13 +83,16 @@ export class Session extends EventTarget {
 
     async #run(signal) {
         while (!signal.aborted) {
+            this.#enter('connecting');
+            const session = this.#begin(this.endpoint);
+            this.#present = session;
             try {
-                this.#enter('connecting');
-                const { lost } = await this.#open(signal);
+                await this.#open(session, signal);
                 this.#losses = 0;
                 this.#enter('live');
-                await this.#outlive(lost);
+                await this.#outlive(signal);
             } catch (error) {
+                this.#drop(session);
                 if (signal.aborted) return;
                 this.#close();
                 const problem = error instanceof Problem ? error : new Problem({ title: error.message });
@@ -98,51 +106,65 @@ export class Session extends EventTarget {
         }
     }
 
-    // Rejects when the session is lost that media comes by: the first one, or the one that it moved to.
-    async #outlive(lost) {
+    // Rejects when the present session is lost: the first one, or one that it moved to.
+    async #outlive(signal) {
         for (;;) {
-            const moved = new Promise((resolve) => (this.#onMoved = resolve));
-            ({ lost } = await Promise.race([lost, moved]));
+            const session = this.#present;
+            try {
+                await session.lost;
+            } catch (problem) {
+                await this.#move; // one that is under way may lead out of it
+                if (signal.aborted || this.#present === session) throw problem;
+            }
         }
     }
 
     // Goes over to another endpoint. The present session plays on until the new one has taken over, and for good when that fails.
-    async move(endpoint) {
-        if (this.state !== 'live' || this.moving) return;
-        const signal = this.#wanted.signal;
-        const old = { pc: this.pc, resource: this.#resource, endpoint: this.endpoint };
+    move(endpoint) {
+        if (this.state !== 'live' || this.moving) return this.#move;
         this.moving = true;
-        this.endpoint = endpoint;
-        this.#resource = null;
-        try {
-            const { lost } = await this.#open(signal);
-            await this.takeOver();
-            this.#onMoved({ lost });
-            this.#drop(old);
-        } catch (error) {
-            if (signal.aborted) {
-                this.#drop(old);
-                return;
-            }
-            console.warn(`could not move to ${endpoint}: ${error.message}`);
-            this.#close();
-            this.pc = old.pc;
-            this.#resource = old.resource;
-            this.endpoint = old.endpoint;
-        } finally {
+        this.#move = this.#moveTo(endpoint, this.#wanted.signal).finally(() => {
             this.moving = false;
-        }
+            this.#move = null;
+        });
+        return this.#move;
     }
 
-    // Resolves, when media can flow, to {lost}: a promise that rejects when the session is lost.
-    async #open(signal) {
+    async #moveTo(endpoint, signal) {
+        const old = this.#present;
+        const next = this.#begin(endpoint);
+        try {
+            await this.#open(next, signal);
+            await Promise.race([this.takeOver(), next.lost]);
+        } catch (error) {
+            this.#drop(next);
+            if (!signal.aborted) console.warn(`could not move to ${endpoint}: ${error.message}`);
+            return;
+        }
+        this.#present = next;
+        this.endpoint = endpoint;
+        this.#drop(old);
+        old.lose(new Problem({ title: 'moved' }));
+        this.dispatchEvent(new Event('moved'));
+    }
+
+    // A session: its connection, what its HTTP answer said, and a promise that rejects when it is lost, as lose(problem) makes it.
+    #begin(endpoint) {
         const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: this.#iceServers });
-        this.pc = pc;
-        this.prepare(pc);
+        const session = { pc, endpoint, url: '', etag: null, links: '' };
+        session.lost = new Promise((_, reject) => (session.lose = reject));
+        session.lost.catch(() => {}); // it may be lost before anyone waits
+        return session;
+    }
+
+    // Resolves when media can flow.
+    async #open(session, signal) {
+        const { pc } = session;
+        this.prepare(pc, session !== this.#present);
         const offer = await pc.createOffer();
         await pc.setLocalDescription({ type: 'offer', sdp: this.mungeOffer(offer.sdp) });
         // The nodes are ICE-lite and find us by our own checks, so candidates need not be waited for.
-        const response = await request(this.endpoint, {
+        const response = await request(session.endpoint, {
             method: 'POST',
             headers: { 'Content-Type': 'application/sdp', ...this.authorization() },
             body: pc.localDescription.sdp,
@@ -150,53 +172,51 @@ export class Session extends EventTarget {
         });
         const location = response.headers.get('Location');
         if (!location) throw new Problem({ title: 'the answer names no session (Location)' });
-        this.#resource = { url: new URL(location, response.url).href, etag: response.headers.get('ETag'),
-            links: response.headers.get('Link') ?? '' };
+        Object.assign(session, { url: new URL(location, response.url).href, etag: response.headers.get('ETag'),
+            links: response.headers.get('Link') ?? '' });
         this.opened++;
         const known = this.#iceServers.length > 0;
-        this.#iceServers = iceServersOf(this.#resource.links);
+        this.#iceServers = iceServersOf(session.links);
         pc.setConfiguration({ ...pc.getConfiguration(), iceServers: this.#iceServers }); // for the next gathering
         await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
-        this.#watchOver(pc, !known && this.#iceServers.length > 0);
-        return this.#connected(pc, signal);
+        this.#watchOver(session, !known && this.#iceServers.length > 0);
+        await this.#connected(session, signal);
     }
 
     // New credentials and addresses, on both sides, for the present connection (RFC 9725 s4.3.3). The old ones hold until
     // the new ones work.
-    async restartIce(pc = this.pc) {
-        const resource = this.#resource;
+    async restartIce(session = this.#present) {
+        const { pc } = session;
         const answer = pc.remoteDescription;
         const offer = await pc.createOffer({ iceRestart: true });
         await pc.setLocalDescription({ type: 'offer', sdp: this.mungeOffer(offer.sdp) });
-        const response = await request(resource.url, {
+        const response = await request(session.url, {
             method: 'PATCH',
             headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*', ...this.authorization() },
             body: fragmentOf(pc.localDescription.sdp),
         });
-        resource.etag = response.headers.get('ETag');
+        session.etag = response.headers.get('ETag');
         await pc.setRemoteDescription({ type: 'answer', sdp: answerOf(answer.sdp, await response.text()) });
     }
 
     // A connection that does not come about directly is tried again by the servers that the node named; one that is lost,
     // as when a phone leaves its Wi-Fi, from whatever address there is now.
-    #watchOver(pc, relays) {
+    #watchOver(session, relays) {
+        const { pc } = session;
         let timer = 0;
         const later = (pause_ms) => {
             clearTimeout(timer);
-            timer = setTimeout(() => this.restartIce(pc).catch((error) => console.warn(`no ICE restart: ${error.message}`)), pause_ms);
+            timer = setTimeout(() => this.restartIce(session).catch((error) => console.warn(`no ICE restart: ${error.message}`)), pause_ms);
         };
         pc.addEventListener('connectionstatechange', () => {
             if (pc.connectionState !== 'connecting') clearTimeout(timer);
-            if (pc === this.pc && pc.connectionState === 'disconnected') later(UNWELL_MS);
+            if (session === this.#present && pc.connectionState === 'disconnected') later(UNWELL_MS);
         });
         if (relays) later(DIRECT_MS);
     }
 
-    #connected(pc, signal) {
+    #connected({ pc, lose }, signal) {
         return new Promise((resolve, reject) => {
-            let lose;
-            const lost = new Promise((_, rejectLost) => (lose = rejectLost));
-            lost.catch(() => {}); // it may be lost before anyone waits
             const timer = setTimeout(() => end('no media connection: is UDP blocked on the way?'), CONNECT_MS);
             const end = (title) => {
                 clearTimeout(timer);
@@ -206,7 +226,7 @@ export class Session extends EventTarget {
             const look = () => {
                 if (pc.connectionState === 'connected') {
                     clearTimeout(timer);
-                    resolve({ lost });
+                    resolve();
                 } else if (['failed', 'closed'].includes(pc.connectionState)) {
                     end('the connection was lost');
                 }
@@ -230,17 +250,16 @@ export class Session extends EventTarget {
     }
 
     #close() {
-        const present = { pc: this.pc, resource: this.#resource };
-        this.pc = null;
-        this.#resource = null;
-        this.#drop(present);
+        this.#drop(this.#present);
+        this.#present = null;
     }
 
-    #drop({ pc, resource }) {
-        pc?.close();
-        if (!resource) return;
+    #drop(session) {
+        session?.pc.close();
+        if (!session?.url) return;
         // keepalive: the request outlives the page. What it is answered changes nothing for us.
-        fetch(resource.url, { method: 'DELETE', keepalive: true, headers: this.authorization() }).catch(() => {});
+        fetch(session.url, { method: 'DELETE', keepalive: true, headers: this.authorization() }).catch(() => {});
+        session.url = '';
     }
 
     #enter(state, problem = null) {

@@ -3,7 +3,8 @@
 // watch.js - a stream of this edge, by WHEP or, with &via=flv, by HTTP-FLV through mpegts.js.
 //
 // ?stream=live/test, &endpoint=URL for another WHEP endpoint than this node's own.
-import { cluster, getJson, isStreamName, nodeUrl } from './api.js';
+import { cluster, isStreamName } from './api.js';
+import { otherEdge, stateAt } from './edges.js';
 import { FlvPlayer } from './flv.js';
 import { $, bits, el, fixed, notice, repeat, showNode } from './page.js';
 import { Stats } from './stats.js';
@@ -14,8 +15,7 @@ const stream = query.get('stream') ?? '';
 const flv = query.get('via') === 'flv';
 const video = $('#video');
 const stats = new Stats();
-const ASK_MS = 2_000;
-let base = location.origin; // of the edge
+let base = location.origin; // of the edge that is played from first
 let nodes = []; // of the cluster, as last known: when our edge is gone it cannot tell us
 let player = null;
 
@@ -40,36 +40,21 @@ function waitText() {
 
 // ---- another edge, when ours is gone ----
 
-// The one that a route leads to, or when routes still lead to ours, one of those we know.
-async function otherEdge() {
-    const others = nodes.filter((n) => n.url && n.url !== base);
-    for (const node of others) {
-        const found = await getJson(`${node.url}/route/play/${stream}`, { timeout_ms: ASK_MS }).catch(() => null);
-        const url = found ? nodeUrl(found.http) : '';
-        if (url && url !== base) return url;
-        if (found) break;
-    }
-    const edges = others.filter((n) => n.role === 'edge' && !n.draining);
-    return edges[Math.floor(Math.random() * edges.length)]?.url ?? '';
-}
-
+const presentEdge = () => new URL(player.endpoint).origin;
+const endpointAt = (edge) => (flv ? `${edge}/${stream}.flv` : `${edge}/whep/${stream}`);
 let leaving = false;
 
 async function leaveEdge() {
     if (leaving || query.has('endpoint')) return;
     leaving = true;
-    base = flv ? base : new URL(player.endpoint).origin;
-    const url = await otherEdge();
-    if (url && flv) player.url = `${url}/${stream}.flv`;
-    else if (url && player.state === 'live') await player.move(`${url}/whep/${stream}`);
-    else if (url) player.endpoint = `${url}/whep/${stream}`;
-    base = flv ? url || base : new URL(player.endpoint).origin;
+    const edge = await otherEdge(nodes, stream, presentEdge());
+    if (edge && player.media === 'silent') await player.move(endpointAt(edge));
+    else if (edge && player.state !== 'live') player.endpoint = endpointAt(edge);
     leaving = false;
 }
 
 function showWaiting() {
     const { status, message: text } = player.problem;
-    if (status === 0) leaveEdge();
     const nobody = status === 409 || status === 404;
     setBadge('waiting', nobody ? 'not live' : 'reconnecting');
     message(nobody ? `Nobody publishes ${stream} now` : 'The connection is gone',
@@ -86,6 +71,7 @@ function showState() {
         message('Connecting …');
     } else if (state === 'waiting') {
         showWaiting();
+        if (problem.status === 0) leaveEdge();
     } else if (state === 'failed') {
         setBadge('failed', 'cannot play');
         message(problem.title, problem.detail);
@@ -99,16 +85,16 @@ function showState() {
     showUnmute();
 }
 
-// Nothing comes on a connection that lives: the edge knows whether the publisher left.
+// Nothing comes on a connection that lives: the edge knows whether the publisher left. What it says counts as long as we play from it.
 async function showSilence() {
+    const edge = presentEdge();
     setBadge('waiting', 'waiting');
     message('No picture comes', 'Looking for the reason …');
-    const known = await getJson(`${base}/api/v1/streams?prefix=${encodeURIComponent(stream)}`, { timeout_ms: ASK_MS }).catch(() => null);
-    if (player.media !== 'silent') return;
-    if (!known) leaveEdge();
-    const state = known?.streams.find((s) => s.name === stream)?.state;
-    if (state && state !== 'live') message('The publisher is away', 'It plays on here when they come back.');
-    else message('No picture comes', known ? 'Waiting for the stream to go on.' : 'The edge does not answer.');
+    const known = await stateAt(edge, stream);
+    if (player.media !== 'silent' || presentEdge() !== edge) return;
+    if (known === null) leaveEdge();
+    if (known && known !== 'live') message('The publisher is away', 'It plays on here when they come back.');
+    else message('No picture comes', known === null ? 'The edge does not answer.' : 'Waiting for the stream to go on.');
 }
 
 function showFigures(f) {
@@ -224,12 +210,13 @@ async function chooseQuality() {
 
 function play() {
     player = flv
-        ? new FlvPlayer({ url: `${base}/${stream}.flv`, video })
-        : new WhepPlayer({ endpoint: query.get('endpoint') ?? `${base}/whep/${stream}`, video, data: true });
+        ? new FlvPlayer({ endpoint: endpointAt(base), video })
+        : new WhepPlayer({ endpoint: query.get('endpoint') ?? endpointAt(base), video, data: true });
     globalThis.millrace = { player }; // for the console
     player.addEventListener('state', showState);
     player.addEventListener('media', showState);
     player.addEventListener('media', showQuality);
+    player.addEventListener('moved', showQuality);
     player.addEventListener('message', showSaid);
     player.start();
 }

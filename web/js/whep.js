@@ -21,7 +21,7 @@ export class WhepPlayer extends Session {
 
     #video;
     #data;
-    #stream = new MediaStream();
+    #stream = new MediaStream(); // of the newest connection
     #looks = 0; // interval
     #bytes = 0;
     #moved_ms = 0;
@@ -33,9 +33,10 @@ export class WhepPlayer extends Session {
         this.#video = video;
         this.#data = data;
         this.addEventListener('state', () => this.#onState());
+        this.addEventListener('moved', () => this.#onMoved());
     }
 
-    prepare(pc) {
+    prepare(pc, moving) {
         this.#stream = new MediaStream();
         offerDescriptor(pc.addTransceiver('video', { direction: 'recvonly' }));
         pc.addTransceiver('audio', { direction: 'recvonly' });
@@ -44,7 +45,7 @@ export class WhepPlayer extends Session {
             this.#hear(pc, pc.createDataChannel('chat'));
             pc.addEventListener('datachannel', ({ channel }) => this.#hear(pc, channel));
         }
-        if (this.moving) return; // takeOver() shows it
+        if (moving) return; // takeOver() shows it
         this.#video.srcObject = this.#stream;
         this.#video.requestVideoFrameCallback?.(() => {
             this.join_ms = performance.now() - this.#began_ms;
@@ -55,7 +56,7 @@ export class WhepPlayer extends Session {
     #hear(pc, channel) {
         channel.binaryType = 'arraybuffer';
         channel.addEventListener('message', ({ data }) => {
-            if (this.moving && pc === this.pc) return;
+            if (pc !== this.pc) return;
             this.dispatchEvent(new CustomEvent('message', { detail: { label: channel.label, data } }));
         });
     }
@@ -65,14 +66,24 @@ export class WhepPlayer extends Session {
         const hidden = document.createElement('video');
         hidden.muted = true;
         hidden.srcObject = this.#stream;
-        await Promise.all([hidden.play(), new Promise((resolve, reject) => {
-            setTimeout(() => reject(new Error('no picture came')), FIRST_PICTURE_MS);
-            if (hidden.requestVideoFrameCallback) hidden.requestVideoFrameCallback(resolve);
-            else hidden.addEventListener('timeupdate', resolve, { once: true });
-        })]);
-        this.#video.srcObject = this.#stream;
-        hidden.srcObject = null;
+        try {
+            await Promise.all([hidden.play(), new Promise((resolve, reject) => {
+                setTimeout(() => reject(new Error('no picture came')), FIRST_PICTURE_MS);
+                if (hidden.requestVideoFrameCallback) hidden.requestVideoFrameCallback(resolve);
+                else hidden.addEventListener('timeupdate', resolve, { once: true });
+            })]);
+            this.#video.srcObject = this.#stream;
+        } finally {
+            hidden.srcObject = null;
+        }
+    }
+
+    // What was known is of the session before: this one's picture is there.
+    #onMoved() {
         this.#listen();
+        this.#bytes = 0;
+        this.#moved_ms = performance.now();
+        this.#setMedia('playing');
     }
 
     // What the edge has to say while it plays (draft-ietf-wish-whep, server-sent events): where to go when it drains, how many
