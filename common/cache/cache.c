@@ -6,6 +6,7 @@
 
 enum {
     RING_MIN = 256,
+    EVICT_AHEAD = 3,        /* packets */
     RESERVE = 16,           /* the budget's last part so large is for what comes before another worker has made room */
     EVICT_GROUP_BYTES = 1 << 20, /* at most so much of an idle stream at once */
     LAYER_SPAN_MAX = 1 << 16, /* seqs between the oldest and newest of a layer; a longer jump starts it anew */
@@ -167,6 +168,8 @@ static void evict_oldest(struct cache *c)
     if (x)
         layer_remove(x, p);
     packet_unref(&p);
+    if (c->end - c->begin > EVICT_AHEAD) /* nobody has looked at it for long: it is fetched before its turn comes */
+        __builtin_prefetch(c->ring[(c->begin + EVICT_AHEAD) & (c->cap - 1)], 1);
 }
 
 static const struct packet *oldest(const struct cache *c)

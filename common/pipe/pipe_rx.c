@@ -108,6 +108,7 @@ static int fill_packet(struct pipe_rx *rx, struct rx_layer *l, struct packet *p,
     if (bytes[0] & RTP_PADDING_BIT || pipe_rtp_parse(p, v) != RTP_OK ||
         len > hdr_len + PIPE_TAG_BYTES + PACKET_PAYLOAD_MAX)
         return SRTP_ERR_AUTH;
+    packet_fetch(p, len - hdr_len);
     int err = open_packet(rx, l, p->seq, bytes, len, &plain_len);
     if (err)
         return err;
