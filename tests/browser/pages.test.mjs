@@ -18,10 +18,15 @@ const SCREENS = [
 
 const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {}, 'edge-us': {} });
 
-// No script failed, and nothing has to be scrolled sideways.
+// No script failed, nothing has to be scrolled sideways, and the links at the top are a line of whole words.
 async function isSound(page) {
     assert.deepEqual(page.said.filter((line) => line.startsWith('error')), []);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, 'wider than the screen');
+    assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth)
+        .map((e) => `#${e.id} is wider than its box`)), []);
+    const links = await page.evaluate(() => [...document.querySelectorAll('nav a')].map((a) =>
+        [a.innerText, a.offsetHeight < 2 * parseFloat(getComputedStyle(a).lineHeight) + 8, a.offsetTop]));
+    assert.ok(links.length >= 5 && links.every(([, whole, top]) => whole && top === links[0][2]), `${links}`);
 }
 
 await cluster.use(test, async (t) => {

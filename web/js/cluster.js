@@ -57,7 +57,7 @@ function streamRow(name, nodes, record) {
         el('td', {}, el('b', { class: 'mono' }, name), el('div', { class: 'soft small' }, media(best?.tracks))),
         el('td', {}, el('span', { class: 'badge', 'data-state': state }, state)),
         el('td', {}, ...(root ? ways(root, childrenOf(nodes, name)).map(wayElement) : ['–'])),
-        el('td', { class: 'number' }, `${viewers}`));
+        el('td', { class: 'number', 'data-of': viewers === 1 ? 'viewer' : 'viewers' }, `${viewers}`));
 }
 
 function showStreams(nodes, records) {
