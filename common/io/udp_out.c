@@ -244,14 +244,30 @@ static struct addr as_socket_wants(const struct udp_socket *s, const struct addr
     return mapped;
 }
 
+/* To the last message's address: most datagrams follow one of their frame. */
+static bool goes_again(const struct udp_socket *s, const struct addr *to)
+{
+    const struct udp_out *out = &s->out;
+
+    if (out->tail == out->head)
+        return false;
+    const struct out_message *m = &out->messages[out->tail - 1];
+    if (to->sa.sa_family == AF_INET && !s->v6)
+        return m->to.v4.sin_port == to->v4.sin_port && m->to.v4.sin_addr.s_addr == to->v4.sin_addr.s_addr;
+    struct addr wanted = as_socket_wants(s, to);
+    return addr_equal(&m->to, &wanted);
+}
+
 uint8_t *udp_reserve(struct udp_socket *s, const struct addr *to, size_t cap_bytes)
 {
     struct udp_out *out = &s->out;
 
     assert(cap_bytes <= UDP_DATAGRAM_MAX && !out->reserved);
-    out->to = as_socket_wants(s, to);
     out->reserved_cap = cap_bytes;
     out->reserved = !s->closed && make_room(s, cap_bytes) ? out->arena + out->used_bytes : out->scratch;
+    out->again = goes_again(s, to);
+    if (!out->again)
+        out->to = as_socket_wants(s, to);
     return out->reserved;
 }
 
@@ -260,8 +276,8 @@ static bool joins(const struct udp_out *out, size_t len)
 {
     const struct out_message *m = &out->messages[out->tail - 1];
 
-    return out->tail > out->head && !m->ended && !m->sent && len <= m->segment_bytes &&
-           m->count < SEGMENTS_MAX && m->len + len <= MESSAGE_BYTES_MAX && addr_equal(&m->to, &out->to);
+    return !m->ended && !m->sent && len <= m->segment_bytes && m->count < SEGMENTS_MAX &&
+           m->len + len <= MESSAGE_BYTES_MAX;
 }
 
 void udp_commit(struct udp_socket *s, size_t len)
@@ -277,7 +293,7 @@ void udp_commit(struct udp_socket *s, size_t len)
         s->counters.dropped_full++;
         return;
     }
-    if (out->tail > 0 && joins(out, len)) {
+    if (out->again && joins(out, len)) {
         struct out_message *m = &out->messages[out->tail - 1];
 
         m->ended = len < m->segment_bytes;
@@ -286,11 +302,12 @@ void udp_commit(struct udp_socket *s, size_t len)
         out->used_bytes += len;
         return;
     }
-    out->messages[out->tail++] = (struct out_message){.to = out->to,
-                                                      .at = (uint32_t)out->used_bytes,
-                                                      .len = (uint32_t)len,
-                                                      .segment_bytes = (uint16_t)len,
-                                                      .count = 1};
+    out->messages[out->tail] = (struct out_message){.to = out->again ? out->messages[out->tail - 1].to : out->to,
+                                                    .at = (uint32_t)out->used_bytes,
+                                                    .len = (uint32_t)len,
+                                                    .segment_bytes = (uint16_t)len,
+                                                    .count = 1};
+    out->tail++;
     out->used_bytes += len;
     if (out->used_bytes >= EARLY_BYTES) /* a message cut here is only sent in two */
         udp_out_flush(s);

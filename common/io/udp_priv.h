@@ -35,7 +35,8 @@ struct udp_out {
     struct turn_hook hook;
     bool gso;
     bool blocked;      /* the socket is full: waiting for it to be writable */
-    struct addr to;    /* of the datagram reserved */
+    struct addr to;    /* of the datagram reserved, unless it goes where the last message goes */
+    bool again;        /* it does */
     uint8_t *reserved; /* NULL: none; else in the arena, or scratch */
     size_t reserved_cap;
     uint8_t scratch[UDP_DATAGRAM_MAX]; /* where datagrams are written that will be dropped */

@@ -4,6 +4,11 @@
 
 #include <string.h>
 
+enum {
+    LOOK_AHEAD = 2,
+    LOOK_AHEAD_LINES = 3, /* of a consumer and what its owner has beside it: where the rest is */
+};
+
 /* ---- Walking the consumers -------------------------------------------------------------------------- */
 
 struct consumer *walk_begin(struct router *r, struct walk *w, int first, int last)
@@ -49,22 +54,22 @@ static uint64_t present_in(struct packet *const *v, size_t n)
     return present;
 }
 
-/* A visit waits for memory more than it computes: the next consumer's is fetched while this one is served, and of the one
- * after it what tells where the rest is. */
+/* A visit waits for memory more than it computes: that of the next consumers is fetched while this one is served. What is read to
+ * know where to fetch from has itself been fetched a visit before. */
 static void look_ahead(const struct router *r, const struct walk *w)
 {
-    const struct list *end = &r->consumers[w->list];
+    const struct list *end = &r->consumers[w->list], *at = w->next;
 
-    if (w->next == end)
-        return;
-    const struct consumer *next = container_of(w->next, const struct consumer, link);
-    if (next->ops->on_soon)
-        next->ops->on_soon(next);
-    if (next->link.next == end)
-        return;
-    const uint8_t *at = (const uint8_t *)container_of(next->link.next, const struct consumer, link);
-    __builtin_prefetch(at);
-    __builtin_prefetch(at + 64);
+    for (unsigned ahead = 1; ahead <= LOOK_AHEAD; ahead++, at = at->next) {
+        if (at == end)
+            return;
+        const struct consumer *c = container_of(at, const struct consumer, link);
+        if (c->ops->on_soon)
+            c->ops->on_soon(c, ahead);
+    }
+    const uint8_t *c = (const uint8_t *)container_of(at, const struct consumer, link);
+    for (unsigned line = 0; at != end && line < LOOK_AHEAD_LINES; line++)
+        __builtin_prefetch(c + 64 * line);
 }
 
 static void hand_out(struct router *r, int list, struct packet *const *v, size_t n)

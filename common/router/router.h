@@ -47,9 +47,10 @@ struct consumer_ops {
      * wrong for one consumer is its own affair and counted there. The consumer may detach itself here. */
     void (*on_packets)(struct consumer *c, const struct packet_batch *b);
     void (*on_end)(struct consumer *c, enum stream_end why);
-    /* on_packets comes next but one: what it reads can be asked for already (prefetch), as consumers are too many for the
-     * processor's cache. Nothing else. NULL: not interested. */
-    void (*on_soon)(const struct consumer *c);
+    /* on_packets comes when two others have been served (ahead: 2), or one (1): what it reads can be asked for already (prefetch),
+     * first the consumer's own, then what that points to, as consumers are too many for the processor's cache. Nothing else.
+     * NULL: not interested. */
+    void (*on_soon)(const struct consumer *c, unsigned ahead);
 };
 
 struct consumer {

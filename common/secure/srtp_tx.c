@@ -43,7 +43,7 @@ void srtp_tx_destroy(struct srtp_tx **out)
 
 bool srtp_tx_gains_by_batch(const struct srtp_tx *tx)
 {
-    return tx->engine->crypt->cm_seal_batch && !srtp_is_gcm(tx->rtp.profile);
+    return !srtp_is_gcm(tx->rtp.profile) && tx->engine->crypt->cm_seal_batch;
 }
 
 void srtp_tx_prefetch(const struct srtp_tx *tx)

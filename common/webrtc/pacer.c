@@ -89,10 +89,24 @@ void pacer_on_resent(struct pacer *p, size_t bytes)
     p->resend_bytes -= (int64_t)bytes;
 }
 
-bool pacer_may_send(struct pacer *p, uint64_t now_us)
+/* So much goes along with the burst when nothing comes behind it. */
+static int64_t tail_bytes(const struct pacer *p)
+{
+    uint64_t turn_bytes = p->pace_bps / 8 * PACER_TURN_US / 1000000;
+
+    return turn_bytes < PACER_TAIL_BYTES ? (int64_t)turn_bytes : PACER_TAIL_BYTES;
+}
+
+/* rest_bytes are all that there is. */
+static bool may_leave(const struct pacer *p, uint64_t rest_bytes)
+{
+    return p->tokens_bytes > 0 || (int64_t)rest_bytes <= p->tokens_bytes + tail_bytes(p);
+}
+
+bool pacer_may_send(struct pacer *p, size_t rest_bytes, uint64_t now_us)
 {
     fill(p, now_us);
-    return p->n == 0 && p->tokens_bytes > 0;
+    return p->n == 0 && may_leave(p, rest_bytes);
 }
 
 void pacer_refresh(struct pacer *p)
@@ -123,7 +137,7 @@ struct packet *pacer_pop(struct pacer *p, bool force, uint64_t now_us)
         return NULL;
     fill(p, now_us);
     uint32_t waited_us = (uint32_t)now_us - p->waits[p->head].since_us;
-    if (!force && p->tokens_bytes <= 0 && waited_us < PACER_WAIT_US)
+    if (!force && !may_leave(p, p->waiting_bytes) && waited_us < PACER_WAIT_US)
         return NULL;
     struct packet *packet = p->waits[p->head].packet;
     p->head = (p->head + 1) % p->cap;

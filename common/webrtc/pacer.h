@@ -3,8 +3,8 @@
  *
  * Audio goes first: it is sent at once and only counted. Retransmissions come next, within a budget of their own. Video that may
  * not leave yet waits in a ring, in its order; one turn sends what has come together, so that a frame's packets still
- * leave as one GSO message. A frame that fits the burst never waits. Nothing is ever dropped here: what has waited too
- * long, or does not fit, goes out.
+ * leave as one GSO message. A frame that fits the burst never waits, and the little that is left over of one leaves with the rest
+ * of it. Nothing is ever dropped here: what has waited too long, or does not fit, goes out.
  * Pure: time is an argument. Hot: no allocation but that the ring doubles when more waits than ever did. Thread: the
  * worker's. Ownership: embedded; holds a reference to each packet that waits. */
 #pragma once
@@ -17,6 +17,7 @@
 
 enum {
     PACER_BURST_BYTES = 16 * 1024,
+    PACER_TAIL_BYTES = 4 * 1024, /* the last of a frame, of so much at most or what the pace lets go in a turn: a turn of its own costs more */
     PACER_SLOTS = 512,       /* packets that wait at most: a keyframe of 600 KB */
     PACER_SLOTS_FIRST = 64,  /* room for so many at first: most keyframes */
     PACER_RESENDS = 128,     /* numbers that wait */
@@ -55,8 +56,9 @@ void pacer_set_target(struct pacer *p, uint64_t target_bps, uint64_t media_bps, 
 /* Something left, whatever it was. */
 void pacer_on_sent(struct pacer *p, size_t bytes);
 
-/* Whether the next packet may leave now, because nothing waits and the burst is not used up. */
-bool pacer_may_send(struct pacer *p, uint64_t now_us);
+/* Whether the next packet may leave now, because nothing waits and the burst is not used up. rest_bytes: what comes with it, itself
+ * included. */
+bool pacer_may_send(struct pacer *p, size_t rest_bytes, uint64_t now_us);
 /* The burst is whole again. */
 void pacer_refresh(struct pacer *p);
 /* Takes a reference. False when there is no room: pop and send first. */

@@ -8,6 +8,7 @@ enum {
     PLAYOUT_MAX_MS = 10000,
     ONE_BYTE_MAX = 16, /* bytes of an element in the one-byte form */
     VP8_DESCRIPTOR_MAX = 6, /* bytes: RFC 7741 s4.2 */
+    PLAIN_HEADER_BYTES = RTP_HEADER_BYTES + 4 + 1 + RTP_EXT_TRANSPORT_CC_BYTES + 1,
 };
 
 static bool is_empty(const struct rtp_segment *g, const struct packet *p)
@@ -252,6 +253,32 @@ void rtp_sender_wrap_red(const struct rtp_segment *g, const struct packet *p, co
     out->prefix_len = red_write_front(out->prefix, before ? &block : NULL, g->pt);
 }
 
+/* ---- the common case ---------------------------------------------------------------------------------------- */
+
+/* Most packets say nothing but their transport-wide number: what write_extensions and rtp_header_write make of them, at once. */
+static bool is_plain(const struct rtp_sender *s, const struct packet *p)
+{
+    return p->ext_len == 0 && !(p->flags & PACKET_FRAME_START) && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] &&
+           !s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME] && PLAIN_HEADER_BYTES + RTX_OSN_BYTES + p->payload_len <= RTP_OUT_MAX;
+}
+
+static size_t write_plain(const struct rtp_sender *s, const struct rtp_header *h, uint8_t dst[PLAIN_HEADER_BYTES])
+{
+    struct writer w = writer_init(dst, PLAIN_HEADER_BYTES);
+
+    writer_u8(&w, 0x90);
+    writer_u8(&w, (uint8_t)((h->marker ? 0x80 : 0) | h->pt));
+    writer_u16(&w, h->seq);
+    writer_u32(&w, h->ts_ticks);
+    writer_u32(&w, h->ssrc);
+    writer_u16(&w, RTP_EXT_PROFILE_ONE_BYTE);
+    writer_u16(&w, 1);
+    writer_u8(&w, (uint8_t)(s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] << 4 | (RTP_EXT_TRANSPORT_CC_BYTES - 1)));
+    writer_u16(&w, s->transport_seq);
+    writer_u8(&w, 0);
+    return writer_len(&w);
+}
+
 /* ---- packets ------------------------------------------------------------------------------------------------------ */
 
 /* Everything but number, SSRC and payload type, which an RTX packet has of its own. */
@@ -262,6 +289,12 @@ bool rtp_sender_write_packet(const struct rtp_sender *s, const struct rtp_segmen
 
     h->ts_ticks = (uint32_t)rtp_segment_ts(g, p->ts_ticks);
     h->marker = has_marker(g, p);
+    if (is_plain(s, p)) {
+        out->hdr_len = write_plain(s, h, out->hdr);
+        out->numbered = true;
+        write_payload(g, p, out);
+        return true;
+    }
     h->ext_len = write_extensions(s, g, p, block, sizeof(block), &h->ext_profile);
     h->ext = h->ext_len ? block : NULL;
     out->numbered = h->ext_len && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC];

@@ -427,11 +427,18 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
     return len;
 }
 
-void rtc_transport_prefetch(const struct rtc_transport *t)
+void rtc_transport_prefetch(const struct rtc_transport *t, unsigned ahead)
 {
-    __builtin_prefetch(&t->counters.rtp_out);
-    if (t->path)
+    if (ahead > 1) {
+        __builtin_prefetch(t);
+        __builtin_prefetch(&t->dtls);
+        __builtin_prefetch(&t->counters.rtp_out, 1);
+        return;
+    }
+    if (t->path) {
+        __builtin_prefetch(&t->path->transport);
         __builtin_prefetch(&t->path->addr);
+    }
     if (t->tx)
         srtp_tx_prefetch(t->tx);
 }

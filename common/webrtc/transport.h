@@ -104,8 +104,9 @@ struct rtc_rtp {
  * sent one after the other to one peer become one GSO message: so send a frame viewer by viewer. Returns the
  * bytes of the datagram, or 0 when not connected, too long, or the peer does not read its connection (counted). */
 size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p);
-/* A packet will be sent soon: asks for what that reads to be in the processor's cache by then. */
-void rtc_transport_prefetch(const struct rtc_transport *t);
+/* A packet will be sent soon: asks for what that reads to be in the processor's cache by then. Twice: with ahead 2 for the transport
+ * itself, with 1 for what it points to. */
+void rtc_transport_prefetch(const struct rtc_transport *t, unsigned ahead);
 /* Protects a copy of the compound packet. Returns the bytes of the datagram, or 0 as above. */
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len);
 

@@ -192,7 +192,7 @@ static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const
         left -= left > 0; /* another layer may have begun within the batch */
         if (!live)
             viewer_note_line(v, p, now);
-        else if (!is_skipped(v, p, now) && rtp_sender_takes(&v->video.sender, p) && !viewer_rate_holds(v, p, now))
+        else if (!is_skipped(v, p, now) && rtp_sender_takes(&v->video.sender, p) && !viewer_rate_holds(v, p, (left + 1) * s->most_bytes, now))
             viewer_send_packet(v, &v->video, p, padding(s, p, left), now);
     }
 }
@@ -288,18 +288,29 @@ static void fetch(const void *from, const void *to)
         __builtin_prefetch(at);
 }
 
-static void on_soon(const struct consumer *c)
+static void fetch_track(const struct viewer_track *t)
+{
+    const struct rtp_sender *s = &t->sender;
+
+    fetch(&t->codec, &s->before);
+    fetch(&s->highest, &s->budget_bytes + 1);
+    __builtin_prefetch(&s->counters, 1);
+}
+
+static void on_soon(const struct consumer *c, unsigned ahead)
 {
     const struct rtc_viewer *v = container_of(c, const struct rtc_viewer, consumer);
-    const struct rtp_sender *s = &v->video.sender;
 
-    fetch(&v->video.codec, &s->before);
-    fetch(&s->highest, &s->budget_bytes);
-    __builtin_prefetch(&s->counters);
-    __builtin_prefetch(&v->layers);
-    __builtin_prefetch(&v->rate);
-    rtc_transport_prefetch(v->transport);
-    viewer_rate_prefetch(v);
+    rtc_transport_prefetch(v->transport, ahead);
+    viewer_rate_prefetch(v, ahead);
+    if (ahead == 1)
+        return;
+    __builtin_prefetch(&v->state);
+    __builtin_prefetch(&v->first_packet_us);
+    fetch_track(&v->video);
+    fetch_track(&v->audio);
+    __builtin_prefetch(&v->layers.meter);
+    __builtin_prefetch(&v->layers.rank);
 }
 
 static const struct consumer_ops consumer_ops = {

@@ -61,7 +61,8 @@ struct rtc_viewer {
     void *arg;
     struct worker *worker;
     struct consumer consumer;
-    struct rtc_transport *transport;
+    struct rtc_transport *transport; /* this and .rate near the consumer: see on_soon */
+    struct viewer_rate rate;
     struct viewer_data *data; /* NULL: no data channels were agreed on */
     uint64_t epoch;
     int data_track;           /* of the present epoch; -1: it has none */
@@ -81,7 +82,6 @@ struct rtc_viewer {
     char cname[RTC_CNAME_BYTES + 1];
     struct viewer_track video, audio;
     struct viewer_layers layers;
-    struct viewer_rate rate;
 };
 
 void viewer_send(struct rtc_viewer *v, const struct rtp_out *out);
@@ -148,14 +148,14 @@ void viewer_rate_flush(struct rtc_viewer *v, uint64_t now_us);
 void viewer_rate_clear(struct rtc_viewer *v);
 /* Catching up is over: what it took is not held against what follows. */
 void viewer_rate_live(struct rtc_viewer *v);
-/* True: the live video packet waits for its turn. */
-bool viewer_rate_holds(struct rtc_viewer *v, const struct packet *p, uint64_t now_us);
+/* True: the live video packet waits for its turn. rest_bytes: of what comes with it, its own included. */
+bool viewer_rate_holds(struct rtc_viewer *v, const struct packet *p, size_t rest_bytes, uint64_t now_us);
 /* A datagram of so many bytes has left. */
 void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t bytes);
 /* A packet that the viewer asks for again, now or in its turn. */
 void viewer_rate_resend(struct rtc_viewer *v, struct viewer_track *t, uint16_t seq, uint64_t now_us);
 /* Something is sent soon: see struct consumer_ops.on_soon. */
-void viewer_rate_prefetch(const struct rtc_viewer *v);
+void viewer_rate_prefetch(const struct rtc_viewer *v, unsigned ahead);
 uint64_t viewer_rate_waited_us(const struct rtc_viewer *v);
 /* The three kinds of feedback; the first two return RTCP_OK or a negative rtcp_err. */
 int viewer_rate_on_twcc(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us);

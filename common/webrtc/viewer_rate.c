@@ -110,11 +110,11 @@ static void on_due(struct timer *t, uint64_t now_us)
     arm(w, now_us);
 }
 
-bool viewer_rate_holds(struct rtc_viewer *v, const struct packet *p, uint64_t now_us)
+bool viewer_rate_holds(struct rtc_viewer *v, const struct packet *p, size_t rest_bytes, uint64_t now_us)
 {
     struct viewer_paced *w = v->rate.paced;
 
-    if (!w || pacer_may_send(&w->pacer, now_us))
+    if (!w || pacer_may_send(&w->pacer, rest_bytes, now_us))
         return false;
     if (!pacer_push(&w->pacer, p, now_us)) {
         send_video(w, true, now_us);
@@ -160,16 +160,21 @@ void viewer_rate_live(struct rtc_viewer *v)
         pacer_refresh(&v->rate.paced->pacer);
 }
 
-void viewer_rate_prefetch(const struct rtc_viewer *v)
+void viewer_rate_prefetch(const struct rtc_viewer *v, unsigned ahead)
 {
     const struct viewer_paced *w = v->rate.paced;
 
-    __builtin_prefetch(&v->rate.gcc.probe);
+    if (ahead == 2)
+        __builtin_prefetch(&v->rate.gcc.probe);
     if (!w)
         return;
-    __builtin_prefetch(w);
-    __builtin_prefetch(&w->pacer);
-    __builtin_prefetch(&w->sent.slots[w->sent.next % TWCC_SEND_SLOTS]);
+    if (ahead == 1) {
+        __builtin_prefetch(&w->sent.slots[w->sent.next % TWCC_SEND_SLOTS], 1);
+        return;
+    }
+    __builtin_prefetch(w, 1);
+    __builtin_prefetch(&w->pacer, 1);
+    __builtin_prefetch(&w->pacer.waits);
 }
 
 uint64_t viewer_rate_waited_us(const struct rtc_viewer *v)

@@ -178,9 +178,10 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
     return len;
 }
 
-void rtc_transport_prefetch(const struct rtc_transport *t)
+void rtc_transport_prefetch(const struct rtc_transport *t, unsigned ahead)
 {
     (void)t;
+    (void)ahead;
 }
 
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len)

@@ -113,11 +113,11 @@ static void a_burst_leaves_at_once_and_the_rest_at_the_pace(void **state)
     assert_non_null(p);
     assert_int_equal(packet_pool_create(&pool, 256), 0);
     pacer_init(p, 800000, now_us); /* 2.5 times: 250 bytes a millisecond */
-    assert_true(pacer_may_send(p, now_us));
+    assert_true(pacer_may_send(p, 60000, now_us));
     assert_true(pacer_due_us(p) == UINT64_MAX);
     for (int i = 0; i < 60; i++)
         push(p, pool, now_us);
-    assert_false(pacer_may_send(p, now_us)); /* not before those that wait */
+    assert_false(pacer_may_send(p, 1000, now_us)); /* not before those that wait */
     assert_int_equal(pop_all(p, now_us), 17); /* the last one of 16 KiB just fits */
     assert_in_range(pacer_due_us(p), now_us + PACER_TURN_US, now_us + PACER_TURN_US + 4000);
     assert_int_equal(pop_all(p, now_us + 1000), 0);
@@ -128,6 +128,41 @@ static void a_burst_leaves_at_once_and_the_rest_at_the_pace(void **state)
     pacer_fini(p);
     pool_destroy(&pool);
     free(p);
+}
+
+/* What is left over of a frame goes along, as much as the pace lets go in a turn, 4 KiB at most. */
+static void the_tail_of_a_frame_leaves_with_it(void **state)
+{
+    static const struct {
+        uint64_t target_bps;
+        unsigned packets, leave; /* of 1,000 bytes */
+    } rows[] = {
+        {10000000, 17, 17},
+        {10000000, 20, 20}, /* 384 bytes of the burst, and 4 KiB are not exceeded by 3,000 */
+        {10000000, 21, 17},
+        {800000, 20, 17}, /* 1,250 bytes a turn */
+        {800000, 17, 17},
+    };
+    struct pool *pool;
+
+    (void)state;
+    assert_int_equal(packet_pool_create(&pool, 64), 0);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct pacer *p = malloc(sizeof(*p));
+        unsigned sent = 0;
+        assert_non_null(p);
+        pacer_init(p, rows[i].target_bps, 1000000);
+        for (; sent < rows[i].packets && pacer_may_send(p, (rows[i].packets - sent) * 1000, 1000000); sent++)
+            pacer_on_sent(p, 1000);
+        assert_int_equal(sent, rows[i].leave);
+        pacer_refresh(p);
+        for (sent = 0; sent < rows[i].packets; sent++)
+            push(p, pool, 1000000);
+        assert_int_equal(pop_all(p, 1000000), rows[i].leave); /* those that waited, alike */
+        pacer_fini(p);
+        free(p);
+    }
+    pool_destroy(&pool);
 }
 
 static void retransmissions_have_a_budget_of_their_own(void **state)
@@ -285,6 +320,7 @@ int main(void)
         cmocka_unit_test(feedback_finds_what_was_sent_over_the_wrap),
         cmocka_unit_test(what_was_sent_too_long_ago_is_passed_over),
         cmocka_unit_test(a_burst_leaves_at_once_and_the_rest_at_the_pace),
+        cmocka_unit_test(the_tail_of_a_frame_leaves_with_it),
         cmocka_unit_test(retransmissions_have_a_budget_of_their_own),
         cmocka_unit_test(more_under_way_than_fits_pushes_back_and_silence_takes_away),
         cmocka_unit_test(a_publisher_without_transport_cc_is_told_what_its_path_carries),

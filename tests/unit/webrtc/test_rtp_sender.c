@@ -632,6 +632,37 @@ static void red_with_transport_cc_uses_no_index_twice(void **state)
     assert_int_equal(f->s.counters.resend_refused, 1);
 }
 
+/* A packet within a frame has its number only; the longest that fits still has it, a longer one goes without. */
+static void a_packet_within_a_frame_has_only_its_transport_wide_number(void **state)
+{
+    static const uint8_t header[] = {0x90, 0xe0, 0x01, 0xf5, 0x00, 0x00, 0x1e, 0x61, 0x00, 0x00,
+                                     0x00, 0x10, 0xbe, 0xde, 0x00, 0x01, 0x51, 0xab, 0xcd, 0x00};
+    static const struct {
+        size_t payload_len, hdr_len;
+    } rows[] = {{100, 20}, {RTP_OUT_MAX - 22, 20}, {RTP_OUT_MAX - 21, 12}};
+    struct fixture *f = *state;
+    struct rtp_sender_cfg cfg = CFG;
+
+    cfg.ext_id[RTP_EXT_TRANSPORT_CC] = 5;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct packet *p = make(f, 1);
+        struct rtp_out out;
+        rtp_sender_init(&f->s, &cfg);
+        start(f, 0, 1, 1000000);
+        f->s.transport_seq = 0xabcd;
+        p->payload_len = (uint16_t)rows[i].payload_len;
+        assert_true(rtp_sender_write(&f->s, p, 1000000, &out));
+        assert_int_equal(out.hdr_len, rows[i].hdr_len);
+        assert_int_equal(out.numbered, rows[i].hdr_len == sizeof(header));
+        assert_int_equal(out.payload_len, rows[i].payload_len);
+        assert_memory_equal(out.hdr + 1, header + 1, 11);
+        assert_int_equal(out.hdr[0], out.numbered ? 0x90 : 0x80);
+        if (out.numbered)
+            assert_memory_equal(out.hdr, header, sizeof(header));
+        packet_unref(&p);
+    }
+}
+
 /* A transport-wide number makes each sending another packet: none may share its SRTP index with one before. */
 static void with_transport_cc_no_index_is_used_twice(void **state)
 {
@@ -837,6 +868,7 @@ int main(void)
         IN_FIXTURE(red_carries_the_packet_directly_before),
         IN_FIXTURE(red_that_cannot_be_built_again_is_not_sent_again),
         IN_FIXTURE(red_with_transport_cc_uses_no_index_twice),
+        IN_FIXTURE(a_packet_within_a_frame_has_only_its_transport_wide_number),
         IN_FIXTURE(with_transport_cc_no_index_is_used_twice),
         IN_FIXTURE(a_send_time_is_that_of_each_sending),
         IN_FIXTURE(what_cannot_be_sent_again_is_counted_by_its_cause),
