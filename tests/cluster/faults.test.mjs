@@ -22,7 +22,7 @@ const cluster = await NetCluster.up({
 // picture from its first on. Says what the viewer saw.
 async function parentFails(name, what, { repair }) {
     const stream = `live/${name}`;
-    const file = await makeFile(path.join(cluster.dir, `${name}.flv`), { seconds: 7, gop: 60 });
+    const file = await makeFile(path.join(cluster.dir, `${name}.flv`), { seconds: 7 });
     const saved = path.join(cluster.dir, `${name}-saved.flv`);
     const publisher = publishFile(cluster, file, cluster.rtmp(stream));
     await cluster.isLive('origin', stream);

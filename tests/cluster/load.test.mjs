@@ -66,7 +66,7 @@ await cluster.use(test, async (t) => {
     });
 
     await t.test('a scenario with WHIP and RTMP publishers, churn and a surge', async () => {
-        const clip = await makeFile(file('clip.mp4'), { seconds: 3 });
+        const clip = await makeFile(file('clip.mp4'), { seconds: 3, gop: 30 });
         writeFileSync(file('scenario.yaml'), `
 duration: 5
 publish:

@@ -13,8 +13,9 @@ const ENCODE = ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency
     '-sc_threshold', '0', '-b:v', '600k', '-maxrate', '600k', '-bufsize', '300k'];
 const SOUND = ['-c:a', 'aac', '-b:a', '96k', '-ar', '48000', '-ac', '2'];
 
-// A file of testsrc and a tone: seconds long, a keyframe every gop frames, 30 frames a second.
-export async function makeFile(file, { seconds = 6, gop = 30, audio = true, extra = [] } = {}) {
+// A file of testsrc and a tone: seconds long, a keyframe every gop frames, 30 frames a second. As it is, who comes within eight seconds
+// of its publishing gets all of it, from the cache.
+export async function makeFile(file, { seconds = 6, gop = 240, audio = true, extra = [] } = {}) {
     await must('ffmpeg', ['-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=30',
         ...(audio ? ['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'] : []),
         '-t', `${seconds}`, '-pix_fmt', 'yuv420p', ...ENCODE, '-g', `${gop}`, '-keyint_min', `${gop}`,
