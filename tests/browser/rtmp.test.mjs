@@ -22,7 +22,7 @@ const cluster = await Cluster.up({
     edge: { relay: { linger_ms: 100 } },
     'edge-us': { relay: { linger_ms: 100 } },
 }, { start: false });
-const far = await farAway(cluster.port('backbone', 'pipe'), AWAY_MS);
+const far = await farAway(cluster.port('backbone', 'pipe'), AWAY_MS, { count: 2 }); // a port a worker
 cluster.add(far);
 cluster.writeConfig('backbone', { pipe: { announce: `127.0.0.1:${far.port}` } });
 await cluster.start();
