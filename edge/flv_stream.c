@@ -56,6 +56,16 @@ static void gop_push(struct flv_gop *g, const struct flv_chunk *chunk, size_t ca
     g->bytes += b->len;
 }
 
+/* A visit waits for memory more than it computes: what those after this viewer will need is fetched while it is served. */
+static void look_ahead(const struct flv_stream *s, const struct list *it)
+{
+    for (unsigned ahead = 1; it->next != &s->viewers && ahead <= HTTP_SOON_STEPS; ahead++) {
+        it = it->next;
+        http_stream_soon(container_of(it, const struct flv_viewer, link)->exchange, ahead);
+    }
+    __builtin_prefetch(it->next);
+}
+
 static void on_chunk(void *arg, const struct flv_chunk *chunk)
 {
     struct flv_stream *s = arg;
@@ -67,6 +77,7 @@ static void on_chunk(void *arg, const struct flv_chunk *chunk)
     gop_push(&s->gop, chunk, s->host->cfg.gop_bytes);
     list_for_each(it, &s->viewers) {
         struct flv_viewer *v = container_of(it, struct flv_viewer, link);
+        look_ahead(s, it);
         if (v->state == FLV_PARKED)
             flv_viewer_start(v);
         else

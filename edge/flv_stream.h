@@ -21,19 +21,21 @@ struct flv_host {
     struct flv_counters counters; /* .mux: of streams that have ended */
 };
 
+/* What each chunk touches stands first, in a line of the processor's cache. */
 struct flv_viewer {
     struct list link;
     struct flv_stream *stream;
     struct http_exchange *exchange;
-    struct timer parked;
+    uint64_t written_bytes;
     enum flv_viewer_state state;
-    bool bursting; /* still being sent what it began with */
-    size_t burst_bytes;
     unsigned serial; /* of the sequence headers it has */
-    uint64_t written_bytes, progress_bytes, progress_us;
+    uint32_t rank;   /* which viewers are thinned first when the worker is overloaded (io/governor.h) */
+    bool thinned;    /* skipping for that */
+    bool bursting;   /* still being sent what it began with */
+    size_t burst_bytes;
+    uint64_t progress_bytes, progress_us;
     uint64_t started_unix_us, dropped_to_keyframe, thinned_bytes;
-    uint32_t rank;  /* which viewers are thinned first when the worker is overloaded (io/governor.h) */
-    bool thinned;   /* skipping for that */
+    struct timer parked;
     char id[FLV_VIEWER_ID_CHARS + 1];
 };
 

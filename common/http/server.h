@@ -112,5 +112,9 @@ MUST_USE int http_piece_create(struct http_piece *out, const void *bytes, size_t
 /* Shared, not copied, and sent at once when nothing waits before it. */
 void http_stream_send(struct http_exchange *x, const struct http_piece *p);
 size_t http_stream_queued_bytes(const struct http_exchange *x);
+/* Who sends to a crowd waits for memory more than it computes. http_stream_send comes soon, in `steps` sends of others: called with
+ * HTTP_SOON_STEPS, and on down to 1, it fetches what will be needed, each time what the last time has told the place of. */
+enum { HTTP_SOON_STEPS = 4 };
+void http_stream_soon(const struct http_exchange *x, unsigned steps);
 void http_stream_end(struct http_exchange *x);   /* sends what is queued, then ends; x is dead */
 void http_stream_abort(struct http_exchange *x); /* drops the connection; x is dead; no on_gone */

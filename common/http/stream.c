@@ -89,6 +89,21 @@ size_t http_stream_queued_bytes(const struct http_exchange *x)
     return conn_queued_bytes(x->c->conn);
 }
 
+void http_stream_soon(const struct http_exchange *x, unsigned steps)
+{
+    if (steps == HTTP_SOON_STEPS) {
+        __builtin_prefetch(x);
+        return;
+    }
+    const struct http_conn *c = x->c;
+    if (steps == 3)
+        __builtin_prefetch(c);
+    else if (steps == 2 && c)
+        __builtin_prefetch(c->conn);
+    else if (steps == 1 && c)
+        conn_soon(c->conn);
+}
+
 void http_stream_end(struct http_exchange *x)
 {
     struct http_conn *c = x->c;

@@ -272,6 +272,12 @@ size_t tcp_queued_bytes(const struct tcp *t)
     return t->queue.bytes;
 }
 
+void tcp_soon(const struct tcp *t)
+{
+    __builtin_prefetch(t);
+    __builtin_prefetch(&t->queue.count);
+}
+
 void tcp_trim(struct tcp *t)
 {
     tcp_queue_trim(&t->queue);

@@ -83,6 +83,8 @@ void tcp_send_buf(struct tcp *t, struct buf *b, size_t from, size_t to);
 /* Not yet taken by the kernel, which is given at most 128 KiB ahead of what it has sent
  * (TCP_NOTSENT_LOWAT): how far a slow reader is behind is seen here. */
 size_t tcp_queued_bytes(const struct tcp *t);
+/* tcp_send_buf comes soon: the memory it needs is fetched meanwhile. */
+void tcp_soon(const struct tcp *t);
 /* Gives back what the queue holds beyond its needs, when it is empty. */
 void tcp_trim(struct tcp *t);
 /* Another bound than 128 KiB, for what had better wait here. */

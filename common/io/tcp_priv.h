@@ -17,10 +17,10 @@ struct tcp_piece {
 };
 
 struct tcp_queue {
+    size_t bytes;
     struct tcp_piece *pieces; /* a ring */
     size_t head, count;
     size_t cap; /* 0 or a power of two */
-    size_t bytes;
     struct buf *chunk; /* not shared: it grows */
     size_t chunk_cap;
 };
@@ -40,9 +40,9 @@ void tcp_queue_fini(struct tcp_queue *q);
 
 enum tcp_state { TCP_CONNECTING, TCP_OPEN, TCP_ENDED };
 
+/* What a send touches stands first. */
 struct tcp {
     struct worker *worker;
-    uv_poll_t poll;
     int fd;
     enum tcp_state state;
     bool paused;
@@ -51,10 +51,11 @@ struct tcp {
     bool shutting; /* tcp_shutdown was called */
     bool fin_sent;
     int err; /* for on_close */
+    struct tcp_queue queue;
     uint64_t flush_turn;
     unsigned flushes; /* in that turn */
-    struct tcp_queue queue;
     struct turn_hook hook;
+    uv_poll_t poll;
     struct timer linger;
     struct addr peer;
     const struct tcp_ops *ops;

@@ -362,6 +362,12 @@ size_t conn_queued_bytes(const struct conn *c)
     return tcp_queued_bytes(c->tcp) + (c->tls ? tls_waiting_bytes(c->tls) : 0);
 }
 
+void conn_soon(const struct conn *c)
+{
+    if (c->tcp)
+        tcp_soon(c->tcp);
+}
+
 /* TLS pauses once it is open: the handshake needs both directions. */
 void conn_pause(struct conn *c)
 {

@@ -64,6 +64,8 @@ void conn_send_buf(struct conn *c, struct buf *b, size_t from, size_t to);
 void conn_trim(struct conn *c);
 /* Written and not yet taken by the kernel. */
 size_t conn_queued_bytes(const struct conn *c);
+/* conn_send_buf comes soon: what it needs beside c itself is fetched. */
+void conn_soon(const struct conn *c);
 void conn_pause(struct conn *c); /* stops on_data (back-pressure) */
 void conn_resume(struct conn *c);
 const struct addr *conn_peer(const struct conn *c);
