@@ -12,6 +12,7 @@ import { Background, buildDir, must, run, sleep, until } from '../lib/process.mj
 const OUT = process.env.MILLRACE_BENCH_OUT;
 const LOAD = `${buildDir}/tests/load/millrace-load`;
 const LIMIT = `${buildDir}/tests/bench/millrace-limit`;
+const LIMIT_PIPE = `${buildDir}/tests/bench/millrace-limit-pipe`;
 const LIMIT_TCP = `${buildDir}/tests/bench/millrace-limit-tcp`;
 const FRAME_BYTES = 10_900; // a frame of MEDIA with the sound beside it: what a viewer by HTTP-FLV is sent at once
 const args = process.argv.slice(2);
@@ -331,16 +332,22 @@ const measurements = {
             console.log((await must(`${buildDir}/tests/${program}`, quick ? ['100000'] : [])).stdout.trimEnd());
     },
 
+    // A backbone that has played for a while: until then its cache grows, and each packet is the first to use its memory.
     async pipe() {
-        const streams = quick ? 16 : 24;
-        const publisher = await publish('pipe{n}', streams);
-        const viewers = load('pipe', ['--whep', whep('pipe{n}'), '--viewers', `${streams}`, '--streams', `${streams}`,
-            '--duration', `${WINDOW_S + 6}`]);
-        await sleep(3000);
-        const w = await window('backbone', 'millrace_packets_sent_total{transport="pipe"}', WINDOW_S, viewers);
-        await viewers.report();
-        await publisher.process.stop('SIGINT');
-        figure('pipe_us_per_packet', w.cpu_us / w.n, 'us', 4);
+        for (const streams of quick ? [24] : [24, 96]) {
+            const publisher = await publish(`pipe${streams}-{n}`, streams);
+            const viewers = load(`pipe-${streams}`, ['--whep', whep(`pipe${streams}-{n}`), '--viewers', `${streams}`, '--streams', `${streams}`,
+                '--duration', `${WINDOW_S + 14}`]);
+            await sleep(12_000);
+            const w = await window('backbone', 'millrace_packets_sent_total{transport="pipe"}', WINDOW_S, viewers);
+            await viewers.report();
+            await publisher.process.stop('SIGINT');
+            // What comes to each of two workers between two looks.
+            const limit = Number((await must(LIMIT_PIPE, ['--seconds', quick ? '2' : '4', '--messages', `${streams / 12}`, '--packets', '4'])).stdout);
+            const more = streams === 24 ? '' : `_${streams}_streams`;
+            figure(`pipe_limit_us_per_packet${more}`, limit, 'us');
+            figure(`pipe_us_per_packet${more}`, w.cpu_us / w.n, 'us', 4, limit);
+        }
     },
 };
 
