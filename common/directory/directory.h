@@ -96,7 +96,7 @@ void directory_claim(struct directory *d, const char *name, bool takeover,
                      void (*on_claimed)(void *arg, enum claim_result result, uint64_t epoch, const char *owner), void *arg);
 void directory_release(struct directory *d, const char *name, uint64_t epoch);
 
-/* Asks for a stream: answered from what is known (events and lookups keep it fresh for a lease), else from Redis.
+/* Asks for a stream of a live node: answered from what is known (events and lookups keep it fresh for a lease), else from Redis.
  * record NULL: nobody publishes it, or (known false) Redis could not be asked and nothing is known. */
 void directory_find(struct directory *d, const char *name,
                     void (*on_found)(void *arg, const struct stream_record *record, bool known), void *arg);

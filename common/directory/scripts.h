@@ -162,6 +162,9 @@ static const char script_release[] =
     "spread(ARGV[3])\n"
     "return 1\n";
 
+/* KEYS: alive. ARGV: id. Whether its lease has not run out. */
+static const char script_alive[] = SCRIPT_NOW "return tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0') > now and 1 or 0\n";
+
 /* KEYS: viewers of a stream. ARGV: id, unix ms. Returns how many other nodes say that they have, and forgets those that have fallen silent. */
 static const char script_viewers[] =
     "local sum = 0\n"

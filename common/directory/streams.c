@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "directory/directory_priv.h"
+#include "directory/scripts.h"
 
 #include "base/log.h"
 
@@ -99,6 +100,34 @@ static void ask(struct directory *d, const char *name, redis_reply_fn *fn, void 
     redis_conn_command(d->commands, fn, arg, LEN(argv), argv, NULL);
 }
 
+/* A node that we do not see may have died, and its streams are kept for a lease more: entries are many, and where Redis itself had stood
+ * still all nodes are late. */
+static bool is_doubtful(const struct directory *d, const struct stream_record *s)
+{
+    return d->state == DIRECTORY_UP && worker_now_us(d->worker) >= d->returning_until_us && !directory_node(d, s->owner);
+}
+
+/* What a dead node has published nobody publishes. */
+static void on_alive_reply(void *arg, const redisReply *r)
+{
+    struct request *q = arg;
+
+    q->sent = false;
+    q->has_record = !r || r->type != REDIS_REPLY_INTEGER || r->integer != 0;
+    request_answer(q);
+}
+
+static void ask_alive(struct request *q)
+{
+    struct directory *d = q->d;
+    char alive[KEY_CAP];
+    const char *argv[] = {"EVAL", script_alive, "1", key_of(d, "alive", "", alive), q->record.owner};
+
+    d->counters.commands++;
+    q->sent = true;
+    redis_conn_command(d->commands, on_alive_reply, q, LEN(argv), argv, NULL);
+}
+
 static void on_find_reply(void *arg, const redisReply *r)
 {
     struct request *q = arg;
@@ -111,7 +140,10 @@ static void on_find_reply(void *arg, const redisReply *r)
     q->known = true;
     q->has_record = read_record(r, q->name, &q->record);
     learn(q->d, q->name, q->has_record ? &q->record : NULL);
-    request_answer(q);
+    if (q->has_record && is_doubtful(q->d, &q->record))
+        ask_alive(q);
+    else
+        request_answer(q);
 }
 
 void find_send(struct request *q)
@@ -126,7 +158,7 @@ static bool answer_from_memory(struct directory *d, struct request *q)
 {
     const struct stream_entry *e = entry_find(d, q->name);
 
-    if (!e || e->gone ||
+    if (!e || e->gone || is_doubtful(d, &e->record) ||
         (d->state == DIRECTORY_UP && worker_now_us(d->worker) - e->confirmed_us > d->cfg.lease_us))
         return false;
     q->known = q->has_record = true;

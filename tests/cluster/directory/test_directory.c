@@ -477,6 +477,11 @@ static void a_dead_node_goes_when_its_lease_ends_and_its_streams_a_lease_later(v
     assert_true(find(&s, &s.b, "live/z"));
     assert_string_equal(s.b.owner, "z");
     assert_true(until(&s, b_sees_two, LEASE_MS * 1500));
+    assert_false(find(&s, &s.b, "live/z")); /* but nobody is sent there any more */
+    assert_string_equal(test_redis_cli(&s.redis, "exists t:stream:live/z"), "1");
+    let_lease_run_down(&s, "y", LEASE_MS); /* lives, though its record is not known here */
+    put_stream(&s, "y", "live/y", "1700000000000");
+    assert_true(find(&s, &s.b, "live/y"));
     s.b.n = 0;
     assert_true(until(&s, b_told, LEASE_MS * 2000));
     assert_string_equal(s.b.events[0].name, "live/z");
