@@ -273,3 +273,13 @@ int srtp_rx_unprotect_rtcp(struct srtp_engine *e, struct srtp_rx *rx, uint8_t *p
     *plain_len = len;
     return SRTP_OK;
 }
+
+void srtp_rx_prefetch_rtcp(const struct srtp_rx *rx)
+{
+    const uint8_t *at = (const uint8_t *)&rx->rtcp;
+
+    for (size_t i = 0; i < sizeof(rx->rtcp); i += 64)
+        __builtin_prefetch(at + i);
+    __builtin_prefetch(rx->source, 1);
+    __builtin_prefetch(&rx->sources);
+}

@@ -55,3 +55,5 @@ enum { SRTCP_SOURCES = 16 /* RTCP senders of one association, each with a window
  * with SRTP_ERR_FULL. */
 MUST_USE int srtp_rx_unprotect_rtcp(struct srtp_engine *e, struct srtp_rx *rx, uint8_t *pkt, size_t len,
                                     size_t *plain_len);
+/* It will be called soon: asks for what it reads to be in the processor's cache by then. */
+void srtp_rx_prefetch_rtcp(const struct srtp_rx *rx);

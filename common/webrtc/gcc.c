@@ -19,6 +19,7 @@ enum {
     RTT_DEFAULT_US = 200000,
     RESPONSE_US = 100000,      /* s5.5: beside the round trip, until a change of the rate shows */
     PACKET_BITS = 9600,
+    RUN_US = 1000,             /* from first to last: far less than a bucket of the rate */
     LOSS_US = 1000000,         /* losses are counted for so long */
     LOSS_PACKETS = 50,         /* and for so many: fewer say little */
     HEADROOM_BPS = 10000,
@@ -258,20 +259,46 @@ static void on_probe(struct gcc *g, const struct probe_result *r, uint64_t now_u
         g->loss_bps = bounded(g, r->bps);
 }
 
-static void on_result(struct gcc *g, const struct twcc_result *r, uint64_t now_us)
+static void count_result(struct gcc *g, const struct twcc_result *r)
 {
     /* What was sent before the last step down says nothing of the rate that came after it. */
-    if (r->sent_us >= g->reduced_us && r->sent_us >= g->loss_reduced_us) {
-        g->received += r->received;
-        g->lost += !r->received;
-        if (r->was_lost && g->lost)
-            g->lost--; /* late, not lost */
-    }
-    if (!r->received)
+    if (r->sent_us < g->reduced_us || r->sent_us < g->loss_reduced_us)
         return;
-    rate_push(&g->acked, r->arrival_us, r->bytes);
+    g->received += r->received;
+    g->lost += !r->received;
+    if (r->was_lost && g->lost)
+        g->lost--; /* late, not lost */
+}
+
+/* A frame's packets leave together, and most of them come together: to rate and delay they are one, of which the first and the last
+ * arrival count. */
+struct run {
+    uint64_t sent_us;
+    int64_t first_us, last_us; /* arrivals */
+    uint32_t bytes;            /* 0: none */
+};
+
+static void end_run(struct gcc *g, struct run *run, uint64_t now_us)
+{
+    if (run->bytes == 0)
+        return;
+    rate_push(&g->acked, run->last_us, run->bytes);
+    gcc_delay_on_packet(&g->delay, run->sent_us, run->first_us, now_us);
+    if (run->last_us != run->first_us)
+        gcc_delay_on_packet(&g->delay, run->sent_us, run->last_us, now_us);
+    run->bytes = 0;
+}
+
+static void on_arrived(struct gcc *g, struct run *run, const struct twcc_result *r, uint64_t now_us)
+{
     probe_on_arrival(&g->probe, r->probe, r->sent_us, r->arrival_us, r->bytes);
-    gcc_delay_on_packet(&g->delay, r->sent_us, r->arrival_us, now_us);
+    if (run->bytes && r->sent_us == run->sent_us && r->arrival_us >= run->last_us && r->arrival_us - run->first_us <= RUN_US) {
+        run->last_us = r->arrival_us;
+        run->bytes += r->bytes;
+        return;
+    }
+    end_run(g, run, now_us);
+    *run = (struct run){r->sent_us, r->arrival_us, r->arrival_us, r->bytes};
 }
 
 int gcc_on_feedback(struct gcc *g, struct twcc_send *sent, const struct rtcp_packet *p, uint64_t now_us)
@@ -279,6 +306,7 @@ int gcc_on_feedback(struct gcc *g, struct twcc_send *sent, const struct rtcp_pac
     struct rtcp_twcc f;
     struct twcc_result r;
     struct probe_result found;
+    struct run run = {0};
     uint64_t newest_us = sent->newest_sent_us;
     int err = rtcp_twcc_parse(&f, p);
 
@@ -287,8 +315,12 @@ int gcc_on_feedback(struct gcc *g, struct twcc_send *sent, const struct rtcp_pac
     g->feedback_us = now_us;
     g->feedbacks++;
     uint32_t received = g->received, lost = g->lost;
-    while (twcc_send_next(sent, &f, now_us, &r))
-        on_result(g, &r, now_us);
+    while (twcc_send_next(sent, &f, now_us, &r)) {
+        count_result(g, &r);
+        if (r.received)
+            on_arrived(g, &run, &r, now_us);
+    }
+    end_run(g, &run, now_us);
     if (sent->newest_sent_us > newest_us) {
         /* The feedback's own waiting time is in it: an upper bound, which is what pauses are wanted for. */
         uint64_t sample_us = now_us - sent->newest_sent_us;

@@ -372,6 +372,19 @@ void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint
     rtc_transport_leave(t);
 }
 
+void rtc_transport_prefetch_rtcp(const struct rtc_transport *t, unsigned ahead)
+{
+    if (ahead == RTC_RTCP_AHEAD) {
+        __builtin_prefetch(t);
+        __builtin_prefetch(&t->counters.rtcp_in, 1);
+        return;
+    }
+    if (ahead == 2 && t->rx)
+        srtp_rx_prefetch_rtcp(t->rx);
+    if (t->cfg.ops->on_rtcp_soon)
+        t->cfg.ops->on_rtcp_soon(t->cfg.arg, ahead);
+}
+
 /* ---- Sending ----------------------------------------------------------------------------------- */
 
 /* Written where it leaves from, and protected together with others before it does. */

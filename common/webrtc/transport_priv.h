@@ -19,6 +19,7 @@ enum {
     ICE_PATHS_MAX = 4,   /* addresses of one client that passed a check; it nominates one of its few pairs */
     ADDR_KEY_BYTES = 18, /* IPv6 (or mapped IPv4) address and port */
     RTC_BATCH = 64,      /* packets that are protected at once; a hash has 16 lanes */
+    RTC_RTCP_AHEAD = 3,
     ICE_PENDING_MAX = 4, /* checks without answer (client); older ones are forgotten */
     ICE_PATH_SILENT_US = 6000000, /* RFC 7675 s5.1: consent checks are at most 6 s apart. An address checked
                                      since then is not given to another session, however valid its check */
@@ -132,6 +133,8 @@ void rtc_transport_on_dtls(struct rtc_transport *t, struct ice_path *p, struct u
                            uint64_t now_us);
 void rtc_transport_on_rtp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us);
 void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us);
+/* RTCP comes soon: as rtc_transport_prefetch, from RTC_RTCP_AHEAD down to 1. */
+void rtc_transport_prefetch_rtcp(const struct rtc_transport *t, unsigned ahead);
 /* When it ends unless something comes. */
 void rtc_transport_schedule(struct rtc_transport *t, uint64_t now_us);
 

@@ -313,6 +313,18 @@ static void on_soon(const struct consumer *c, unsigned ahead)
     __builtin_prefetch(&v->layers.rank);
 }
 
+static void on_rtcp_soon(const void *arg, unsigned ahead)
+{
+    const struct rtc_viewer *v = arg;
+
+    if (ahead == 1) {
+        viewer_rate_prefetch(v, 2);
+        return;
+    }
+    fetch(v, &v->rate + 1);
+    __builtin_prefetch(&v->layers.allowed_bps, 1);
+}
+
 static const struct consumer_ops consumer_ops = {
     .on_soon = on_soon,
     .on_tracks = on_tracks,
@@ -347,6 +359,7 @@ static void on_closed(void *arg, enum rtc_close why, const char *detail)
 static const struct rtc_transport_ops transport_ops = {
     .on_connected = on_connected,
     .on_rtcp = viewer_on_rtcp,
+    .on_rtcp_soon = on_rtcp_soon,
     .on_closed = on_closed,
 };
 
