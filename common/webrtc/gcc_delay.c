@@ -12,6 +12,8 @@ enum {
     RESET_US = 3000000,      /* a pause, or a jump of the receiver's clock: begin anew */
     DELTAS_MAX = 60,
     POINTS_LEAST = 10,       /* a short queue is full before there are 20 */
+    SUDDEN_MS = 100,         /* and before there are 10, where few packets are sent: as much delay as that ... */
+    SUDDEN_GROUPS = 2,       /* ... of so many groups on end is a queue, not a receiver that stood still */
     THRESHOLD_STEP_MS = 100, /* at most counted for one adaptation */
 };
 
@@ -64,6 +66,13 @@ static void adapt_threshold(struct gcc_delay *d, double trend_ms, uint64_t now_u
     d->threshold_ms = fmin(fmax(d->threshold_ms, THRESHOLD_LEAST_MS), THRESHOLD_MOST_MS);
 }
 
+/* Before there is a trend. */
+static bool is_sudden(struct gcc_delay *d)
+{
+    d->sudden = d->n_points < POINTS_LEAST && d->sum_ms > SUDDEN_MS ? d->sudden + 1 : 0;
+    return d->sudden >= SUDDEN_GROUPS;
+}
+
 static void judge(struct gcc_delay *d, double trend, double sent_ms, uint64_t now_us)
 {
     unsigned n = d->n_deltas < DELTAS_MAX ? d->n_deltas : DELTAS_MAX;
@@ -77,6 +86,8 @@ static void judge(struct gcc_delay *d, double trend, double sent_ms, uint64_t no
             d->over_count = 0;
             d->usage = GCC_OVERUSED;
         }
+    } else if (is_sudden(d)) {
+        d->usage = GCC_OVERUSED;
     } else {
         d->over_ms = -1;
         d->over_count = 0;

@@ -32,6 +32,7 @@ struct gcc_delay {
     double trend, threshold_ms;
     double over_ms;             /* how long above the threshold; < 0: not */
     unsigned over_count;
+    unsigned sudden;            /* groups on end that came far too late, before there is a trend */
     uint64_t threshold_us;      /* when the threshold was adapted */
     enum gcc_usage usage;
 };

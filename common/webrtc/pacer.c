@@ -59,8 +59,8 @@ static void fill(struct pacer *p, uint64_t now_us)
         passed_us = 1000000;
     p->filled_us = now_us;
     p->tokens_bytes += (int64_t)(p->pace_bps / 8 * passed_us / 1000000);
-    if (p->tokens_bytes > PACER_BURST_BYTES)
-        p->tokens_bytes = PACER_BURST_BYTES;
+    if (p->tokens_bytes > p->burst_bytes)
+        p->tokens_bytes = p->burst_bytes;
     p->resend_bytes += (int64_t)(p->resend_bps / 8 * passed_us / 1000000);
     if (p->resend_bytes > RESEND_BURST_BYTES)
         p->resend_bytes = RESEND_BURST_BYTES;
@@ -74,6 +74,12 @@ void pacer_set_target(struct pacer *p, uint64_t target_bps, uint64_t media_bps, 
     p->pace_bps = target_bps * 5 / 2;
     if (p->pace_bps < least)
         p->pace_bps = least;
+    int64_t burst = (int64_t)(p->pace_bps / 8 * PACER_BURST_US / 1000000);
+    if (burst < PACER_BURST_LEAST_BYTES)
+        burst = PACER_BURST_LEAST_BYTES;
+    p->burst_bytes = burst < PACER_BURST_BYTES ? burst : PACER_BURST_BYTES;
+    if (p->tokens_bytes > p->burst_bytes)
+        p->tokens_bytes = p->burst_bytes;
     p->resend_bps = target_bps / 2;
 }
 
@@ -111,7 +117,7 @@ bool pacer_may_send(struct pacer *p, size_t rest_bytes, uint64_t now_us)
 
 void pacer_refresh(struct pacer *p)
 {
-    p->tokens_bytes = PACER_BURST_BYTES;
+    p->tokens_bytes = p->burst_bytes;
 }
 
 bool pacer_push(struct pacer *p, const struct packet *packet, uint64_t now_us)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pacer.h - when the next bytes to a viewer may leave: bursts up to 16 KiB at once, more than that spaced at 2.5 times the target.
+ * pacer.h - when the next bytes to a viewer may leave: bursts at once, more than that spaced at 2.5 times the target. A burst
+ * is 40 ms at that pace, 16 KiB at most: a path that carries little has a short queue.
  *
  * Audio goes first: it is sent at once and only counted. Retransmissions come next, within a budget of their own. Video that may
  * not leave yet waits in a ring, in its order; one turn sends what has come together, so that a frame's packets still
@@ -16,7 +17,9 @@
 #include <stdint.h>
 
 enum {
-    PACER_BURST_BYTES = 16 * 1024,
+    PACER_BURST_BYTES = 16 * 1024, /* at most ... */
+    PACER_BURST_LEAST_BYTES = 3000,
+    PACER_BURST_US = 40000,
     PACER_TAIL_BYTES = 4 * 1024, /* the last of a frame, of so much at most or what the pace lets go in a turn: a turn of its own costs more */
     PACER_SLOTS = 512,       /* packets that wait at most: a keyframe of 600 KB */
     PACER_SLOTS_FIRST = 64,  /* room for so many at first: most keyframes */
@@ -37,6 +40,7 @@ struct pacer_wait {
 
 struct pacer {
     uint64_t pace_bps, resend_bps;
+    int64_t burst_bytes;
     int64_t tokens_bytes, resend_bytes; /* may be sent now; below zero after a packet that just fitted, and after audio */
     uint64_t filled_us;
     unsigned head, n, cap;              /* video */

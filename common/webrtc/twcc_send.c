@@ -11,8 +11,6 @@ _Static_assert(sizeof(struct twcc_send_slot) == 4, "four bytes");
 
 enum { TICK_US = 64 };
 
-enum slot_state { SLOT_EMPTY = 0, SLOT_SENT, SLOT_LOST, SLOT_RECEIVED };
-
 /* The reference time has 24 bits of 64 ms. */
 #define ARRIVAL_WRAP_US (INT64_C(64000) << 24)
 
@@ -39,7 +37,7 @@ uint16_t twcc_send_push(struct twcc_send *t, size_t bytes, uint8_t probe, uint64
         .sent_ticks = (uint16_t)(now_us / TICK_US),
         .bytes = (unsigned)(bytes < 0x7ff ? bytes : 0x7ff) & 0x7ffu,
         .probe = probe & 7u,
-        .state = SLOT_SENT,
+        .state = TWCC_UNDER_WAY,
     };
     t->flight_bytes += s->bytes;
     return (uint16_t)t->next++;
@@ -68,7 +66,7 @@ static struct twcc_send_slot *slot_of(struct twcc_send *t, uint16_t seq)
     if (number >= t->next || number + TWCC_SEND_SLOTS < t->next)
         return NULL;
     struct twcc_send_slot *s = &t->slots[number % TWCC_SEND_SLOTS];
-    return s->state == SLOT_EMPTY ? NULL : s;
+    return s->state == TWCC_UNKNOWN ? NULL : s;
 }
 
 /* The moment before now that has these ticks. */
@@ -85,7 +83,7 @@ bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, s
 
     while (rtcp_twcc_next(f, &a)) {
         struct twcc_send_slot *s = slot_of(t, a.seq);
-        unsigned state = a.received ? SLOT_RECEIVED : SLOT_LOST;
+        unsigned state = a.received ? TWCC_RECEIVED : TWCC_LOST;
         if (!s || s->state >= state)
             continue; /* known already, or never sent */
         *out = (struct twcc_result){
@@ -94,7 +92,7 @@ bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, s
             .bytes = s->bytes,
             .probe = s->probe,
             .received = a.received,
-            .was_lost = s->state == SLOT_LOST,
+            .was_lost = s->state == TWCC_LOST,
         };
         end_flight(t, seq16_extend(t->next - 1, a.seq));
         s->state = state & 3u;
@@ -103,4 +101,12 @@ bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, s
         return true;
     }
     return false;
+}
+
+enum twcc_fate twcc_send_fate(const struct twcc_send *t, uint64_t number)
+{
+    if (number >= t->next || number + TWCC_SEND_SLOTS < t->next)
+        return TWCC_UNKNOWN;
+    enum twcc_fate fate = t->slots[number % TWCC_SEND_SLOTS].state;
+    return fate == TWCC_UNDER_WAY && number < t->flight_from ? TWCC_UNKNOWN : fate; /* its feedback was lost */
 }

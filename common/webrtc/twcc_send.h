@@ -22,7 +22,7 @@ struct twcc_send_slot {
     uint16_t sent_ticks;  /* of 64 us, low bits: four seconds */
     unsigned bytes : 11;
     unsigned probe : 3;   /* the cluster that it is of; 0: none */
-    unsigned state : 2;   /* enum in twcc_send.c */
+    unsigned state : 2;   /* enum twcc_fate */
 };
 
 struct twcc_send {
@@ -44,9 +44,14 @@ struct twcc_result {
     bool was_lost; /* an earlier feedback called it lost */
 };
 
+enum twcc_fate { TWCC_UNKNOWN = 0, TWCC_UNDER_WAY, TWCC_LOST, TWCC_RECEIVED };
+
 void twcc_send_init(struct twcc_send *t, uint16_t first);
 /* A packet of so many bytes leaves now; probe: 0 .. TWCC_PROBE_MAX. Returns its number for the extension. */
 uint16_t twcc_send_push(struct twcc_send *t, size_t bytes, uint8_t probe, uint64_t now_us);
 /* The next packet that f has news of: it arrived, or is called lost for the first time. False at its end. Numbers that were
  * never sent, or too long ago, are passed over. */
 bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, struct twcc_result *out);
+/* What became of the packet with this number (not only its low bits), as far as feedback has told; unknown when it was sent too
+ * long ago. */
+enum twcc_fate twcc_send_fate(const struct twcc_send *t, uint64_t number);

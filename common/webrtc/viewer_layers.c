@@ -164,11 +164,23 @@ static void aim_level(struct rtc_viewer *v, uint64_t now_us)
         return;
     struct rtp_level now = rtp_sender_level(&v->video.sender);
     uint8_t top = (uint8_t)(l->meter->rows - 1), wanted = level.spatial < top ? level.spatial : top;
-    if ((!is_simulcast(l) && now.spatial < wanted) || (now.temporal < 0 && level.temporal >= 0) || l->mends)
+    if ((!is_simulcast(l) && now.spatial < wanted) || (now.temporal < 0 && level.temporal >= 0))
         ask_keyframe(v, now_us);
-    if (l->mends)
+}
+
+/* Until the keyframe comes that makes what was lost superfluous, that is not sent again, nor what nobody could decode without it: so
+ * it finds queues drained. */
+static void mend(struct rtc_viewer *v, uint64_t now_us)
+{
+    struct viewer_layers *l = &v->layers;
+
+    if (v->state != RTC_VIEWER_LIVE)
+        return;
+    if (l->asked_us < l->mend_us)
+        l->asked_us = 0;
+    ask_keyframe(v, now_us);
+    if (rtp_sender_limit(&v->video.sender, (struct rtp_level){0, RTP_LEVEL_NOTHING}) == 0) /* no memory: it is sent in vain */
         rtp_sender_forget(&v->video.sender, now_us + MEND_US);
-    l->mends = false;
 }
 
 static void aim_layer(struct rtc_viewer *v, uint64_t now_us)
@@ -231,6 +243,13 @@ void viewer_layers_on_packet(struct rtc_viewer *v, const struct packet *p, uint6
     if (p->layer >= METER_ROWS || (!is_simulcast(l) && p->layer != v->video.layer))
         return;
     layer_meter_push(l->meter, p, now_us);
+    if (!is_simulcast(l) && (p->flags & begins) == begins && v->state == RTC_VIEWER_LIVE) {
+        l->key_us = now_us;
+        if (l->mend_us) {
+            l->mend_us = 0;
+            aim_level(v, now_us);
+        }
+    }
     if (!is_simulcast(l) || p->layer != l->target.row || p->layer == v->video.layer || (p->flags & begins) != begins ||
         v->state != RTC_VIEWER_LIVE || is_past(v, p))
         return;
@@ -349,9 +368,15 @@ static void on_check(struct timer *t, uint64_t now_us)
     choose(v, now_us);
     /* A picture of which an upper layer was lost is not shown, and so none after it, until that was sent again: a keyframe of the
      * lower layers is here sooner. */
-    l->mends = now_us - l->down_us < DOWN_US && l->nacked != v->video.sender.counters.nacked &&
-               now_us - l->asked_us >= KEYFRAME_AGAIN_US;
-    aim_level(v, now_us);
+    bool lost = now_us - l->down_us < DOWN_US && l->nacked != v->video.sender.counters.nacked;
+    if (lost && !l->mend_us && now_us - l->key_us >= KEYFRAME_AGAIN_US) {
+        l->mend_us = now_us;
+        l->target = (struct rung){0, RTP_LEVEL_ALL}; /* a small one, as queues are full */
+    }
+    if (l->mend_us)
+        mend(v, now_us);
+    else
+        aim_level(v, now_us);
     if (is_simulcast(l))
         aim_layer(v, now_us);
     l->nacked = v->video.sender.counters.nacked;
@@ -438,6 +463,8 @@ void viewer_layers_on_nack(struct rtc_viewer *v, uint64_t now_us)
     struct viewer_layers *l = &v->layers;
     uint64_t resent = c->resent - l->loss.resent, packets = c->packets - l->loss.packets;
 
+    if (!is_simulcast(l) && now_us - l->down_us < DOWN_US && !l->mend_us)
+        timer_start(&l->check, 0);
     if (now_us - l->loss.since_us >= LOSS_WINDOW_US) {
         l->loss.since_us = now_us;
         l->loss.resent = c->resent;
@@ -449,6 +476,16 @@ void viewer_layers_on_nack(struct rtc_viewer *v, uint64_t now_us)
         v->state != RTC_VIEWER_LIVE)
         return;
     l->allowed_bps = acked_bps;
+    timer_start(&l->check, 0);
+}
+
+void viewer_layers_on_hole(struct rtc_viewer *v)
+{
+    struct viewer_layers *l = &v->layers;
+
+    if (is_simulcast(l) || l->mend_us)
+        return;
+    l->mend_us = now_of(v);
     timer_start(&l->check, 0);
 }
 

@@ -26,7 +26,6 @@ struct viewer_track {
 struct viewer_layers {
     uint8_t n;               /* simulcast layers of the track; 0 or 1: the one may be scalable */
     bool silent;             /* what shall be sent does not come */
-    bool mends;              /* down, with losses: a keyframe is asked for */
     struct rung target;      /* row: simulcast layer, or highest spatial one */
     struct rtc_layer_wish wish; /* for later epochs too */
     struct layer_choice choice;
@@ -38,6 +37,8 @@ struct viewer_layers {
     uint64_t asked_us;       /* for a keyframe */
     uint64_t nacked;         /* the sender's count at the last check */
     uint64_t down_us;        /* the last step down to fewer spatial layers */
+    uint64_t key_us;         /* the last keyframe of a scalable track */
+    uint64_t mend_us;        /* since when one is needed as something was lost for good; 0: none is */
     struct {
         uint64_t since_us, resent, packets; /* the sender's counts then */
     } loss;
@@ -134,6 +135,8 @@ uint8_t viewer_layers_needed(const struct rtc_viewer *v);
 bool viewer_layers_pauses(const struct rtc_viewer *v);
 /* The viewer has asked for packets again. */
 void viewer_layers_on_nack(struct rtc_viewer *v, uint64_t now_us);
+/* A packet that it asked for will not come any more. */
+void viewer_layers_on_hole(struct rtc_viewer *v);
 /* What the viewer's network carries for video has changed; UINT64_MAX: it is not known. */
 void viewer_allow(struct rtc_viewer *v, uint64_t video_bps);
 

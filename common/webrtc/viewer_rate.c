@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "webrtc/pacer.h"
+#include "webrtc/resend_watch.h"
 
 #include <stdlib.h>
 
@@ -20,11 +21,12 @@ enum {
     REPEATS = 32,         /* recent packets that probes are made of */
 };
 
-/* What transport-wide feedback needs: 6 KB that other viewers do not have. */
+/* What transport-wide feedback needs: 7 KB that other viewers do not have. */
 struct viewer_paced {
     struct rtc_viewer *viewer;
     struct twcc_send sent;
     struct pacer pacer;
+    struct resend_watch watch; /* of video */
     struct timer due;
     uint64_t repeat;
 };
@@ -60,7 +62,14 @@ static void resend(struct rtc_viewer *v, struct viewer_track *t, uint16_t seq, u
     struct router *r = v->consumer.router;
     struct rtp_out out;
 
-    if (rtp_sender_resend(&t->sender, seq, router_cache(r), router_epoch(r), now_us, &out))
+    bool sends = rtp_sender_resend(&t->sender, seq, router_cache(r), router_epoch(r), now_us, &out);
+    if (v->rate.paced && t == &v->video) {
+        if (sends && out.numbered)
+            resend_watch_on_sent(&v->rate.paced->watch, seq, v->rate.paced->sent.next);
+        else
+            resend_watch_drop(&v->rate.paced->watch, seq);
+    }
+    if (sends)
         viewer_send(v, &out);
 }
 
@@ -133,6 +142,8 @@ void viewer_rate_resend(struct rtc_viewer *v, struct viewer_track *t, uint16_t s
         resend(v, t, seq, now_us);
         return;
     }
+    if (t == &v->video && resend_watch_has(&w->watch, &w->sent, seq))
+        return;
     if (!pacer_push_resend(&w->pacer, seq, t == &v->audio))
         return;
     send_resends(w, now_us);
@@ -151,6 +162,7 @@ void viewer_rate_clear(struct rtc_viewer *v)
     if (!v->rate.paced)
         return;
     pacer_clear(&v->rate.paced->pacer);
+    resend_watch_clear(&v->rate.paced->watch);
     timer_stop(&v->rate.paced->due);
 }
 
@@ -180,6 +192,21 @@ void viewer_rate_prefetch(const struct rtc_viewer *v, unsigned ahead)
 uint64_t viewer_rate_waited_us(const struct rtc_viewer *v)
 {
     return v->rate.paced ? v->rate.paced->pacer.most_waited_us : 0;
+}
+
+/* Retransmissions that were lost. */
+static void resend_again(struct viewer_paced *w, uint64_t now_us)
+{
+    unsigned gave_up = 0;
+    uint16_t seq;
+
+    while (resend_watch_next(&w->watch, &w->sent, &seq, &gave_up))
+        if (!pacer_push_resend(&w->pacer, seq, 0))
+            resend_watch_drop(&w->watch, seq);
+    if (w->pacer.n_resends)
+        send_resends(w, now_us);
+    if (gave_up)
+        viewer_layers_on_hole(w->viewer);
 }
 
 /* ---- what was sent --------------------------------------------------------------------------------------------------- */
@@ -247,9 +274,12 @@ int viewer_rate_on_twcc(struct rtc_viewer *v, const struct rtcp_packet *p, uint6
     if (!v->rate.paced)
         return RTCP_OK; /* not agreed on */
     int err = gcc_on_feedback(&v->rate.gcc, &v->rate.paced->sent, p, now_us);
-    if (err == RTCP_OK)
-        follow(v, now_us);
-    return err;
+    if (err != RTCP_OK)
+        return err;
+    if (v->rate.paced->watch.n && v->state == RTC_VIEWER_LIVE)
+        resend_again(v->rate.paced, now_us);
+    follow(v, now_us);
+    return RTCP_OK;
 }
 
 int viewer_rate_on_remb(struct rtc_viewer *v, const struct rtcp_packet *p)

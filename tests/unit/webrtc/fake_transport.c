@@ -175,6 +175,8 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
         f->view.payload = f->view.ext = NULL;
     }
     t->n_sent++;
+    if (t->on_rtp)
+        t->on_rtp(t->rtp_arg, p);
     return len;
 }
 

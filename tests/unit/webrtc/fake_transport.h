@@ -32,6 +32,9 @@ struct rtc_transport {
     /* Where the test wants data packets; NULL: they are lost. */
     void (*send_data)(void *arg, const uint8_t *bytes, size_t len);
     void *send_data_arg;
+    /* Sees each RTP packet; NULL: nobody does. */
+    void (*on_rtp)(void *arg, const struct rtc_rtp *p);
+    void *rtp_arg;
 };
 
 struct rtc_endpoint *fake_endpoint(struct worker *w);

@@ -6,6 +6,7 @@
 #include "webrtc/pacer.h"
 #include "webrtc/remb.h"
 #include "wire/rtp_ext.h"
+#include "webrtc/resend_watch.h"
 #include "webrtc/twcc_send.h"
 
 #include <setjmp.h>
@@ -79,6 +80,82 @@ static void what_was_sent_too_long_ago_is_passed_over(void **state)
     free(t);
 }
 
+/* ---- resend_watch.h ----------------------------------------------------------------------------------------- */
+
+static void a_retransmission_that_is_lost_is_sent_again_unasked(void **state)
+{
+    struct twcc_send *t = malloc(sizeof(*t));
+    struct resend_watch w = {0};
+    struct twcc_result r[16];
+    unsigned gave_up = 0;
+    uint16_t seq;
+
+    (void)state;
+    assert_non_null(t);
+    twcc_send_init(t, 0);
+    for (uint16_t i = 0; i < 3; i++) {
+        resend_watch_on_sent(&w, (uint16_t)(500 + i), t->next);
+        twcc_send_push(t, 100, 0, 1000000);
+    }
+    for (uint16_t i = 0; i < 3; i++)
+        assert_true(resend_watch_has(&w, t, (uint16_t)(500 + i))); /* asked for again: it is on its way */
+    assert_false(resend_watch_has(&w, t, 503));
+    assert_false(resend_watch_next(&w, t, &seq, &gave_up));
+    assert_int_equal(feed(t, 0, 2, 2, 64000000, r), 2); /* the first came, the second did not */
+    assert_true(resend_watch_next(&w, t, &seq, &gave_up));
+    assert_int_equal(seq, 501);
+    assert_false(resend_watch_next(&w, t, &seq, &gave_up)); /* told once */
+    assert_false(resend_watch_has(&w, t, 500)); /* who asks for it now has lost it otherwise */
+    assert_true(resend_watch_has(&w, t, 501));
+    assert_true(resend_watch_has(&w, t, 502));
+    resend_watch_drop(&w, 501);
+    assert_false(resend_watch_has(&w, t, 501));
+    resend_watch_clear(&w);
+    assert_false(resend_watch_has(&w, t, 502));
+    assert_int_equal(gave_up, 0);
+    free(t);
+}
+
+static void what_is_lost_each_time_is_given_up_and_lost_feedback_proves_nothing(void **state)
+{
+    struct twcc_send *t = malloc(sizeof(*t));
+    struct resend_watch w = {0};
+    struct twcc_result r[16];
+    unsigned gave_up = 0, again = 0;
+    uint16_t seq;
+
+    (void)state;
+    assert_non_null(t);
+    twcc_send_init(t, 0);
+    do {
+        resend_watch_on_sent(&w, 9, t->next);
+        uint16_t number = twcc_send_push(t, 100, 0, 1000000);
+        twcc_send_push(t, 100, 0, 1000000);
+        assert_int_equal(feed(t, number, 2, 1, 64000000, r), 2);
+    } while (resend_watch_next(&w, t, &seq, &gave_up) && ++again < 100);
+    assert_int_equal(again, RESEND_WATCH_TRIES - 1);
+    assert_int_equal(gave_up, 1);
+    assert_int_equal(w.n, 0);
+
+    resend_watch_on_sent(&w, 10, t->next);
+    twcc_send_push(t, 100, 0, 1000000);
+    uint16_t later = twcc_send_push(t, 100, 0, 1000000);
+    assert_int_equal(feed(t, later, 1, 0, 64000000, r), 1); /* of the one before it nothing is heard any more */
+    assert_false(resend_watch_has(&w, t, 10));
+    assert_false(resend_watch_next(&w, t, &seq, &gave_up));
+    assert_int_equal(gave_up, 1);
+    assert_int_equal(w.n, 0);
+
+    for (uint16_t i = 0; i < RESEND_WATCH_SLOTS + 1; i++) {
+        resend_watch_on_sent(&w, i, t->next);
+        twcc_send_push(t, 100, 0, 1000000);
+    }
+    assert_int_equal(w.n, RESEND_WATCH_SLOTS);
+    assert_false(resend_watch_has(&w, t, 0)); /* the oldest made room */
+    assert_true(resend_watch_has(&w, t, 1));
+    free(t);
+}
+
 /* ---- pacer.h ------------------------------------------------------------------------------------------------- */
 
 static void push(struct pacer *p, struct pool *pool, uint64_t now_us)
@@ -118,11 +195,12 @@ static void a_burst_leaves_at_once_and_the_rest_at_the_pace(void **state)
     for (int i = 0; i < 60; i++)
         push(p, pool, now_us);
     assert_false(pacer_may_send(p, 1000, now_us)); /* not before those that wait */
-    assert_int_equal(pop_all(p, now_us), 17); /* the last one of 16 KiB just fits */
+    assert_int_equal(pop_all(p, now_us), 10); /* 40 ms at that pace */
     assert_in_range(pacer_due_us(p), now_us + PACER_TURN_US, now_us + PACER_TURN_US + 4000);
-    assert_int_equal(pop_all(p, now_us + 1000), 0);
-    assert_int_equal(pop_all(p, now_us + 100000), 17); /* the burst again, not 25 KB */
-    assert_int_equal(pop_all(p, now_us + 600000), 26); /* waited half a second: out, whatever the pace */
+    assert_int_equal(pop_all(p, now_us + 1000), 1); /* the last one just fits */
+    assert_int_equal(pop_all(p, now_us + 2000), 0);
+    assert_int_equal(pop_all(p, now_us + 100000), 10); /* the burst again, not 25 KB */
+    assert_int_equal(pop_all(p, now_us + 600000), 39); /* waited half a second: out, whatever the pace */
     assert_true(pacer_due_us(p) == UINT64_MAX);
     push(p, pool, now_us + 600000);
     pacer_fini(p);
@@ -140,8 +218,10 @@ static void the_tail_of_a_frame_leaves_with_it(void **state)
         {10000000, 17, 17},
         {10000000, 20, 20}, /* 384 bytes of the burst, and 4 KiB are not exceeded by 3,000 */
         {10000000, 21, 17},
-        {800000, 20, 17}, /* 1,250 bytes a turn */
-        {800000, 17, 17},
+        {800000, 20, 10}, /* a burst is 10,000 bytes here, and 1,250 go in a turn */
+        {800000, 11, 11},
+        {800000, 12, 10},
+        {100000, 4, 3},   /* 3,000 bytes at least */
     };
     struct pool *pool;
 
@@ -319,6 +399,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(feedback_finds_what_was_sent_over_the_wrap),
         cmocka_unit_test(what_was_sent_too_long_ago_is_passed_over),
+        cmocka_unit_test(a_retransmission_that_is_lost_is_sent_again_unasked),
+        cmocka_unit_test(what_is_lost_each_time_is_given_up_and_lost_feedback_proves_nothing),
         cmocka_unit_test(a_burst_leaves_at_once_and_the_rest_at_the_pace),
         cmocka_unit_test(the_tail_of_a_frame_leaves_with_it),
         cmocka_unit_test(retransmissions_have_a_budget_of_their_own),
