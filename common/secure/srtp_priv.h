@@ -8,6 +8,7 @@
 #include "secure/srtp_rx.h"
 #include "secure/srtp_tx.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -97,11 +98,18 @@ void srtp_mac_run(const struct srtp_mac *m, const uint8_t *a, size_t a_len, cons
 
 /* ---- Nonces ---------------------------------------------------------------------------------- */
 
-/* XORs n bytes of v, big-endian, into at[0..n). */
-static inline void srtp_xor_be(uint8_t *at, uint64_t v, unsigned n)
+/* XORs SSRC | 48 bits of index into at. */
+static inline void srtp_xor_packet(uint8_t at[10], const uint8_t ssrc[4], uint64_t index)
 {
-    for (unsigned i = n; i-- > 0; v >>= 8)
-        at[i] ^= (uint8_t)v;
+    uint64_t word;
+    uint32_t source;
+
+    memcpy(&source, ssrc, sizeof(source));
+    memcpy(&word, at, sizeof(word));
+    word ^= htobe64((uint64_t)be32toh(source) << 32 | (uint32_t)(index >> 16));
+    memcpy(at, &word, sizeof(word));
+    at[8] ^= (uint8_t)(index >> 8);
+    at[9] ^= (uint8_t)index;
 }
 
 /* RFC 7714 s8.1: 00 00 | SSRC | ROC | SEQ, xor salt. s9.1 for RTCP: 00 00 | SSRC | 00 00 | index, the same
@@ -110,9 +118,7 @@ static inline void srtp_gcm_iv(uint8_t iv[SRTP_GCM_IV_BYTES], const uint8_t *sal
                                uint64_t index)
 {
     memcpy(iv, salt, SRTP_GCM_IV_BYTES);
-    for (int i = 0; i < 4; i++)
-        iv[2 + i] ^= ssrc[i];
-    srtp_xor_be(iv + 6, index & SRTP_INDEX_MASK, 6);
+    srtp_xor_packet(iv + 2, ssrc, index);
 }
 
 /* RFC 3711 s4.1.1: salt * 2^16 xor SSRC * 2^64 xor index * 2^16. */
@@ -121,9 +127,7 @@ static inline void srtp_cm_iv(uint8_t iv[SRTP_CM_IV_BYTES], const uint8_t *salt,
 {
     memcpy(iv, salt, SRTP_SALT_MAX);
     iv[14] = iv[15] = 0;
-    for (int i = 0; i < 4; i++)
-        iv[4 + i] ^= ssrc[i];
-    srtp_xor_be(iv + 8, index & SRTP_INDEX_MASK, 6);
+    srtp_xor_packet(iv + 4, ssrc, index);
 }
 
 static inline void srtp_put32(uint8_t at[4], uint32_t v)
