@@ -19,6 +19,7 @@ enum {
     GOVERNOR_PRESSURE_MAX = 2 * GOVERNOR_RANKS,
     GOVERNOR_REFUSE_FROM = GOVERNOR_RANKS * 3 / 2, /* half of the viewers see keyframes only: no more are let in ... */
     GOVERNOR_REFUSE_US = 5000000, /* ... when it lasts: a crowd that comes at once is an overload that passes */
+    GOVERNOR_UNREAD_US = 3000000, /* nor while what viewers say has had to wait for so long: handshakes would end too late */
     GOVERNOR_WINDOW_US = 100000,                   /* over which is judged; a longer turn is a window */
     GOVERNOR_TURN_US = 60000,                      /* longer is late: two frames of 30 a second at once */
     GOVERNOR_TURN_FAR_US = 240000,                 /* far too late: pressure rises twice as fast */
@@ -39,6 +40,7 @@ struct governor {
     uint64_t window_us, window_idle_us, longest_us; /* of the present window: its beginning, what had been waited by then */
     uint64_t last_us, last_idle_us, last_aside_us;  /* of the last turn */
     uint64_t crowded_us;    /* so long the pressure has been one to refuse for */
+    uint64_t unread_us;     /* so long what viewers say has not been read to its end: more comes than there is time for */
     bool late;              /* the last window was: one alone may be a stall of the machine */
     uint64_t overloaded_us; /* so long in all windows that were late */
 };
@@ -59,7 +61,7 @@ static inline enum governor_thin governor_thinning(const struct governor *g, uin
 /* 0: all is well; 1: frames are left out; 2: some see keyframes only; 3: nobody else is let in. */
 static inline unsigned governor_level(const struct governor *g)
 {
-    if (g->crowded_us >= GOVERNOR_REFUSE_US)
+    if (g->crowded_us >= GOVERNOR_REFUSE_US || g->unread_us >= GOVERNOR_UNREAD_US)
         return 3;
     return g->pressure > GOVERNOR_RANKS ? 2 : g->pressure > 0;
 }

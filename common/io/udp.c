@@ -152,18 +152,28 @@ static void receive(struct udp_socket *s)
         ;
 }
 
+/* The governor hears of what has to wait. */
+static void note_unread(struct udp_socket *s, bool more, uint64_t now_us)
+{
+    if (!more)
+        s->in.unread_us = 0;
+    else if (!s->in.unread_us)
+        s->in.unread_us = now_us;
+    s->worker->governor.unread_us = more ? now_us - s->in.unread_us : 0;
+}
+
 /* What came is read; for a while nothing more is looked at, unless nothing had come: then the next is read at once. */
 static void receive_after_media(struct turn_hook *hook, uint64_t now_us)
 {
     struct udp_socket *s = container_of(hook, struct udp_socket, in.hook);
     struct worker *w = s->worker;
     uint64_t from_ns = uv_hrtime(), until_ns = from_ns + UINT64_C(1000) * AFTER_MEDIA_US, before = s->counters.received;
-    bool rested = s->in.resting;
+    bool rested = s->in.resting, more = true;
 
-    (void)now_us;
-    while (!s->closed && receive_call(s) && uv_hrtime() < until_ns)
-        ;
+    while (more && !s->closed && uv_hrtime() < until_ns)
+        more = receive_call(s);
     w->aside_ns += uv_hrtime() - from_ns;
+    note_unread(s, more && !s->closed, now_us);
     if (s->closed)
         return;
     s->in.resting = s->counters.received != before;

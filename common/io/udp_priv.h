@@ -62,6 +62,7 @@ struct udp_in {
     uint32_t overflows; /* SO_RXQ_OVFL's count when last seen */
     struct turn_hook hook; /* cfg.after_media: something is to be read */
     struct timer rest;     /* and the next look */
+    uint64_t unread_us;    /* since when it has not been read to its end; 0: it has */
     bool resting;          /* until then the system is not asked whether there is something */
 };
 

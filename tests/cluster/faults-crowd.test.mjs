@@ -34,8 +34,10 @@ await cluster.use(test, async (t) => {
             const result = await run(LOAD, ['--quiet', '--json', json, `--${kind}`, `${cluster.url('edge')}/${where}`, '--viewers', `${VIEWERS}`,
                 '--ramp', `${VIEWERS}`, '--duration', '3', '--timeout', '40'], { timeout_ms: 80_000 });
             const report = JSON.parse(readFileSync(json, 'utf8'));
-            // A sanitized build takes seconds for a thousand handshakes, and when it is overloaded it lets nobody in.
-            const { 'http: 503': refused = 0, 'no media before the end': slow = 0 } = report.failures;
+            // A sanitized build takes seconds for a thousand handshakes, and when it is overloaded it lets nobody in: those come again.
+            const count = (of) => Object.entries(report.failures).filter(([cause]) => of.test(cause)).reduce((n, [, m]) => n + m, 0);
+            const refused = count(/http 503/);
+            const slow = count(/^no media before the end \((http|ice|dtls|media)\)/);
             console.log(`# ${report.viewers.joined} of ${report.viewers.asked} joined, ${refused} refused, ${slow} not yet, `
                 + `p50 ${report.join_ms.p50} p99 ${report.join_ms.p99} ms, ${report.picture.breaks} breaks, ${report.freezes} freezes`);
             assert.equal(report.viewers.joined + refused + slow, VIEWERS, result.output);

@@ -97,9 +97,10 @@ static void on_done(void *arg, const struct http_answer *a)
     } else if (a->status / 100 == 2 && f->asks_route) {
         follow_json(f, a);
     } else if (a->status / 100 == 2) {
+        v->refused[0] = '\0';
         f->cfg.on_answer(f->cfg.arg, a);
     } else if (us && !v->joined && (a->retry_after_s || v->comes_back)) {
-        v->thread->tally.retries++;
+        viewer_refused(v, a);
         timer_start(&f->timer, us);
     } else {
         viewer_http_failed(v, a);

@@ -99,10 +99,15 @@ static void on_end(void *arg, const struct http_answer *a)
     viewer_failed(&((struct flv *)arg)->v, "ended by the server");
 }
 
+static const char *awaits(const struct viewer *v)
+{
+    return container_of(v, const struct flv, v)->answered ? "media" : "http";
+}
+
 static void on_late(void *arg)
 {
     struct flv *p = arg;
-    viewer_failed(&p->v, p->answered ? "no media" : "http timeout");
+    viewer_failed(&p->v, p->answered ? "media timeout" : "http timeout");
 }
 
 /* ---- Life --------------------------------------------------------------------------------------------------------- */
@@ -137,7 +142,7 @@ static void close_viewer(struct viewer *v, bool politely)
 
 struct viewer *flv_viewer_create(void)
 {
-    static const struct viewer_ops ops = {.start = start, .close = close_viewer};
+    static const struct viewer_ops ops = {.start = start, .close = close_viewer, .awaits = awaits};
     struct flv *p = calloc(1, sizeof(*p));
 
     if (!p)

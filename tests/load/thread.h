@@ -55,6 +55,8 @@ struct viewer_ops {
     int (*start)(struct viewer *v);
     /* Says goodbye and lets go of all but the memory. politely: the server is told. */
     void (*close)(struct viewer *v, bool politely);
+    /* What a viewer waits for that has not joined: "http", "ice" ...; publishers: NULL. */
+    const char *(*awaits)(const struct viewer *v);
     /* Before it is freed, never from within one of its own callbacks; may be NULL. */
     void (*fini)(struct viewer *v);
 };
@@ -75,6 +77,7 @@ struct viewer {
     struct viewer *replaces;    /* plays on until then; NULL: none, or it has been lost meanwhile */
     char *moved_to;             /* where the server said; NULL: the group's URL */
     bool comes_back;            /* in the place of one that lost its server */
+    char refused[TALLY_CAUSE_BYTES / 2]; /* why it was told to come again later; "": it was not */
 };
 
 struct viewer *whep_viewer_create(void); /* NULL when memory is short */
@@ -89,6 +92,8 @@ void viewer_keyframe(struct viewer *v, uint64_t at_us);
 void viewer_failed(struct viewer *v, const char *cause);
 /* The same because of an HTTP answer, or because there was none. */
 void viewer_http_failed(struct viewer *v, const struct http_answer *a);
+/* The server has said to come again, and why. */
+void viewer_refused(struct viewer *v, const struct http_answer *a);
 /* The server wants it to be elsewhere: another one joins there in its place. */
 void viewer_move(struct viewer *v, const char *url);
 /* Of its time to join. */

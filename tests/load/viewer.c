@@ -2,6 +2,7 @@
  * viewer.c - what all viewers and publishers have in common; see thread.h. */
 #include "thread.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -113,15 +114,31 @@ void viewer_failed(struct viewer *v, const char *cause)
     v->ops->close(v, true);
 }
 
-void viewer_http_failed(struct viewer *v, const struct http_answer *a)
+/* With the detail that a problem's body has (RFC 9457 s3.1). */
+static void name_http(char *out, size_t cap, const struct http_answer *a)
 {
-    char cause[96];
+    json_t *problem = a->status ? json_loadb(a->body, a->body_len, 0, NULL) : NULL;
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
 
     if (a->status)
-        snprintf(cause, sizeof(cause), "http %u", a->status);
+        snprintf(out, cap, "http %u%s%s", a->status, detail ? ": " : "", detail ? detail : "");
     else
-        snprintf(cause, sizeof(cause), "http: %s", a->error);
+        snprintf(out, cap, "http: %s", a->error);
+    json_decref(problem);
+}
+
+void viewer_http_failed(struct viewer *v, const struct http_answer *a)
+{
+    char cause[TALLY_CAUSE_BYTES];
+
+    name_http(cause, sizeof(cause), a);
     viewer_failed(v, cause);
+}
+
+void viewer_refused(struct viewer *v, const struct http_answer *a)
+{
+    name_http(v->refused, sizeof(v->refused), a);
+    v->thread->tally.retries++;
 }
 
 void viewer_move(struct viewer *v, const char *url)
@@ -149,7 +166,10 @@ static void count_leaving(struct viewer *v)
         tally->dropped++;
     else
         tally->failed++;
-    tally_cause_push(tally, v->comes_back ? "not back before the end" : "no media before the end", 1);
+    char cause[TALLY_CAUSE_BYTES];
+    snprintf(cause, sizeof(cause), "%s before the end (%s)", v->comes_back ? "not back" : "no media",
+             v->refused[0] ? v->refused : v->ops->awaits(v));
+    tally_cause_push(tally, cause, 1);
 }
 
 /* As planned; one that was on its way to take its place does not come. */

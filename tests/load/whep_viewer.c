@@ -159,13 +159,24 @@ static void on_answer(void *arg, const struct http_answer *a)
         events_open(&p->events, &p->v, &p->fetch.url, &p->fetch.to, a, on_reconnect, p);
 }
 
+static const char *awaits(const struct viewer *v)
+{
+    const struct whep *p = container_of(v, const struct whep, v);
+
+    if (p->answered_us == 0)
+        return "http";
+    if (p->ice_us == 0)
+        return "ice";
+    return assoc_connected(&p->assoc) ? "media" : "dtls";
+}
+
 static void on_late(void *arg)
 {
     struct whep *p = arg;
+    char cause[32];
 
-    viewer_failed(&p->v, p->answered_us == 0     ? "http timeout"
-                         : p->ice_us == 0        ? "ice timeout"
-                         : assoc_connected(&p->assoc) ? "no media" : "dtls timeout");
+    snprintf(cause, sizeof(cause), "%s timeout", awaits(&p->v));
+    viewer_failed(&p->v, cause);
 }
 
 static int write_offer(const struct whep *p, char text[OFFER_BYTES_MAX])
@@ -231,7 +242,7 @@ static void close_viewer(struct viewer *v, bool politely)
 
 struct viewer *whep_viewer_create(void)
 {
-    static const struct viewer_ops ops = {.start = start, .close = close_viewer};
+    static const struct viewer_ops ops = {.start = start, .close = close_viewer, .awaits = awaits};
     struct whep *p = calloc(1, sizeof(*p));
 
     if (!p)

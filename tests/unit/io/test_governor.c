@@ -200,26 +200,28 @@ static void levels_follow_pressure(void **state)
 {
     static const struct {
         uint32_t pressure;
-        uint64_t crowded_us;
+        uint64_t crowded_us, unread_us;
         unsigned level;
         enum governor_thin lowest, middle, highest; /* of ranks */
     } rows[] = {
-        {0, 0, 0, GOVERNOR_WHOLE, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
-        {1, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
-        {500, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
-        {501, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE},
-        {1000, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1001, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1499, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1500, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
-        {1500, GOVERNOR_REFUSE_US - 1, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL}, /* it may pass */
-        {1501, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL},
-        {2000, GOVERNOR_REFUSE_US, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES},
+        {0, 0, 0, 0, GOVERNOR_WHOLE, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
+        {0, 0, GOVERNOR_UNREAD_US - 1, 0, GOVERNOR_WHOLE, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
+        {0, 0, GOVERNOR_UNREAD_US, 3, GOVERNOR_WHOLE, GOVERNOR_WHOLE, GOVERNOR_WHOLE}, /* those who play lack nothing */
+        {1, 0, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
+        {500, 0, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE, GOVERNOR_WHOLE},
+        {501, 0, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_WHOLE},
+        {1000, 0, 0, 1, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1001, 0, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1499, 0, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1500, GOVERNOR_REFUSE_US, 0, 3, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL},
+        {1500, GOVERNOR_REFUSE_US - 1, 0, 2, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL, GOVERNOR_TEMPORAL}, /* it may pass */
+        {1501, GOVERNOR_REFUSE_US, 0, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_TEMPORAL},
+        {2000, GOVERNOR_REFUSE_US, 0, 3, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES, GOVERNOR_KEYFRAMES},
     };
 
     (void)state;
     for (size_t i = 0; i < LEN(rows); i++) {
-        struct governor g = {.pressure = rows[i].pressure, .crowded_us = rows[i].crowded_us};
+        struct governor g = {.pressure = rows[i].pressure, .crowded_us = rows[i].crowded_us, .unread_us = rows[i].unread_us};
         assert_int_equal(governor_level(&g), rows[i].level);
         assert_int_equal(governor_thinning(&g, 0), rows[i].lowest);
         assert_int_equal(governor_thinning(&g, 500), rows[i].middle);

@@ -616,6 +616,51 @@ static void what_viewers_say_is_read_after_media_were_sent(void **state)
     test_loop_fini(&o.loop);
 }
 
+enum { CROWD = 200, CROWD_CALL_US = 5000 /* to be done with what one call reads: two or three of seven a turn */ };
+
+struct crowd {
+    struct test_loop loop;
+    struct udp_socket *viewers;
+    size_t n;
+    uint64_t unread_us; /* the longest that the governor heard of */
+};
+
+static void on_crowd(void *arg, struct udp_datagram *v, size_t n)
+{
+    struct crowd *c = arg;
+    uint64_t unread_us = worker_governor(c->loop.w)->unread_us;
+
+    (void)v;
+    c->n += n;
+    c->unread_us = unread_us > c->unread_us ? unread_us : c->unread_us;
+    usleep(CROWD_CALL_US);
+}
+
+static void of_what_has_to_wait_the_governor_hears(void **state)
+{
+    struct crowd c = {0};
+    struct udp_cfg cfg = {.on_datagrams = on_crowd, .after_media = true, .arg = &c};
+    struct addr to;
+
+    (void)state;
+    assert_int_equal(addr_parse(&cfg.bind, "127.0.0.1:0"), 0);
+    test_loop_init(&c.loop);
+    assert_int_equal(udp_open(&c.viewers, c.loop.w, &cfg), 0);
+    udp_local(c.viewers, &to);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(sendto(fd, "hello", 5, 0, &to.sa, addr_len(&to)), 5);
+    close(fd);
+    for (int i = 0; i < 200 && c.n < CROWD; i++)
+        test_loop_run_for(&c.loop, 10000);
+    assert_int_equal(c.n, CROWD);
+    assert_true(c.unread_us >= CROWD_CALL_US);
+    test_loop_run_for(&c.loop, 10000);
+    assert_int_equal(worker_governor(c.loop.w)->unread_us, 0);
+    udp_close(&c.viewers);
+    test_loop_fini(&c.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -636,6 +681,7 @@ int main(void)
         cmocka_unit_test(what_comes_fast_is_looked_at_now_and_then),
         cmocka_unit_test(a_socket_may_be_closed_in_its_callback),
         cmocka_unit_test(what_viewers_say_is_read_after_media_were_sent),
+        cmocka_unit_test(of_what_has_to_wait_the_governor_hears),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
