@@ -13,11 +13,11 @@
 
 enum { HZ = 90000, VIDEO = 1, AUDIO = 0, FRAME_TICKS = 3000, PACKETS_A_FRAME = 3 };
 
-static const struct rtc_viewer_media AUDIO_MEDIA = {.n_payloads = 1, .payloads = {{CODEC_OPUS, 0, 111, 0, 0}}};
+static const struct rtc_viewer_media AUDIO_MEDIA = {.n_payloads = 1, .payloads = {{CODEC_OPUS, 0, 111, 0, 0, 0}}};
 static const struct rtc_viewer_media VIDEO_MEDIA = {
     .n_payloads = 4,
-    .payloads = {{CODEC_VP8, 0, 96, 97, 0}, {CODEC_H264, 0x42001f, 102, 103, 1}, {CODEC_H264, 0x64001f, 104, 105, 0},
-                 {CODEC_H264, 0x64001f, 106, 107, 1}},
+    .payloads = {{CODEC_VP8, 0, 96, 97, 0, 0}, {CODEC_H264, 0x42001f, 102, 103, 1, 0}, {CODEC_H264, 0x64001f, 104, 105, 0, 0},
+                 {CODEC_H264, 0x64001f, 106, 107, 1, 0}},
 };
 
 struct fixture {

@@ -14,7 +14,7 @@
 
 enum { HZ = 90000, LOW = 0, MID = 1, TOP = 2, LAYERS = 3, FRAME_TICKS = 3000 };
 
-static const struct rtc_viewer_media VIDEO_MEDIA = {.n_payloads = 1, .payloads = {{CODEC_H264, 0x42001f, 102, 103, 1}}};
+static const struct rtc_viewer_media VIDEO_MEDIA = {.n_payloads = 1, .payloads = {{CODEC_H264, 0x42001f, 102, 103, 1, 0}}};
 
 struct fixture {
     struct test_loop loop;
