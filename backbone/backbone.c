@@ -28,7 +28,7 @@ static void backbone_facts(struct node_worker *w, struct role_facts *out)
     *out = (struct role_facts){0};
 }
 
-enum { GATHER_US = 2000 /* what a packet may take longer here at most, and half of it on average, when many streams come */ };
+enum { GATHER_US = 3000 /* what a packet may take longer here at most, and half of it on average, when many streams come */ };
 
 static const struct role backbone_role = {
     .role = NODE_BACKBONE,

@@ -344,7 +344,7 @@ const measurements = {
             await viewers.report();
             await publisher.process.stop('SIGINT');
             // What comes to each of two workers between two looks.
-            const limit = Number((await must(LIMIT_PIPE, ['--seconds', quick ? '2' : '4', '--messages', `${streams / 12}`, '--packets', '4'])).stdout);
+            const limit = Number((await must(LIMIT_PIPE, ['--seconds', quick ? '2' : '4', '--messages', `${streams / 8}`, '--packets', '4', '--rest', '3000'])).stdout);
             const more = streams === 24 ? '' : `_${streams}_streams`;
             figure(`pipe_limit_us_per_packet${more}`, limit, 'us');
             figure(`pipe_us_per_packet${more}`, w.cpu_us / w.n, 'us', 4, limit);

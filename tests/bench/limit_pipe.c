@@ -238,7 +238,7 @@ static double forward(struct pipe *p, struct srtp_engine *e, double seconds)
 
 int main(int argc, char **argv)
 {
-    struct pipe p = {.messages = 2, .packets = 5, .rest_us = 2000};
+    struct pipe p = {.messages = 3, .packets = 4, .rest_us = 3000};
     double seconds = 3;
     struct srtp_engine *engine;
     pthread_t feeder, sink;
