@@ -369,7 +369,8 @@ static void on_check(struct timer *t, uint64_t now_us)
     /* A picture of which an upper layer was lost is not shown, and so none after it, until that was sent again: a keyframe of the
      * lower layers is here sooner. */
     bool lost = now_us - l->down_us < DOWN_US && l->nacked != v->video.sender.counters.nacked;
-    if (lost && !l->mend_us && now_us - l->key_us >= KEYFRAME_AGAIN_US) {
+    bool mended = l->key_us > l->down_us && now_us - l->key_us < KEYFRAME_AGAIN_US;
+    if (lost && !l->mend_us && !mended) {
         l->mend_us = now_us;
         l->target = (struct rung){0, RTP_LEVEL_ALL}; /* a small one, as queues are full */
     }
