@@ -142,6 +142,12 @@ static const char *read_session_path(const char *path, char id[RTC_ID_CAP], unsi
     return rtc_resource_split(id, index);
 }
 
+static void refuse_method(struct http_exchange *x, const char *allow, const char *detail)
+{
+    http_reply_header(x, "Allow", allow); /* RFC 9110 s15.5.6 */
+    http_problem(x, 405, "%s", detail);
+}
+
 static void on_events(struct whep *w, struct whep_session *s, struct http_exchange *x)
 {
     if (!w->cfg.events)
@@ -149,7 +155,7 @@ static void on_events(struct whep *w, struct whep_session *s, struct http_exchan
     else if (http_method(x) == HTTP_M_POST)
         whep_events_create(x, s->stream);
     else
-        http_problem(x, 405, "a session's events take POST");
+        refuse_method(x, "POST, OPTIONS", "a session's events take POST");
 }
 
 static void on_resource(struct whep *w, struct whep_session *s, struct http_exchange *x)
@@ -164,7 +170,7 @@ static void on_resource(struct whep *w, struct whep_session *s, struct http_exch
         http_reply(x, 200, NULL, NULL, 0);
         break;
     default:
-        http_problem(x, 405, "a session takes PATCH and DELETE");
+        refuse_method(x, "PATCH, DELETE, OPTIONS", "a session takes PATCH and DELETE");
         break;
     }
 }
@@ -203,6 +209,7 @@ int whep_open(struct whep **out, const struct whep_cfg *cfg)
         .methods = "GET, POST, PATCH, DELETE, OPTIONS",
         .headers = "Authorization, Content-Type, If-Match",
         .expose = "ETag, Link, Location",
+        .accept_patch = RTC_TYPE_FRAGMENT ", " RTC_TYPE_SDP, /* an answer to our own offer */
     };
     struct whep *w = calloc(1, sizeof(*w));
 

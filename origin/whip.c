@@ -159,6 +159,7 @@ static void add_routes(struct whip *w)
         .methods = "PATCH, DELETE, OPTIONS",
         .headers = "Authorization, Content-Type, If-Match",
         .expose = "ETag, Link",
+        .accept_patch = RTC_TYPE_FRAGMENT,
     };
     struct http_server *http = w->cfg.http;
 

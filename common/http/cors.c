@@ -18,6 +18,8 @@ static void answer_preflight(struct http_exchange *x, void *arg)
     http_reply_header(x, "Allow", cors->methods);
     if (cors->accept_post)
         http_reply_header(x, "Accept-Post", cors->accept_post);
+    if (cors->accept_patch)
+        http_reply_header(x, "Accept-Patch", cors->accept_patch);
     if (cors->link)
         http_reply_header(x, "Link", cors->link);
     http_reply(x, 200, NULL, NULL, 0);

@@ -14,6 +14,7 @@ struct http_cors {
     const char *headers; /* that a page may send; "Authorization, Content-Type, If-Match" */
     const char *expose;  /* that a page may read; "Location, ETag, Link"; NULL: none beyond the simple ones */
     const char *accept_post; /* content type, for OPTIONS (RFC 9725 s4.2); NULL: none */
+    const char *accept_patch; /* content types, for OPTIONS (RFC 5789 s3.1); NULL: none */
     const char *link;        /* Link values, for OPTIONS (RFC 9725 s4.6); NULL: none */
 };
 

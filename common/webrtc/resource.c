@@ -176,6 +176,7 @@ int rtc_resource_patch(struct rtc_resource *r, struct rtc_transport *t, struct h
     char etag[RTC_ID_CAP];
 
     if (!rtc_http_has_type(x, RTC_TYPE_FRAGMENT)) {
+        http_reply_header(x, "Accept-Patch", RTC_TYPE_FRAGMENT); /* RFC 5789 s2.2 */
         http_problem(x, 415, "the body must be " RTC_TYPE_FRAGMENT);
         return 415;
     }

@@ -117,7 +117,12 @@ await cluster.use(test, async (t) => {
             isEmpty(await patch({ 'If-Match': etag }), 204);
             isProblem(await patch({}), 428);
             isProblem(await patch({ 'If-Match': '"stale"' }), 412);
-            isProblem(await patch({ 'If-Match': etag, type: SDP }), 415);
+            const wrongType = await patch({ 'If-Match': etag, type: SDP });
+            isProblem(wrongType, 415);
+            assert.equal(wrongType.headers.get('accept-patch'), FRAGMENT);
+            const wrongMethod = await ask('GET', session);
+            isProblem(wrongMethod, 405);
+            for (const method of ['patch', 'delete']) assert.ok(list(wrongMethod, 'allow').includes(method), wrongMethod.headers.get('allow'));
             isProblem(await patch({ 'If-Match': etag, body: 'nonsense' }), 400);
             isEmpty(await patch({ 'If-Match': etag }), 204);
 
@@ -135,6 +140,7 @@ await cluster.use(test, async (t) => {
 
             const preflight = await ask('OPTIONS', session, { 'Access-Control-Request-Method': 'PATCH' });
             isEmpty(preflight, 200);
+            assert.ok(list(preflight, 'accept-patch').includes(FRAGMENT));
             for (const method of ['patch', 'delete']) assert.ok(list(preflight, 'access-control-allow-methods').includes(method));
             assert.ok(list(preflight, 'access-control-allow-headers').includes('if-match'));
             assert.equal((await ask('DELETE', session)).status, 200);

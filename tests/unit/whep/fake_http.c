@@ -115,6 +115,10 @@ void http_reply_header(struct http_exchange *x, const char *name, const char *va
         snprintf(x->etag, sizeof(x->etag), "%s", value);
     else if (strcmp(name, "Retry-After") == 0)
         snprintf(x->retry_after, sizeof(x->retry_after), "%s", value);
+    else if (strcmp(name, "Allow") == 0)
+        snprintf(x->allow, sizeof(x->allow), "%s", value);
+    else if (strcmp(name, "Accept-Patch") == 0)
+        snprintf(x->accept_patch, sizeof(x->accept_patch), "%s", value);
     else if (strcmp(name, "Link") == 0)
         snprintf(x->link, sizeof(x->link), "%s", value);
     else
@@ -125,6 +129,8 @@ void http_reply(struct http_exchange *x, int status, const char *content_type, c
 {
     assert_false(x->replied || x->dead);
     assert_true(len < sizeof(x->reply));
+    assert_true(status != 405 || x->allow[0]);                                         /* RFC 9110 s15.5.6 */
+    assert_true(status != 415 || x->method != HTTP_M_PATCH || x->accept_patch[0]); /* RFC 5789 s2.2 */
     x->replied = true;
     x->status = status;
     snprintf(x->content_type, sizeof(x->content_type), "%s", content_type ? content_type : "");

@@ -11,6 +11,7 @@ struct http_exchange {
     bool replied, dead;
     int status;
     char location[128], etag[64], link[256], retry_after[16], content_type[64];
+    char allow[64], accept_patch[64];
     char reply[32 * 1024];
     size_t reply_len;
     void (*on_gone)(struct http_exchange *x, void *arg);

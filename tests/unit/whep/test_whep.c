@@ -501,6 +501,8 @@ static void a_player_without_an_offer_answers_ours(void **state)
     assert_int_equal(whep_viewers(f->whep), 0);
     assert_non_null(strstr(x->reply, "a=rtcp-fb:96 transport-cc\r\n"));
     assert_non_null(strstr(x->reply, "transport-wide-cc"));
+    assert_non_null(strstr(x->reply, "m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n"));
+    assert_non_null(strstr(x->reply, "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"));
     for (size_t i = 0; i < LEN(rows); i++) {
         char *answer = answer_to(x->reply, rows[i].without);
         print_message("  %s\n", rows[i].name);
