@@ -272,8 +272,8 @@ const measurements = {
         let few = null;
         for (const viewers of [500, 2000]) {
             const limit = Number((await must(LIMIT_TCP, ['--seconds', quick ? '2' : '4', '--viewers', `${viewers}`,
-                '--bytes', `${FRAME_BYTES}`])).stdout);
-            if (!few) figure('flv_limit_us_per_mb', limit, 'us/MB', null, limit);
+                '--bytes', `${FRAME_BYTES}`, '--rate', '30'])).stdout);
+            figure(`flv_limit_us_per_mb${few ? `_${viewers}` : ''}`, limit, 'us/MB');
             const w = await steady(`flv-${viewers}`, 'flv', viewers);
             figure(`flv_us_per_mb_${viewers}`, w.cpu_us / (w.n / 1e6), 'us/MB', 700, limit);
             if (few) figure('flv_viewer_rss_bytes', (w.rss - few.rss) / 1500, 'bytes', 2048);

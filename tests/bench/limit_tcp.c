@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * limit_tcp.c - the least that a megabyte to HTTP-FLV viewers can cost on this machine: the kernel alone.
  *
- *   millrace-limit-tcp [--seconds S] [--viewers N] [--bytes N]
+ *   millrace-limit-tcp [--seconds S] [--viewers N] [--bytes N] [--rate HZ]
  *
  * One shared chunk of --bytes (what a stream brings between two flushes) is sent to each of N loopback connections in turn, one sendmsg each,
- * while another thread reads them all, with naps so that the sender is not charged for waking it. Prints the CPU time of the sending
+ * while another thread reads them all, with naps so that the sender is not charged for waking it. --rate: so many rounds a second, as
+ * pictures come; by then the processor's caches have forgotten the connections. 0 (the default): one after the other. Prints the CPU time of the sending
  * thread, user and system, in microseconds a megabyte. No loop, no timers, no bookkeeping are in it. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -115,10 +116,19 @@ static void send_all(int fd, const uint8_t *bytes, size_t len)
     }
 }
 
-static double measure(const int *fds, size_t n, size_t len, double seconds)
+/* Until the next round is due. */
+static void wait_for_round(uint64_t start_ns, size_t round, unsigned rate)
+{
+    uint64_t due_ns = rate ? start_ns + (uint64_t)round * 1000000000u / rate : 0, now_ns = clock_ns(CLOCK_MONOTONIC);
+
+    if (due_ns > now_ns)
+        usleep((useconds_t)((due_ns - now_ns) / 1000));
+}
+
+static double measure(const int *fds, size_t n, size_t len, double seconds, unsigned rate)
 {
     uint8_t *chunks = calloc(CHUNKS, len);
-    uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9), sent = 0, cpu_ns = 0;
+    uint64_t start_ns = clock_ns(CLOCK_MONOTONIC), until_ns = start_ns + (uint64_t)(seconds * 1e9), sent = 0, cpu_ns = 0;
 
     if (!chunks)
         die("memory");
@@ -131,6 +141,7 @@ static double measure(const int *fds, size_t n, size_t len, double seconds)
         sent += n * len;
         while (sent > drained_bytes + ROUNDS_AHEAD * n * len)
             usleep(200);
+        wait_for_round(start_ns, round + 1, rate);
     }
     while (sent > drained_bytes)
         usleep(1000);
@@ -142,6 +153,7 @@ int main(int argc, char **argv)
 {
     double seconds = 3;
     size_t n = 500, len = 8192;
+    unsigned rate = 0;
     struct sockaddr_in at;
     struct rlimit files;
     pthread_t thread;
@@ -153,8 +165,10 @@ int main(int argc, char **argv)
             n = strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--bytes") == 0 && i + 1 < argc)
             len = strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--rate") == 0 && i + 1 < argc)
+            rate = (unsigned)strtoul(argv[++i], NULL, 10);
         else
-            return fprintf(stderr, "usage: millrace-limit-tcp [--seconds S] [--viewers N] [--bytes N]\n"), 1;
+            return fprintf(stderr, "usage: millrace-limit-tcp [--seconds S] [--viewers N] [--bytes N] [--rate HZ]\n"), 1;
     }
     if (n < 1 || len < 1)
         return fprintf(stderr, "millrace-limit-tcp: 1 viewer and 1 byte at least\n"), 1;
@@ -169,8 +183,8 @@ int main(int argc, char **argv)
         fds[i] = connection(listener, &at, epoll);
     if (pthread_create(&thread, NULL, drain, &epoll))
         die("thread");
-    (void)measure(fds, n, len, 0.3); /* warm: windows grown */
-    printf("%.0f\n", measure(fds, n, len, seconds));
+    (void)measure(fds, n, len, 0.3, 0); /* warm: windows grown */
+    printf("%.0f\n", measure(fds, n, len, seconds, rate));
     done = true;
     pthread_join(thread, NULL);
     free(fds);
