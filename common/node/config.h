@@ -55,6 +55,7 @@ struct config {
         struct config_list announce, ice_servers;
         bool data; /* channels, beside the media */
         uint64_t audio_hold_ms; /* the longest that sound waits for pictures to leave with */
+        uint64_t audio_hold_load; /* percent of its time that a worker is busy from which on it does */
     } rtc;
     struct {
         struct addr listen;

@@ -48,6 +48,7 @@ static int open_relay(struct node *n, struct node_worker *w, char *error)
                   .cap_us = c->cache.duration_ms * 1000,
                   .budget = &n->budget},
         .hold_us = c->rtc.audio_hold_ms * 1000,
+        .hold_from_permille = (uint32_t)c->rtc.audio_hold_load * 10,
         .linger_us = c->role == NODE_ORIGIN ? 10000000 : c->relay.linger_ms * 1000,
         .packets = PACKETS_PER_WORKER,
         .takeover = c->publish.takeover,

@@ -144,7 +144,7 @@ static bool may_wait(struct router *r, struct packet *const *v, size_t n)
         if (!(want_track(v[i]->track) & r->pictures))
             hold_on_sound(&r->hold, v[i], r->tracks.v[v[i]->track].clock_hz);
     if (present_in(v, n) & r->pictures) {
-        hold_on_pictures(&r->hold, now_us);
+        hold_on_pictures(&r->hold, now_us, worker_governor(r->set->worker)->busy_permille);
         return false;
     }
     return !list_empty(&r->consumers[PATIENT]) && hold_wants(&r->hold, n, now_us);

@@ -2,7 +2,8 @@
  * hold.h - within common/router: sound that waits for the next pictures, to leave with them.
  *
  * A message to a viewer costs several times what a packet in it does, and sound alone would be more messages than all
- * pictures. When pictures come is known from those before: sound waits only when they are due in time.
+ * pictures. When pictures come is known from those before: sound waits only when they are due in time. And only on a worker
+ * that has much to do: what has waited comes less evenly, and players keep more of it and play it later than its picture.
  * Pure: time is an argument. Hot: no allocation. Thread: the worker's. Ownership: embedded; owns the references it holds. */
 #pragma once
 
@@ -16,6 +17,9 @@ enum { HOLD_PACKETS_MAX = 16 /* 300 ms of Opus: more than ever waits */ };
 
 struct hold {
     uint64_t limit_us;    /* the longest that sound waits; 0: it never does */
+    uint32_t from_permille; /* so busy its worker has to be; 0: it need not be */
+    uint32_t busy_sum;    /* of the busy share, per mille, a mean over the last pictures times how many those are */
+    bool saving;          /* it is busy */
     uint64_t picture_us;  /* when pictures last came; 0: never */
     uint64_t interval_us; /* mean time between them; 0: not known */
     uint64_t sound_us;    /* how long a packet of sound plays; 0: not known */
@@ -27,8 +31,8 @@ struct hold {
 
 /* A packet of sound was pushed. */
 void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz);
-/* Pictures came. */
-void hold_on_pictures(struct hold *h, uint64_t now_us);
+/* Pictures came, to a worker that is so busy (io/governor.h). */
+void hold_on_pictures(struct hold *h, uint64_t now_us, uint32_t busy_permille);
 /* Whether n packets of sound had better wait: pictures are due soon enough, and there is room. Sound never waits for longer than
  * a packet of it plays: what a player keeps of it at least is more than that. */
 bool hold_wants(const struct hold *h, size_t n, uint64_t now_us);

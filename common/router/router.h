@@ -59,8 +59,8 @@ struct consumer {
     uint64_t want;                  /* mask of want_bit(); change by consumer_want */
     const char *kind;               /* "whep", "flv", "pipe", "link", "transcode": for the stream's statistics */
     unsigned viewers;               /* people behind it, as it says itself: 1, or those of a shared muxer */
-    bool patient; /* set before router_attach: while it wants pictures, sound waits for the next of them (for as long as a packet
-                     of it plays, at most the set's hold_us) and comes in one batch with them, before them. What it wants alone comes at once */
+    bool patient; /* set before router_attach: while it wants pictures, on a busy worker, sound waits for the next of them (for as long
+                     as a packet of it plays, at most the set's hold_us) and comes in one batch with them, before them. What it wants alone comes at once */
     struct list link;
     uint64_t joined; /* the router's: which fan-out it must not be part of yet */
     uint64_t told;   /* and which walk it has been part of */
@@ -146,6 +146,7 @@ const struct router_counters *router_counters(const struct router *r);
 struct router_set_cfg {
     struct cache_cfg cache; /* for each router */
     uint64_t hold_us;       /* the longest that sound waits for pictures where the consumer is patient; 0: not at all */
+    uint32_t hold_from_permille; /* and only while the worker is so busy */
     uint64_t linger_us;     /* how long a router with neither consumer nor producer, or whose last consumer left, is kept */
     /* The first consumer arrived and there is no producer: find one (relay/). */
     void (*on_demand)(void *arg, struct router *r);

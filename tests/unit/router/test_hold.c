@@ -19,7 +19,7 @@ static struct hold after(uint64_t limit_us, uint64_t picture_us, uint64_t sound_
 
     assert_non_null(p);
     for (uint64_t i = 0; picture_us && i <= 5; i++)
-        hold_on_pictures(&h, 1000000 - (5 - i) * picture_us);
+        hold_on_pictures(&h, 1000000 - (5 - i) * picture_us, 0);
     for (uint64_t i = 0; sound_us && i < 2; i++) {
         p->track = 1;
         p->seq = PACKET_SEQ_FIRST + i;
@@ -71,12 +71,47 @@ static void a_frame_in_pieces_is_one(void **state)
     struct hold h = after(40000, 33000, 20000);
 
     (void)state;
-    hold_on_pictures(&h, 1001000);
+    hold_on_pictures(&h, 1001000, 0);
     assert_int_equal(h.picture_us, 1000000);
-    hold_on_pictures(&h, 3000000); /* after a pause */
+    hold_on_pictures(&h, 3000000, 0); /* after a pause */
     assert_int_equal(h.interval_us, 0);
-    hold_on_pictures(&h, 3040000);
+    hold_on_pictures(&h, 3040000, 0);
     assert_int_equal(h.interval_us, 40000);
+}
+
+/* On a worker that is so busy for a second. */
+static bool waits_when(struct hold *h, uint32_t busy_permille)
+{
+    uint64_t now_us = h->picture_us;
+
+    for (unsigned i = 0; i < 150; i++)
+        hold_on_pictures(h, now_us += 33000, busy_permille);
+    return hold_wants(h, 1, now_us + 18000);
+}
+
+static void it_waits_on_a_busy_worker_only(void **state)
+{
+    struct hold h = after(40000, 33000, 20000);
+
+    (void)state;
+    h.from_permille = 300;
+    assert_false(waits_when(&h, 200));
+    assert_true(waits_when(&h, 320));
+    assert_true(waits_when(&h, 200)); /* which is what it saves */
+    assert_false(waits_when(&h, 100));
+    assert_false(waits_when(&h, 200));
+}
+
+static void a_moment_of_work_does_not_count(void **state)
+{
+    struct hold h = after(40000, 33000, 20000);
+
+    (void)state;
+    h.from_permille = 300;
+    waits_when(&h, 100);
+    for (unsigned i = 0; i < 3; i++)
+        hold_on_pictures(&h, h.picture_us + 33000, 1000);
+    assert_false(hold_wants(&h, 1, h.picture_us + 18000));
 }
 
 int main(void)
@@ -85,6 +120,8 @@ int main(void)
         cmocka_unit_test(sound_waits_for_pictures_that_come_while_it_plays),
         cmocka_unit_test(more_than_there_is_room_for_does_not_wait),
         cmocka_unit_test(a_frame_in_pieces_is_one),
+        cmocka_unit_test(it_waits_on_a_busy_worker_only),
+        cmocka_unit_test(a_moment_of_work_does_not_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
