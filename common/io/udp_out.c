@@ -307,6 +307,8 @@ void udp_commit(struct udp_socket *s, size_t len)
                                                     .len = (uint32_t)len,
                                                     .segment_bytes = (uint16_t)len,
                                                     .count = 1};
+    if (s->sources)
+        udp_sources_prefetch(s->sources, &out->messages[out->tail].to);
     out->tail++;
     out->used_bytes += len;
     if (out->used_bytes >= EARLY_BYTES) /* a message cut here is only sent in two */

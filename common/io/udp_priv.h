@@ -51,6 +51,8 @@ struct udp_sources *udp_sources_create(void); /* NULL when memory is short */
 void udp_sources_destroy(struct udp_sources **s);
 void udp_sources_push(struct udp_sources *s, const struct addr *peer, const struct in6_addr *local);
 const struct in6_addr *udp_sources_find(struct udp_sources *s, const struct addr *peer);
+/* It will be looked for soon: asks for it to be in the processor's cache by then. */
+void udp_sources_prefetch(struct udp_sources *s, const struct addr *peer);
 
 /* ---- The socket ------------------------------------------------------------------------------ */
 

@@ -58,6 +58,14 @@ void udp_sources_push(struct udp_sources *s, const struct addr *peer, const stru
     set[0].local = *local;
 }
 
+void udp_sources_prefetch(struct udp_sources *s, const struct addr *peer)
+{
+    const uint8_t *set = (const uint8_t *)set_of(s, peer);
+
+    __builtin_prefetch(set);
+    __builtin_prefetch(set + sizeof(struct source) - 1);
+}
+
 const struct in6_addr *udp_sources_find(struct udp_sources *s, const struct addr *peer)
 {
     const struct source *set = set_of(s, peer);
