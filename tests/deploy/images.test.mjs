@@ -20,7 +20,6 @@ const buildDir = process.env.MILLRACE_BUILD ?? path.join(sourceDir, 'build/test'
 const layersDir = path.join(buildDir, 'docker');
 const workDir = mkdtempSync(path.join(tmpdir(), 'millrace-docker-'));
 const namespace = `millrace-${process.pid}`;
-const meek = ['nice', '-n', '10']; // to build, what other tests leave of the machine is enough
 const inNamespace = ['nsenter', `--net=/run/netns/${namespace}`];
 const socket = `unix://${workDir}/docker.sock`;
 const dockerEnv = { DOCKER_HOST: socket, DOCKER_CONFIG: workDir };
@@ -103,7 +102,7 @@ async function makeBase() {
     if ((await docker('image', 'inspect', BASE)).status === 0) return;
     const archive = path.join(workDir, 'base.tar');
     const options = ['force-unsafe-io', ...['doc', 'man', 'info', 'locale', 'lintian'].map((d) => `path-exclude=/usr/share/${d}/*`)];
-    await must(meek[0], [...meek.slice(1), 'mmdebstrap', '--quiet', '--variant=minbase', ...options.map((o) => `--dpkgopt=${o}`),
+    await must('mmdebstrap', ['--quiet', '--variant=minbase', ...options.map((o) => `--dpkgopt=${o}`),
         ...trust.bootstrap, 'bookworm', archive],
         { timeout_ms: 180_000 });
     await must(client, ['import', ...trust.import, archive, BASE], { env: dockerEnv, timeout_ms: 120_000 });
@@ -150,7 +149,7 @@ function skip(why) {
 
 mkdirSync(layersDir, { recursive: true });
 writeFileSync(path.join(workDir, 'daemon.json'), '{}'); // not the host's
-const broken = await startDaemon(meek);
+const broken = await startDaemon();
 if (broken) {
     await stopDaemon();
     skip(`no dockerd can be run here: ${broken}`);
