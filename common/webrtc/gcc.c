@@ -255,8 +255,10 @@ static void on_probe(struct gcc *g, const struct probe_result *r, uint64_t now_u
     }
     g->probed_us = now_us;
     gcc_delay_restart(&g->delay);
-    if (g->loss_bps < r->bps && g->lost * 10 <= g->received)
+    if (g->loss_bps < r->bps && (r->whole || g->lost * 10 <= g->received))
         g->loss_bps = bounded(g, r->bps);
+    if (r->whole && !r->limited)
+        forget_losses(g, now_us); /* where little is sent, those of the step down are counted for many seconds */
 }
 
 static void count_result(struct gcc *g, const struct twcc_result *r)

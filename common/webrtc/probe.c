@@ -108,6 +108,7 @@ bool probe_conclude(struct probe *p, uint64_t now_us, struct probe_result *out)
     uint64_t bps = sent_bps < came_bps ? sent_bps : came_bps;
 
     out->limited = came_bps < p->rate_bps - p->rate_bps / 10 && came_bps < sent_bps - sent_bps / 10;
+    out->whole = p->packets >= p->sent_packets;
     out->bps = bps < p->rate_bps ? bps : p->rate_bps;
     if (out->limited)
         out->bps = came_bps - came_bps / 20; /* what it carries to the last bit is what makes a queue */

@@ -52,6 +52,7 @@ void probe_on_arrival(struct probe *p, uint8_t id, uint64_t sent_us, int64_t arr
 struct probe_result {
     uint64_t bps;    /* what the path carries, at least */
     bool limited;    /* it carries no more than that */
+    bool whole;      /* no packet of it is missing */
 };
 /* After the arrivals of a feedback: true once for each cluster that tells something. */
 bool probe_conclude(struct probe *p, uint64_t now_us, struct probe_result *out);

@@ -10,6 +10,8 @@ export async function publishLayers(browser, cluster, stream, codec, { size, fra
         const media = await navigator.mediaDevices.getUserMedia({ video: { width, height, frameRate: rate }, audio: true });
         const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
         const video = pc.addTransceiver(media.getVideoTracks()[0], { direction: 'sendonly', streams: [media], sendEncodings: encodings });
+        // A busy machine takes pictures away, not their size, which is what is looked for.
+        await video.sender.setParameters({ ...video.sender.getParameters(), degradationPreference: 'maintain-resolution' });
         const codecs = RTCRtpSender.getCapabilities('video').codecs;
         const wanted = codecs.filter((c) => c.mimeType === `video/${name}`);
         video.setCodecPreferences([...wanted, ...codecs.filter((c) => c.mimeType === 'video/rtx')]);
