@@ -67,6 +67,7 @@ await cluster.use(test, async (t) => {
         await pageState(page, 'live');
         await until('the draining edge has nobody', 5_000, async () => (await cluster.sessions('edge', 'whep')).length === 0);
         assert.equal((await cluster.sessions('edge-eu-2', 'whep')).length, 1);
+        await close(page);
     });
 
     await t.test('SIGTERM: the edge ends as soon as its viewers have gone', async () => {
@@ -81,6 +82,7 @@ await cluster.use(test, async (t) => {
         console.log(`# ended ${Date.now() - began} ms after SIGTERM`);
         assert.ok(Date.now() - began < 6000, 'before its deadline');
         await picturesGrow(page);
+        await close(page);
     });
 
     await t.test('an edge hangs, another is killed: pages find one that lives', async () => {
