@@ -24,11 +24,7 @@ const MEDIA = '720p30@2.5M';
 const TICKS_A_SECOND = Number((await must('getconf', ['CLK_TCK'])).stdout);
 
 const config = { node: { log: 'warn' } };
-// What a viewer costs an edge that has as many as it can serve: sound waits for pictures, as it does by itself on a worker that is busy for
-// HELD_FROM percent of its time. With 500 viewers those of two cores are not yet.
-const HELD_FROM = 25;
-const cluster = await Cluster.up({ origin: config, backbone: config,
-    edge: { ...config, relay: { linger_ms: 500 }, rtc: { audio_hold_load: 0 } } });
+const cluster = await Cluster.up({ origin: config, backbone: config, edge: { ...config, relay: { linger_ms: 500 } } });
 const figures = [];
 const notes = [];
 let failed = false;
@@ -223,11 +219,6 @@ const measurements = {
         const [many, limitMany] = await besideLimit(() => steady('whep-1000', 'whep', 1000));
         figure('whep_us_per_packet_1000', many.cpu_us / many.n, 'us', 1.3 * limitMany, limitMany);
         figure('whep_viewer_rss_bytes', (many.rss - few.rss) / 500, 'bytes', 24 * 1024);
-        if (quick) return;
-        await freshEdge({ rtc: { audio_hold_load: HELD_FROM } });
-        const [idle, limitIdle] = await besideLimit(() => steady('whep-500-by-default', 'whep', 500));
-        figure('whep_us_per_packet_500_by_default', idle.cpu_us / idle.n, 'us', null, limitIdle);
-        await freshEdge({ rtc: { audio_hold_load: 0 } });
     },
 
     // From the publisher's send to the arrival at each of 1,000 viewers, by the kernel's time of the packet, which on loopback is that

@@ -19,7 +19,7 @@ const AWAY_MS = 150; // each way between edge and backbone, as between continent
 const cluster = await Cluster.up({
     origin: {},
     backbone: { relay: { linger_ms: 100 } },
-    edge: { relay: { linger_ms: 100 } },
+    edge: { relay: { linger_ms: 100 }, rtc: { audio_hold_load: 100 } }, // sound as it comes, however busy the machine is
     'edge-us': { relay: { linger_ms: 100 } },
 }, { start: false });
 const far = await farAway(cluster.port('backbone', 'pipe'), AWAY_MS, { count: 2 }); // a port a worker
