@@ -6,13 +6,15 @@ enum { USUAL_BPS_A_PIXEL = 3 /* 0.1 bit a pixel at 30 frames a second */ };
 
 void layer_choice_init(struct layer_choice *c)
 {
-    *c = (struct layer_choice){.most = LAYER_ANY};
+    *c = (struct layer_choice){.most = LAYER_ANY, .again_us = LAYER_UP_AGAIN_US};
 }
 
 void layer_choice_limit(struct layer_choice *c, int most)
 {
     c->most = most;
     c->lowered_us = 0;
+    c->raised_us = 0;
+    c->again_us = LAYER_UP_AGAIN_US;
     c->room_since_us = 0;
 }
 
@@ -48,6 +50,20 @@ static size_t best_fit(const struct layer_option *layers, size_t n, size_t top, 
     return lowest; /* n: nothing comes at all */
 }
 
+/* A step down for want of room. One step up fails once, in however many steps down. */
+static void lowered(struct layer_choice *c, uint64_t now_us)
+{
+    bool failed = c->raised_us && now_us - c->raised_us < LAYER_UP_LASTS_US;
+    bool follows = c->lowered_us && now_us - c->lowered_us < LAYER_UP_LASTS_US;
+
+    if (failed)
+        c->again_us = c->again_us > LAYER_UP_AGAIN_MOST_US / 2 ? LAYER_UP_AGAIN_MOST_US : c->again_us * 2;
+    else if (!follows)
+        c->again_us = LAYER_UP_AGAIN_US;
+    c->raised_us = 0;
+    c->lowered_us = now_us;
+}
+
 size_t layer_choice_pick(struct layer_choice *c, const struct layer_option *layers, size_t n, size_t current,
                          uint64_t allowed_bps, uint64_t now_us)
 {
@@ -59,17 +75,18 @@ size_t layer_choice_pick(struct layer_choice *c, const struct layer_option *laye
         return current;
     }
     if (fit < current || layers[current].silent) {
-        bool for_room = fit < current && current <= top && !layers[current].silent;
-        c->lowered_us = for_room ? now_us : c->lowered_us;
+        if (fit < current && current <= top && !layers[current].silent)
+            lowered(c, now_us);
         c->room_since_us = 0;
         return fit;
     }
     if (c->room_since_us == 0)
         c->room_since_us = now_us;
     bool wished = c->most >= 0 && !c->lowered_us;
-    bool again = c->lowered_us && now_us - c->lowered_us < LAYER_UP_AGAIN_US;
+    bool again = c->lowered_us && now_us - c->lowered_us < c->again_us;
     if (!wished && (again || now_us - c->room_since_us < LAYER_UP_US))
         return current;
     c->room_since_us = 0;
+    c->raised_us = now_us;
     return fit;
 }

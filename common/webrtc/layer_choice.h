@@ -3,7 +3,8 @@
  * for itself.
  *
  * Down at once; up only when there has been room for a while, and a longer while after a step down, so that a viewer
- * on the border between two layers does not see the picture change all the time.
+ * on the border between two layers does not see the picture change all the time. A step up that did not last makes that
+ * twice as long: behind a policer what is sent for a moment comes whole, and every try would cost the viewer a pause.
  * Pure: time is an argument. Thread: the worker's. Ownership: embedded in its owner. */
 #pragma once
 
@@ -15,7 +16,9 @@
 
 enum {
     LAYER_UP_US = 2000000,          /* room for the better layer before it is taken ... */
-    LAYER_UP_AGAIN_US = 10000000,   /* ... and after a step down for want of room */
+    LAYER_UP_AGAIN_US = 10000000,   /* ... and after a step down for want of room; twice as long after each that did ... */
+    LAYER_UP_LASTS_US = 5000000,    /* ... not last this long ... */
+    LAYER_UP_AGAIN_MOST_US = 40000000, /* ... but no longer than this */
     LAYER_UP_PERCENT = 115,         /* of its rate: room */
     LAYER_ANY = -1,                 /* no choice of the viewer's own */
 };
@@ -31,6 +34,8 @@ struct layer_choice {
     int most;              /* the viewer's own choice; LAYER_ANY */
     uint64_t room_since_us; /* for a better layer; 0: there is none */
     uint64_t lowered_us;   /* the last step down for want of room; 0: none */
+    uint64_t raised_us;    /* the last step up, until it has failed; 0: none */
+    uint64_t again_us;     /* how long after lowered_us the next step up may come */
 };
 
 void layer_choice_init(struct layer_choice *c);

@@ -66,6 +66,36 @@ static void room_that_comes_and_goes_is_no_room(void **state)
     check(&c, ALL, LOW, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
+static void a_step_up_that_does_not_last_makes_the_next_one_wait_twice_as_long(void **state)
+{
+    static const struct row rows[] = {
+        {"no room", 0, 200000, LOW},
+        {"room", 10 * SECOND, 2900000, TOP},
+        {"which there was not: down, in two steps", 11 * SECOND, 600000, MID},
+        {"the second", 12 * SECOND, 200000, LOW},
+        {"room, 19 s after it", 31 * SECOND, 2900000, LOW},
+        {"20 s after it", 32 * SECOND, 2900000, TOP},
+        {"nor was there: down", 33 * SECOND, 200000, LOW},
+        {"room, 39 s after it", 72 * SECOND, 2900000, LOW},
+        {"40 s after it", 73 * SECOND, 2900000, TOP},
+        {"nor: down", 74 * SECOND, 200000, LOW},
+        {"40 s are the longest: 39", 113 * SECOND, 2900000, LOW},
+        {"40", 114 * SECOND, 2900000, TOP},
+        {"it lasts, and ends", 120 * SECOND, 200000, LOW},
+        {"room, 9 s after it", 129 * SECOND, 2900000, LOW},
+        {"10 s again", 130 * SECOND, 2900000, TOP},
+    };
+    struct layer_choice c;
+
+    (void)state;
+    layer_choice_init(&c);
+    check(&c, ALL, TOP, rows, 1);
+    for (size_t i = 1; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        c.room_since_us = rows[i].allowed_bps > ALL[TOP].bps ? 1 : 0; /* for long enough */
+        check(&c, ALL, rows[i - 1].seen, &rows[i], 1);
+    }
+}
+
 static void the_viewers_own_choice_is_followed_at_once_where_there_is_room(void **state)
 {
     struct layer_choice c;
@@ -127,6 +157,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(down_at_once_and_up_when_there_has_been_room_for_a_while),
         cmocka_unit_test(room_that_comes_and_goes_is_no_room),
+        cmocka_unit_test(a_step_up_that_does_not_last_makes_the_next_one_wait_twice_as_long),
         cmocka_unit_test(the_viewers_own_choice_is_followed_at_once_where_there_is_room),
         cmocka_unit_test(a_silent_layer_is_replaced_at_once),
         cmocka_unit_test(a_rate_that_is_not_measured_is_guessed_by_pixels),
