@@ -30,7 +30,9 @@ async function listen(node, prefix) {
     return { response, events, close: () => (aborter.abort(), reading) };
 }
 
+// A page that was closed may have left without a word: then its name is free some seconds later.
 async function enter(browser, node, name) {
+    await until(`nobody is ${name}`, 15_000, async () => (await cluster.stream('origin', `meeting/${name}`))?.state !== 'live');
     const page = await open(browser, `${cluster.url(node)}/room/meeting?name=${name}`, { permissions: ['camera', 'microphone'] });
     await page.click('#join');
     await pageState(page, 'live');
