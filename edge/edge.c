@@ -12,11 +12,13 @@
 #include "edge/whep_events.h"
 #include "node/facts.h"
 #include "node/node.h"
+#include "secure/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 struct edge {
+    struct token_key *key; /* of those who play; NULL: anybody may */
     struct whep *whep;
     struct whep_events *events;
     struct flv *flv;
@@ -111,6 +113,10 @@ static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
                           .grace_us = w->config->relay.grace_ms * 1000};
 
     w->role = e;
+    if (e && config_token_key(&e->key, w->config->auth.play_key, "auth.play_key", error) != 0)
+        return -1;
+    if (e)
+        events.key = whep.key = flv.key = e->key;
     if (e && whep_events_open(&e->events, &events) == 0)
         whep.events = e->events;
     if (e && e->events && whep_open(&e->whep, &whep) == 0 && flv_open(&e->flv, &flv) == 0)
@@ -127,6 +133,7 @@ static void edge_close(struct node_worker *w)
     whep_close(&e->whep); /* answers those who wait, so before the server */
     http_server_close(&w->http);
     flv_close(&e->flv); /* its responses have ended with the server */
+    token_key_free(&e->key);
     free(e);
     w->role = NULL;
 }
@@ -248,6 +255,7 @@ static void edge_whep_metrics(struct edge *e, struct metrics *m)
     metrics_add(m, &m_viewers_thinned, "kind=\"whep\",to=\"temporal\"", (double)t.thinned);
     metrics_add(m, &m_viewers_thinned, "kind=\"whep\",to=\"keyframes\"", (double)t.thinned_to_keyframes);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"bad_request\"", (double)c->bad_requests);
+    metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"token\"", (double)c->unauthorized);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"not_acceptable\"", (double)c->not_acceptable);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"no_publisher\"", (double)c->no_publisher);
     metrics_add(m, &m_join_failures, "kind=\"whep\",cause=\"unreachable\"", (double)(c->unreachable + c->timeouts));
@@ -270,6 +278,7 @@ static void edge_metrics(struct node_worker *w, struct metrics *m)
     metrics_add(m, &m_viewers, "kind=\"flv\"", (double)f.viewers);
     metrics_add(m, &m_joins, "kind=\"flv\"", (double)f.joins);
     metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"no_publisher\"", (double)f.not_found);
+    metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"token\"", (double)f.unauthorized);
     metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"unreachable\"", (double)(f.unreachable + f.timed_out));
     metrics_add(m, &m_join_failures, "kind=\"flv\",cause=\"overloaded\"", (double)f.overloaded);
     metrics_add(m, &m_skips, "kind=\"flv\"", (double)f.dropped_to_keyframe);

@@ -6,6 +6,8 @@
 
 #include "edge/flv_stream.h"
 #include "edge/flv_viewer.h"
+#include "http/bearer.h"
+#include "http/cors.h"
 
 struct flv {
     struct flv_host host;
@@ -32,35 +34,24 @@ static void on_get(struct http_exchange *x, void *arg)
 
     if (!name_of_path(http_path(x), name)) {
         host->counters.not_found++;
-        http_reply_header(x, "Access-Control-Allow-Origin", "*");
         http_problem(x, 404, "Streams are at /<app>/<name>.flv");
         return;
     }
-    if (host->cfg.admit && http_method(x) == HTTP_M_GET) {
-        http_reply_header(x, "Access-Control-Expose-Headers", "Retry-After");
-        if (!host->cfg.admit(host->cfg.arg, x)) {
-            host->counters.overloaded++;
-            return;
-        }
+    if (!http_bearer(x, host->cfg.key, "play", name)) {
+        host->counters.unauthorized++;
+        return;
+    }
+    if (host->cfg.admit && http_method(x) == HTTP_M_GET && !host->cfg.admit(host->cfg.arg, x)) {
+        host->counters.overloaded++;
+        return;
     }
     if (host->counters.viewers >= host->cfg.cap_viewers) {
         host->counters.overloaded++;
-        http_reply_header(x, "Access-Control-Allow-Origin", "*");
         http_reply_header(x, "Retry-After", "5");
         http_problem(x, 503, "This node has as many viewers as it takes.");
         return;
     }
     flv_stream_view(host, name, x);
-}
-
-/* A player's preflight, when it sets headers of its own. */
-static void on_options(struct http_exchange *x, void *arg)
-{
-    (void)arg;
-    http_reply_header(x, "Access-Control-Allow-Origin", "*");
-    http_reply_header(x, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
-    http_reply_header(x, "Access-Control-Allow-Headers", "*");
-    http_reply(x, 204, NULL, NULL, 0);
 }
 
 static void set_defaults(struct flv_cfg *c)
@@ -78,6 +69,8 @@ static void set_defaults(struct flv_cfg *c)
 
 int flv_open(struct flv **out, const struct flv_cfg *cfg)
 {
+    static const struct http_cors cors = {
+        .methods = "GET, HEAD, OPTIONS", .headers = "*, Authorization", .expose = "Retry-After"}; /* "*" is all but that one */
     struct flv *f = calloc(1, sizeof(*f));
 
     *out = NULL;
@@ -91,7 +84,7 @@ int flv_open(struct flv **out, const struct flv_cfg *cfg)
         return -1;
     }
     http_route(cfg->server, HTTP_M_GET, "*.flv", on_get, f);
-    http_route(cfg->server, HTTP_M_OPTIONS, "*.flv", on_options, f);
+    http_cors_route(cfg->server, "*.flv", &cors);
     *out = f;
     return 0;
 }

@@ -32,6 +32,7 @@ struct flv_cfg {
     uint64_t sound_wait_us;   /* sound waits so long at most for a picture to leave with [34 ms: 30 a second] */
     uint64_t layer_silent_us; /* a simulcast layer without packets for so long is left for another [2 s] */
     size_t cap_viewers;       /* 503 beyond [20000] */
+    const struct token_key *key; /* secure/token.h; viewers must show a token of it. NULL: anybody may play. Borrowed */
     /* Whether a viewer is let in; false: x has been answered. NULL: all are, up to cap_viewers. */
     bool (*admit)(void *arg, struct http_exchange *x);
     void *arg;
@@ -50,7 +51,7 @@ struct flv_counters {
     uint64_t dropped_to_keyframe; /* times a slow viewer was made to skip */
     uint64_t stalled;             /* dropped for reading nothing */
     uint64_t thinned_bytes;       /* not sent because the worker is overloaded (io/governor.h) */
-    uint64_t not_found, timed_out, unreachable, overloaded; /* refused: 404, 504, 503, 503 */
+    uint64_t not_found, timed_out, unreachable, overloaded, unauthorized; /* refused: 404, 504, 503, 503, 401 or 403 */
     struct flv_mux_counters mux;                            /* of all streams, ended ones too */
 };
 

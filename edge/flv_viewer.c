@@ -32,7 +32,6 @@ void flv_viewer_refuse(struct flv_viewer *v, int status, const char *why)
     struct http_exchange *x = v->exchange;
 
     viewer_free(v);
-    http_reply_header(x, "Access-Control-Allow-Origin", "*");
     if (status != 404)
         http_reply_header(x, "Retry-After", "2");
     http_problem(x, status, "%s", why);
@@ -97,7 +96,6 @@ void flv_viewer_start(struct flv_viewer *v)
     if (!s->gop.whole || !head)
         return;
     timer_stop(&v->parked);
-    http_reply_header(v->exchange, "Access-Control-Allow-Origin", "*");
     http_reply_header(v->exchange, "Cache-Control", "no-store");
     if (http_method(v->exchange) == HTTP_M_HEAD) {
         viewer_answer_head(v);

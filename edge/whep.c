@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "http/bearer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,10 @@ static void on_post(struct http_exchange *x, void *arg)
     struct whep *w = arg;
     const char *stream = http_path(x) + strlen(ENDPOINT);
 
+    if (!http_bearer(x, w->cfg.key, "play", stream)) {
+        w->counters.unauthorized++;
+        return;
+    }
     if (!asks_for_offer(x) && !rtc_http_has_type(x, RTC_TYPE_SDP)) {
         refuse_request(w, x, 415, "the body must be " RTC_TYPE_SDP);
         return;
@@ -112,8 +117,10 @@ static void on_post(struct http_exchange *x, void *arg)
 
 static void on_get(struct http_exchange *x, void *arg)
 {
-    (void)arg;
-    http_reply(x, http_method(x) == HTTP_M_HEAD ? 200 : 204, NULL, NULL, 0);
+    const struct whep *w = arg;
+
+    if (http_bearer(x, w->cfg.key, "play", http_path(x) + strlen(ENDPOINT)))
+        http_reply(x, http_method(x) == HTTP_M_HEAD ? 200 : 204, NULL, NULL, 0);
 }
 
 /* ---- PATCH, DELETE on a session ----------------------------------------------------------------- */
@@ -186,6 +193,8 @@ void whep_on_session(struct whep *w, struct http_exchange *x)
     struct whep_session *s = token && index == w->cfg.index ? whep_session_find(w, token) : NULL;
     if (!s)
         http_problem(x, 404, "no such session");
+    else if (!http_bearer(x, w->cfg.key, "play", s->stream))
+        return; /* it has been answered */
     else if (strcmp(sub, WHEP_LAYER_PATH) == 0)
         whep_layer_on_request(s, x);
     else if (strcmp(sub, WHEP_EVENTS_PATH) == 0)

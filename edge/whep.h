@@ -14,7 +14,8 @@
  * The token is the secret of a session; the number before it says which worker has it, and requests that the kernel gave to
  * another worker are forwarded.
  * Thread: the worker's.
- * Source: draft-ietf-wish-whep, RFC 9725 (WHIP, whose session resource WHEP shares), RFC 8840 (trickle). */
+ * Source: draft-ietf-wish-whep, RFC 9725 (WHIP, whose session resource WHEP shares), RFC 8840 (trickle), RFC 6750
+ * (tokens). */
 #pragma once
 
 #include "base/compiler.h"
@@ -42,6 +43,7 @@ struct whep_cfg {
     /* Lets a POST in: go(x, whep), now or later; or answers it. NULL: all are let in. */
     void (*admit)(void *arg, struct http_exchange *x, const char *stream, void (*go)(struct http_exchange *x, void *whep),
                   void *whep);
+    const struct token_key *key; /* secure/token.h; players must show a token of it. NULL: anybody may play. Borrowed */
     struct whep_events *events; /* whep_events.h; NULL: none. Borrowed */
     /* x is for the session of another worker: give it to whep_on_session there (http/forward.h). NULL, or false: 404. */
     bool (*forward)(void *arg, struct http_exchange *x, unsigned index);
@@ -59,6 +61,7 @@ void whep_on_session(struct whep *w, struct http_exchange *x);
 struct whep_counters {
     uint64_t joins;          /* answered with 201 */
     uint64_t bad_requests;   /* 400, 415, 422: media type, name, offer */
+    uint64_t unauthorized;   /* 401, 403 */
     uint64_t not_acceptable; /* 406: nothing in common */
     uint64_t no_publisher;   /* 409 */
     uint64_t unreachable;    /* 503: no node could be asked */

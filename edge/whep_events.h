@@ -30,6 +30,7 @@ struct whep_events;
 struct whep_events_cfg {
     struct http_server *http;
     struct relay *relay;
+    const struct token_key *key; /* as whep_cfg's */
     /* The stream at another edge: answered by whep_events_on_edge with the same id, or not at all. */
     void (*find_edge)(void *arg, const struct addr *client, const char *stream, uint64_t id);
     /* How many watch it: answered by whep_events_on_viewers, or not at all. */

@@ -12,6 +12,7 @@
 #include "origin/rtmp.h"
 #include "origin/transcode.h"
 #include "origin/whip.h"
+#include "secure/token.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 
 struct origin {
+    struct token_key *key; /* of those who publish; NULL: anybody may */
     struct rtmp *rtmp;
     struct whip *whip;
     struct transcoders *transcoders;
@@ -68,6 +70,7 @@ static int open_servers(struct node_worker *w, struct origin *o, char *error)
                             .index = w->index,
                             .link = node_ice_link(w),
                             .audio_transcode = c->publish.audio_transcode,
+                            .key = o->key,
                             .forward = forward,
                             .admit = admit,
                             .arg = w};
@@ -75,6 +78,7 @@ static int open_servers(struct node_worker *w, struct origin *o, char *error)
                             .reuse_port = true,
                             .relay = w->relay,
                             .audio_transcode = c->publish.audio_transcode,
+                            .key = o->key,
                             .refusal = refusal,
                             .arg = w};
     char text[ADDR_TEXT_CAP];
@@ -99,6 +103,8 @@ static int origin_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
         snprintf(error, CONFIG_ERROR_CAP, "out of memory");
         return -1;
     }
+    if (config_token_key(&o->key, w->config->auth.publish_key, "auth.publish_key", error) != 0)
+        return -1;
     relay_on_published(w->relay, on_published, o);
     return open_servers(w, o, error);
 }
@@ -112,6 +118,7 @@ static void origin_close(struct node_worker *w)
     rtmp_close(&o->rtmp);
     relay_on_published(w->relay, NULL, NULL);
     transcoders_destroy(&o->transcoders);
+    token_key_free(&o->key);
     free(o);
     w->role = NULL;
 }
@@ -216,6 +223,7 @@ static void origin_whip_metrics(struct origin *o, struct metrics *m)
     whip_totals(o->whip, &t);
     metrics_add(m, &m_publishes, "kind=\"whip\"", (double)c->publishes);
     metrics_add(m, &m_refused, "kind=\"whip\",cause=\"taken\"", (double)c->taken);
+    metrics_add(m, &m_refused, "kind=\"whip\",cause=\"token\"", (double)c->unauthorized);
     metrics_add(m, &m_refused, "kind=\"whip\",cause=\"bad_request\"", (double)c->bad_requests);
     metrics_add(m, &m_refused, "kind=\"whip\",cause=\"overload\"", (double)c->overloaded);
     metrics_add(m, &metric_packets_received, "transport=\"webrtc\"", (double)t.packets);
@@ -240,6 +248,7 @@ static void origin_metrics(struct node_worker *w, struct metrics *m)
     metrics_add(m, &m_publishes, "kind=\"rtmp\"", (double)c->publishes);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"taken\"", (double)c->refused_taken);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"name\"", (double)c->refused_name);
+    metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"token\"", (double)c->refused_token);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"codec\"", (double)c->refused_codec);
     metrics_add(m, &m_refused, "kind=\"rtmp\",cause=\"overload\"", (double)c->refused_overload);
     metrics_add(m, &metric_bytes_received, "transport=\"rtmp\"", (double)c->bytes);

@@ -44,6 +44,7 @@ int rtmp_open(struct rtmp **out, struct worker *w, const struct rtmp_cfg *cfg)
         .worker = w,
         .relay = cfg->relay,
         .audio_transcode = cfg->audio_transcode,
+        .key = cfg->key,
         .refusal = cfg->refusal,
         .arg = cfg->arg,
         .handshake_us = cfg->handshake_us ? cfg->handshake_us : HANDSHAKE_US_DEFAULT,

@@ -19,6 +19,7 @@
 struct relay;
 struct rtmp;
 struct tls_ctx;
+struct token_key;
 
 struct rtmp_cfg {
     struct addr listen;
@@ -26,6 +27,8 @@ struct rtmp_cfg {
     bool reuse_port;        /* all workers listen on the same port */
     struct relay *relay;    /* outlives the server */
     bool audio_transcode;   /* announce a derived track beside the audio */
+    const struct token_key *key; /* secure/token.h; publishers must show a token of it, as NAME?token=TOKEN. NULL: anybody may publish.
+                                    Borrowed */
     /* Why one more publisher is not taken now; NULL: it is. NULL function: all are. */
     const char *(*refusal)(void *arg);
     void *arg;
@@ -55,7 +58,7 @@ const char *rtmp_bad_input_name(enum rtmp_bad_input kind);
 struct rtmp_counters {
     uint64_t connections; /* accepted */
     uint64_t publishes;   /* granted */
-    uint64_t refused_taken, refused_name, refused_overload, refused_codec, refused_play;
+    uint64_t refused_taken, refused_name, refused_overload, refused_codec, refused_play, refused_token;
     uint64_t timed_out;       /* handshake, publish or data did not come in time */
     uint64_t revoked;         /* lost their name to another publisher */
     uint64_t messages, bytes; /* received */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "origin/rtmp_command.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "wire/flv.h"
@@ -188,6 +189,20 @@ bool rtmp_stream_name(struct amf0_str app, struct amf0_str key, char name[STREAM
     append(&q, "&", key_query);
     writer_u8(&q, '\0');
     return !n.bad && !q.bad && !memchr(name, '\0', writer_len(&n) - 1);
+}
+
+void rtmp_param(const char *params, const char *name, char out[RTMP_PARAMS_MAX])
+{
+    size_t name_len = strlen(name);
+
+    out[0] = '\0';
+    for (size_t len; *params; params += len + (params[len] == '&')) {
+        len = strcspn(params, "&");
+        if (len <= name_len || strncmp(params, name, name_len) != 0 || params[name_len] != '=')
+            continue;
+        snprintf(out, RTMP_PARAMS_MAX, "%.*s", (int)(len - name_len - 1), params + name_len + 1);
+        return;
+    }
 }
 
 /* ---- Answers --------------------------------------------------------------------------------- */

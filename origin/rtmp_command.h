@@ -50,13 +50,16 @@ MUST_USE int rtmp_metadata_parse(struct rtmp_metadata *out, const uint8_t *body,
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
-enum { RTMP_PARAMS_MAX = 512 /* bytes of a kept query, NUL included: a signed token fits */ };
+enum { RTMP_PARAMS_MAX = 2048 /* bytes of a kept query, NUL included: a signed token fits */ };
 
 /* "app/name" of connect's app and publish's key: queries are cut off and put into params ("a=1&b=2"),
  * slashes at the ends are dropped. false when it does not fit; whether the name is a good one is for
  * stream_name_valid to say. */
 bool rtmp_stream_name(struct amf0_str app, struct amf0_str key, char name[STREAM_NAME_MAX + 1],
                       char params[RTMP_PARAMS_MAX]);
+
+/* The value of the first parameter of that name, as it stands there; "" when there is none. */
+void rtmp_param(const char *params, const char *name, char out[RTMP_PARAMS_MAX]);
 
 /* ---- Answers: bodies of command messages; w->bad when they do not fit ------------------------ */
 

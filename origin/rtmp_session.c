@@ -11,6 +11,7 @@
 #include "origin/rtmp_command.h"
 #include "origin/rtmp_handshake.h"
 #include "relay/publish.h"
+#include "secure/token.h"
 
 enum {
     SESSION_ID_CHARS = 22,
@@ -220,6 +221,21 @@ static void on_announce_due(struct timer *t, uint64_t now_us)
         rtmp_media_poll(s->media);
 }
 
+/* Why the client may not publish s->name; NULL: it may. */
+static const char *unauthorized(const struct rtmp_session *s)
+{
+    const struct token_key *key = s->host->key;
+    char token[RTMP_PARAMS_MAX];
+
+    if (!key)
+        return NULL;
+    rtmp_param(s->params, "token", token);
+    if (!token[0])
+        return "This stream wants a token: NAME?token=TOKEN.";
+    enum token_result result = token_check(key, token, "publish", s->name, worker_unix_us(s->host->worker) / 1000000);
+    return result == TOKEN_OK ? NULL : token_result_text(result);
+}
+
 static void publish(struct rtmp_session *s, struct amf0_str key)
 {
     struct rtmp_counters *c = &s->host->counters;
@@ -237,6 +253,11 @@ static void publish(struct rtmp_session *s, struct amf0_str key)
     if (!rtmp_stream_name(app, key, s->name, s->params)) {
         s->name[0] = s->params[0] = '\0';
         refuse(s, &c->refused_name, "NetStream.Publish.BadName", "The stream's name is too long.");
+        return;
+    }
+    why = unauthorized(s);
+    if (why) {
+        refuse(s, &c->refused_token, "NetStream.Publish.Unauthorized", why);
         return;
     }
     struct rtmp_media_cfg media = {.name = s->name, .audio_transcode = s->host->audio_transcode};

@@ -20,6 +20,7 @@ struct rtmp_host {
     size_t n_sessions;
     bool audio_transcode;
     uint64_t handshake_us, publish_us, idle_us;
+    const struct token_key *key;
     const char *(*refusal)(void *arg);
     void *arg;
 };

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "http/bearer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,10 @@ static void on_post(struct http_exchange *x, void *arg)
     struct whip *w = arg;
     const char *stream = http_path(x) + strlen(ENDPOINT);
 
+    if (!http_bearer(x, w->cfg.key, "publish", stream)) {
+        w->counters.unauthorized++;
+        return;
+    }
     if (w->cfg.admit && !w->cfg.admit(w->cfg.arg, x)) {
         w->counters.overloaded++;
         return;
@@ -100,8 +105,10 @@ static void on_post(struct http_exchange *x, void *arg)
 /* RFC 9725 s4.2: any 2xx, without content. */
 static void on_get(struct http_exchange *x, void *arg)
 {
-    (void)arg;
-    http_reply(x, http_method(x) == HTTP_M_HEAD ? 200 : 204, NULL, NULL, 0);
+    const struct whip *w = arg;
+
+    if (http_bearer(x, w->cfg.key, "publish", http_path(x) + strlen(ENDPOINT)))
+        http_reply(x, http_method(x) == HTTP_M_HEAD ? 200 : 204, NULL, NULL, 0);
 }
 
 /* ---- The session resource ---------------------------------------------------------------------- */
@@ -136,6 +143,8 @@ static void on_session(struct http_exchange *x, void *arg)
     struct whip_session *s = token && index == w->cfg.index ? whip_session_find(w, token) : NULL;
     if (!s)
         http_problem(x, 404, "no such session");
+    else if (!http_bearer(x, w->cfg.key, "publish", s->stream))
+        return; /* it has been answered */
     else if (http_method(x) == HTTP_M_PATCH)
         patch(w, s, x);
     else

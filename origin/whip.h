@@ -10,7 +10,7 @@
  * come, that is when DTLS is done. It ends by DELETE, by the end of DTLS or consent, or when the name is lost
  * to another publisher. A POST runs on the stream's home worker, a session's requests on the worker that has
  * the session: requests that the kernel gave to another worker are forwarded.
- * Thread: the worker's. Source: RFC 9725, RFC 8840 (trickle). */
+ * Thread: the worker's. Source: RFC 9725, RFC 8840 (trickle), RFC 6750 (tokens). */
 #pragma once
 
 #include "base/compiler.h"
@@ -37,6 +37,7 @@ struct whip_cfg {
     size_t publishers_max;  /* sessions of this worker; more get 503. 0: no bound */
     uint64_t keyframe_us; /* a video track without a keyframe for so long is asked for one, so that the cache
                              always has a start; 0: 4 s */
+    const struct token_key *key; /* secure/token.h; publishers must show a token of it. NULL: anybody may publish. Borrowed */
     /* x is for another worker: give it to whip_on_request there (http/forward.h). NULL, or false: it is
      * answered here (POST) or with 404 (sessions). */
     bool (*forward)(void *arg, struct http_exchange *x, unsigned index);
@@ -57,6 +58,7 @@ void whip_on_request(struct whip *w, struct http_exchange *x);
 struct whip_counters {
     uint64_t publishes;       /* answered with 201 */
     uint64_t bad_requests;    /* 400, 415, 422: media type, name, offer, fragment */
+    uint64_t unauthorized;    /* 401, 403: POSTs */
     uint64_t taken;           /* 409 */
     uint64_t overloaded;      /* 503 */
     uint64_t gone;            /* the client went away before the answer */

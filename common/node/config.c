@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
-enum value_type { TEXT, NUMBER, FLAG, ADDRESS, OFF_OR_ADDRESS, CHOICE, DEGREES, TEXTS };
+enum value_type { TEXT, NUMBER, FLAG, ADDRESS, OFF_OR_ADDRESS, CHOICE, DEGREES, TEXTS, TOKEN_KEY };
 
 enum { ORIGIN = 1 << NODE_ORIGIN, BACKBONE = 1 << NODE_BACKBONE, EDGE = 1 << NODE_EDGE, ALL = ORIGIN | BACKBONE | EDGE };
 
@@ -47,6 +47,8 @@ static const struct key keys[] = {
     {"rtc", "audio_hold_ms", EDGE, NUMBER, AT(rtc.audio_hold_ms), "40", 0, 1000, {0}},
     {"rtc", "audio_hold_load", EDGE, NUMBER, AT(rtc.audio_hold_load), "10", 0, 100, {0}},
     {"rtmp", "listen", ORIGIN, ADDRESS, AT(rtmp.listen), "0.0.0.0:1935", 0, 0, {0}},
+    {"auth", "publish_key", ORIGIN, TOKEN_KEY, AT(auth.publish_key), "", 0, 0, {0}},
+    {"auth", "play_key", EDGE, TOKEN_KEY, AT(auth.play_key), "", 0, 0, {0}},
     {"pipe", "listen", ALL, ADDRESS, AT(pipe.listen), "0.0.0.0:9000|0.0.0.0:9100|0.0.0.0:9200", 0, 0, {0}},
     {"pipe", "announce", ALL, TEXT, AT(pipe.announce), "", 0, 0, {0}},
     {"pipe", "ca", ALL, TEXT, AT(pipe.ca), "", 0, 0, {0}},
@@ -169,6 +171,7 @@ static int set_value(struct config *c, const struct key *k, const char *text)
 {
     switch (k->type) {
     case TEXT:
+    case TOKEN_KEY:
         return set_text(field(c, k), text);
     case NUMBER:
         return set_number(field(c, k), k, text);
@@ -194,6 +197,7 @@ static void expected(const struct key *k, char *out, size_t cap)
 
     switch (k->type) {
     case TEXT:
+    case TOKEN_KEY:
         snprintf(out, cap, "a text of at most %d characters", CONFIG_TEXT_MAX);
         break;
     case NUMBER:
@@ -273,6 +277,21 @@ static int read_list(struct config_list *out, yaml_document_t *doc, const yaml_n
     return 0;
 }
 
+/* The file is opened here too, so that a wrong one is told with its place, and by --check. */
+static int read_token_key(struct config *c, const struct key *k, const char *path, struct place *at)
+{
+    struct token_key *key;
+    char error[TOKEN_ERROR_CAP];
+
+    if (set_text(field(c, k), path) != 0 || token_key_load(&key, path, error) != 0) {
+        complain(at, "%s.%s: expected a file with a secret of 32 bytes or a public key in PEM, got '%.256s': %s", k->section, k->name,
+                 path, strlen(path) > CONFIG_TEXT_MAX ? "a name too long" : error);
+        return -1;
+    }
+    token_key_free(&key);
+    return 0;
+}
+
 static int read_value(struct config *c, yaml_document_t *doc, const struct key *k, const yaml_node_t *node,
                       struct place *at)
 {
@@ -280,6 +299,8 @@ static int read_value(struct config *c, yaml_document_t *doc, const struct key *
     char what[256];
 
     go_to(at, node);
+    if (k->type == TOKEN_KEY && text && text[0])
+        return read_token_key(c, k, text, at);
     if (k->type == TEXTS ? read_list(field(c, k), doc, node) == 0 : text && set_value(c, k, text) == 0)
         return 0;
     expected(k, what, sizeof(what));
@@ -453,4 +474,15 @@ int config_load(struct config *c, enum node_role role, const char *path, char er
     }
     complete(c);
     return 0;
+}
+
+int config_token_key(struct token_key **out, const char *path, const char *name, char error[CONFIG_ERROR_CAP])
+{
+    char why[TOKEN_ERROR_CAP];
+
+    *out = NULL;
+    if (!path[0] || token_key_load(out, path, why) == 0)
+        return 0;
+    snprintf(error, CONFIG_ERROR_CAP, "%s: %s: %s", name, path, why);
+    return -1;
 }

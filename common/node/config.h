@@ -12,6 +12,7 @@
 #include "directory/directory.h"
 #include "io/addr.h"
 #include "relay/hub.h"
+#include "secure/token.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,6 +62,9 @@ struct config {
         struct addr listen;
     } rtmp;
     struct {
+        config_text publish_key, play_key; /* files of keys that tokens are signed with; "": anybody may */
+    } auth;
+    struct {
         struct addr listen;
         config_text announce, ca, certificate, key;
     } pipe;
@@ -98,3 +102,5 @@ enum { CONFIG_ERROR_CAP = 768 /* bytes of an error text */ };
 void config_init(struct config *c, enum node_role role);
 /* Defaults, then the file's keys. Returns 0, or -1 with a line in error: "FILE:LINE:COL: SECTION.KEY: expected ...". */
 MUST_USE int config_load(struct config *c, enum node_role role, const char *path, char error[CONFIG_ERROR_CAP]);
+/* The key of a file that the configuration names, for the caller to free; NULL for "". 0, or -1 with "NAME: FILE: reason" in error. */
+MUST_USE int config_token_key(struct token_key **out, const char *path, const char *name, char error[CONFIG_ERROR_CAP]);

@@ -2,10 +2,13 @@
 //
 // whip.test.mjs - camera to viewer: publish.html (WHIP) through origin, backbone and edge to watch.html (WHEP).
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { close, launch, open, pageState, picturesGrow, publish, screenshot, soundIsHeard, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
 import { probe } from '../lib/media.mjs';
+import { until } from '../lib/process.mjs';
+import { keyFile, tokenFor } from '../lib/token.mjs';
 
 // In the page, before it loads: RED in front of all other codecs of sound.
 function preferRed() {
@@ -20,7 +23,22 @@ function preferRed() {
     };
 }
 
-const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} });
+// As a node that sends players elsewhere, to pages of any origin.
+async function redirectTo(target) {
+    const server = createServer((request, response) => {
+        request.resume();
+        response.writeHead(request.method === 'OPTIONS' ? 200 : 307, { Location: target, 'Access-Control-Allow-Origin': '*',
+            'Access-Control-Allow-Headers': 'Authorization, Content-Type' });
+        response.end();
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cluster.add({ stop: () => server.close() });
+    return `http://127.0.0.1:${server.address().port}/`;
+}
+
+const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {}, 'edge-key': {} }, { start: false });
+cluster.writeConfig('edge-key', { auth: { play_key: keyFile(cluster) } });
+await cluster.start();
 
 await cluster.use(test, async (t) => {
     const browser = await launch(cluster);
@@ -67,6 +85,24 @@ await cluster.use(test, async (t) => {
         const viewer = await watch(browser, cluster, 'live/taken');
         await picturesGrow(viewer);
         await Promise.all([first, second, viewer].map(close));
+    });
+
+    await t.test('where tokens are wanted, a page plays with one only, after a redirect too', async () => {
+        const stream = 'live/token';
+        const publisher = await publish(browser, cluster, stream, { codec: 'H264' });
+        const page = `${cluster.url('edge-key')}/watch.html?stream=${stream}`;
+        const token = tokenFor('play', stream);
+        const endpoint = encodeURIComponent(await redirectTo(`${cluster.url('edge-key')}/whep/${stream}`));
+        const [none, noneByFlv, sent, byFlv] = await Promise.all(['', '&via=flv', `&endpoint=${endpoint}&token=${token}`,
+            `&via=flv#token=${token}`].map((query) => open(browser, page + query)));
+        for (const refused of [none, noneByFlv]) {
+            await pageState(refused, 'failed');
+            assert.match(await refused.innerText('#message'), /token/);
+        }
+        await pageState(byFlv, 'live');
+        await picturesGrow(sent);
+        await until('an event', 5_000, () => sent.evaluate(() => globalThis.millrace.player.viewers >= 1));
+        await Promise.all([publisher, none, noneByFlv, sent, byFlv].map(close));
     });
 
     await t.test('a viewer of a name that nobody publishes waits, and plays when somebody does', async () => {

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // publish.test.mjs - one publisher a name: a second is refused, by RTMP and by WHIP, unless the configuration says
-// takeover; a name is free again when its publisher has left.
+// takeover; a name is free again when its publisher has left. Who has no token, where one is wanted, neither publishes nor plays.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Cluster } from '../lib/cluster.mjs';
 import { farAway } from '../lib/far.mjs';
-import { http } from '../lib/http.mjs';
+import { http, listen } from '../lib/http.mjs';
 import { probe, publishLive } from '../lib/media.mjs';
 import { sourceDir, until } from '../lib/process.mjs';
+import { keyFile, tokenFor } from '../lib/token.mjs';
 
-const OFFER = readFileSync(`${sourceDir}/tests/unit/webrtc/fixtures/chromium_whip.sdp`, 'utf8');
+const offer = (kind) => readFileSync(`${sourceDir}/tests/unit/webrtc/fixtures/chromium_${kind}.sdp`, 'utf8');
+const OFFER = offer('whip');
 
-const cluster = await Cluster.up({ origin: {}, 'origin-us': { publish: { takeover: true } }, backbone: {}, edge: {} });
+const cluster = await Cluster.up({ origin: {}, 'origin-us': { publish: { takeover: true } }, 'origin-key': {}, backbone: {}, edge: {},
+    'edge-key': {} }, { start: false });
+cluster.writeConfig('origin-key', { auth: { publish_key: keyFile(cluster) } });
+cluster.writeConfig('edge-key', { auth: { play_key: keyFile(cluster) } });
+await cluster.start();
 
 const whip = (origin, stream) => http(`${cluster.url(origin)}/whip/${stream}`,
     { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: OFFER });
@@ -21,6 +27,41 @@ const whip = (origin, stream) => http(`${cluster.url(origin)}/whip/${stream}`,
 // The publishers' sessions on a stream.
 async function publishers(origin, stream) {
     return (await cluster.sessions(origin)).filter((s) => s.stream === stream && ['rtmp', 'whip'].includes(s.kind));
+}
+
+// A request with this token, or none.
+const ask = (method, url, token, { type, body } = {}) => http(url, { method, body, headers: {
+    ...(type ? { 'Content-Type': type } : {}), ...(token ? { Authorization: `Bearer ${token}` } : {}) } });
+
+// 401 or 403 as RFC 6750 wants it, and readable for a page of another origin.
+function isRefusal({ status, headers, text }, expected, error = null) {
+    assert.equal(status, expected, text);
+    assert.equal(headers.get('www-authenticate'), error ? `Bearer error="${error}"` : 'Bearer');
+    assert.equal(headers.get('content-type'), 'application/problem+json');
+    assert.equal(headers.get('access-control-allow-origin'), '*');
+    assert.ok(JSON.parse(text).detail, text);
+}
+
+// The endpoint and then the session: nothing but OPTIONS goes without a token.
+async function wantsToken(kind, url, act, stream) {
+    const post = (token) => ask('POST', url, token, { type: 'application/sdp', body: offer(kind) });
+    for (const method of ['GET', 'HEAD']) assert.equal((await ask(method, url)).status, 401, method);
+    const preflight = await ask('OPTIONS', url);
+    assert.equal(preflight.status, 200);
+    assert.match(preflight.headers.get('access-control-allow-headers'), /Authorization/);
+    isRefusal(await post(''), 401);
+    isRefusal(await post('nonsense'), 401, 'invalid_token');
+    isRefusal(await post(tokenFor(act, stream, { exp: 1 })), 401, 'invalid_token');
+    isRefusal(await post(tokenFor(act, 'other/*')), 403, 'insufficient_scope');
+    isRefusal(await post(tokenFor(act === 'play' ? 'publish' : 'play', stream)), 403, 'insufficient_scope');
+    const good = tokenFor(act, stream);
+    const created = await post(good);
+    assert.equal(created.status, 201, created.text);
+    const session = new URL(created.headers.get('location'), url).href;
+    isRefusal(await ask('PATCH', session, '', { type: 'application/trickle-ice-sdpfrag', body: '' }), 401);
+    isRefusal(await ask('DELETE', session), 401);
+    isRefusal(await ask('DELETE', session, tokenFor(act, 'other/*')), 403, 'insufficient_scope');
+    return { session, good };
 }
 
 await cluster.use(test, async (t) => {
@@ -96,6 +137,47 @@ await cluster.use(test, async (t) => {
         });
         assert.ok(second.running);
         assert.equal((await publishers('origin-us', 'live/two')).length, 1);
+    });
+
+    await t.test('where tokens are wanted, nobody publishes without', async () => {
+        const stream = 'live/key';
+        const { session, good } = await wantsToken('whip', `${cluster.url('origin-key')}/whip/${stream}`, 'publish', stream);
+        assert.equal((await ask('DELETE', session, good)).status, 200);
+        const between = await farAway(cluster.port('origin-key', 'rtmp'), 0);
+        for (const query of ['', '?token=nonsense', `?token=${tokenFor('play', stream)}`]) {
+            const refused = publishLive(cluster, `rtmp://127.0.0.1:${between.port}/${stream}${query}`);
+            assert.notEqual((await refused.ended).status, 0, query);
+            assert.match(refused.output(), /token/i);
+        }
+        between.stop();
+        assert.equal(between.said().match(/NetStream\.Publish\.Unauthorized/g).length, 3);
+        publishLive(cluster, `${cluster.rtmp(stream, 'origin-key')}?token=${tokenFor('publish', 'live/*')}`);
+        await cluster.isLive('origin-key', stream);
+    });
+
+    await t.test('where tokens are wanted, nobody plays without', async () => {
+        const stream = 'live/key';
+        const edge = cluster.url('edge-key');
+        const { session, good } = await wantsToken('whep', `${edge}/whep/${stream}`, 'play', stream);
+        isRefusal(await ask('GET', `${session}/layer`), 401);
+        assert.equal((await ask('GET', `${session}/layer`, good)).status, 200);
+        isRefusal(await ask('POST', `${session}/events`), 401);
+        const { status, headers } = await ask('POST', `${session}/events`, good, { type: 'application/json', body: '["active"]' });
+        assert.equal(status, 201);
+        const events = new URL(headers.get('location'), edge).href;
+        isRefusal(await ask('GET', events), 401);
+        const listener = listen(`${events}?token=${good}`);
+        await until('an event', 5_000, () => listener.events.some(({ event }) => event === 'active'));
+        listener.request.destroy();
+        isRefusal(await ask('DELETE', events), 401);
+        assert.equal((await ask('DELETE', session, good)).status, 200);
+
+        const flv = `${edge}/${stream}.flv`;
+        isRefusal(await ask('GET', flv), 401);
+        isRefusal(await ask('GET', `${flv}?token=${tokenFor('publish', stream)}`), 403, 'insufficient_scope');
+        assert.match((await ask('OPTIONS', flv)).headers.get('access-control-allow-headers'), /Authorization/);
+        assert.ok((await probe(`${flv}?token=${good}`, { seconds: 1 })).frames >= 25);
+        assert.equal(await cluster.metric('edge-key', 'millrace_join_failures_total{kind="flv",cause="token"}'), 2);
     });
 
     await t.test('a name is free when its publisher has left', async () => {

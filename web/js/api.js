@@ -2,11 +2,12 @@
 //
 // api.js - HTTP as the nodes speak it: problem documents (RFC 9457), /api/v1, addresses of nodes.
 
-// What went wrong with a request, in words for people. status is 0 when there was no answer at all.
+// What went wrong with a request, in words for people. status is 0 when there was no answer at all; url is where it came from
+// after redirects.
 export class Problem extends Error {
-    constructor({ status = 0, title = '', detail = '', retryAfter_s = 0 }) {
+    constructor({ status = 0, title = '', detail = '', retryAfter_s = 0, url = '' }) {
         super(detail || title || `HTTP ${status}`);
-        Object.assign(this, { name: 'Problem', status, title, detail, retryAfter_s });
+        Object.assign(this, { name: 'Problem', status, title, detail, retryAfter_s, url });
     }
 }
 
@@ -20,7 +21,7 @@ export async function problemOf(response) {
         // a proxy's page, or nothing
     }
     const { title = response.statusText, detail = '' } = body;
-    return new Problem({ status: response.status, title, detail, retryAfter_s });
+    return new Problem({ status: response.status, title, detail, retryAfter_s, url: response.url });
 }
 
 // As fetch, but an answer that is not 2xx, none in timeout_ms, or none at all throws a Problem.

@@ -27,10 +27,11 @@ export class FlvPlayer extends EventTarget {
     #losses = 0;
     #began_ms = 0;
 
-    // endpoint: the URL of the stream; a change counts from the next try on.
-    constructor({ endpoint, video }) {
+    // endpoint: the URL of the stream; a change counts from the next try on. token: for the Authorization field; '': none.
+    constructor({ endpoint, token = '', video }) {
         super();
         this.endpoint = new URL(endpoint, location.href).href;
+        this.token = token;
         this.#video = video;
         addEventListener('pagehide', () => this.stop());
     }
@@ -81,6 +82,7 @@ export class FlvPlayer extends EventTarget {
             liveSyncMaxLatency: 1.5,
             liveSyncTargetLatency: 0.8,
             autoCleanupSourceBuffer: true,
+            headers: this.token ? { Authorization: `Bearer ${this.token}` } : undefined,
         });
         this.#player = player;
         player.on(mpegts.Events.ERROR, (type, detail, info) => this.#lose(info?.code, info?.msg ?? detail));
@@ -124,6 +126,11 @@ export class FlvPlayer extends EventTarget {
     #lose(status, title) {
         if (!this.#player) return;
         this.#close();
+        if ([401, 403].includes(status)) {
+            const detail = this.token ? 'The token is not good for this stream.' : 'This stream wants a token.';
+            this.#enter('failed', new Problem({ status, title, detail }));
+            return;
+        }
         const pause_ms = Math.min(PAUSE_MIN_MS * 2 ** this.#losses++, PAUSE_MAX_MS) * (0.75 + Math.random() / 2);
         this.retryAt_ms = performance.now() + pause_ms;
         const code = typeof status === 'number' && status >= 400 ? status : 0;

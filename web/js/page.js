@@ -18,6 +18,11 @@ export function el(name, attributes = {}, ...children) {
     return element;
 }
 
+// The bearer token that the page was opened with, as #token=... (which stays in the browser) or ?token=...; '' without one.
+export function tokenOfPage({ hash, search } = location) {
+    return new URLSearchParams(hash.slice(1)).get('token') ?? new URLSearchParams(search).get('token') ?? '';
+}
+
 // ---- figures ----
 
 export function bits(bps) {

@@ -2,9 +2,9 @@
 //
 // publish.js - camera or screen to an origin by WHIP.
 //
-// ?stream=live/mine, &endpoint=URL for another origin than this node or the cluster's first.
+// ?stream=live/mine, &endpoint=URL for another origin than this node or the cluster's first; #token=TOKEN where origins want one.
 import { cluster, isStreamName } from './api.js';
-import { $, bits, el, fixed, notice, repeat, showNode } from './page.js';
+import { $, bits, el, fixed, notice, repeat, showNode, tokenOfPage } from './page.js';
 import { Stats } from './stats.js';
 import { sendableCodecs, WhipPublisher } from './whip.js';
 
@@ -229,6 +229,7 @@ function showEndpoint() {
 
 $('#stream').value = query.get('stream') ?? 'live/mine';
 $('#endpoint').value = query.get('endpoint') ?? '';
+$('#token').value = tokenOfPage();
 for (const name of sendableCodecs()) $('#codec').append(el('option', { value: name }, name === 'H264' ? 'H.264' : name));
 for (const name of ['codec', 'bitrate', 'size', 'fps']) if (query.has(name)) $(`#${name}`).value = query.get(name);
 $('#start').addEventListener('click', start);

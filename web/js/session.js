@@ -164,12 +164,7 @@ export class Session extends EventTarget {
         const offer = await pc.createOffer();
         await pc.setLocalDescription({ type: 'offer', sdp: this.mungeOffer(offer.sdp) });
         // The nodes are ICE-lite and find us by our own checks, so candidates need not be waited for.
-        const response = await request(session.endpoint, {
-            method: 'POST',
-            headers: { 'Content-Type': 'application/sdp', ...this.authorization() },
-            body: pc.localDescription.sdp,
-            signal: AbortSignal.any ? AbortSignal.any([signal, AbortSignal.timeout(15_000)]) : signal,
-        });
+        const response = await this.#post(session.endpoint, pc.localDescription.sdp, signal);
         const location = response.headers.get('Location');
         if (!location) throw new Problem({ title: 'the answer names no session (Location)' });
         Object.assign(session, { url: new URL(location, response.url).href, etag: response.headers.get('ETag'),
@@ -181,6 +176,22 @@ export class Session extends EventTarget {
         await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
         this.#watchOver(session, !known && this.#iceServers.length > 0);
         await this.#connected(session, signal);
+    }
+
+    // A browser that is redirected to another node leaves the Authorization field behind: asked for it there, we ask again there.
+    async #post(endpoint, sdp, signal) {
+        const options = {
+            method: 'POST',
+            headers: { 'Content-Type': 'application/sdp', ...this.authorization() },
+            body: sdp,
+            signal: AbortSignal.any ? AbortSignal.any([signal, AbortSignal.timeout(15_000)]) : signal,
+        };
+        try {
+            return await request(endpoint, options);
+        } catch (problem) {
+            if (problem.status !== 401 || !this.token || new URL(problem.url).origin === new URL(endpoint).origin) throw problem;
+            return request(problem.url, options);
+        }
     }
 
     // New credentials and addresses, on both sides, for the present connection (RFC 9725 s4.3.3). The old ones hold until

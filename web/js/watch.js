@@ -2,17 +2,18 @@
 //
 // watch.js - a stream of this edge, by WHEP or, with &via=flv, by HTTP-FLV through mpegts.js.
 //
-// ?stream=live/test, &endpoint=URL for another WHEP endpoint than this node's own.
+// ?stream=live/test, &endpoint=URL for another WHEP endpoint than this node's own; #token=TOKEN where edges want one.
 import { cluster, isStreamName } from './api.js';
 import { otherEdge, stateAt } from './edges.js';
 import { FlvPlayer } from './flv.js';
-import { $, bits, el, fixed, notice, repeat, showNode } from './page.js';
+import { $, bits, el, fixed, notice, repeat, showNode, tokenOfPage } from './page.js';
 import { Stats } from './stats.js';
 import { WhepPlayer } from './whep.js';
 
 const query = new URLSearchParams(location.search);
 const stream = query.get('stream') ?? '';
 const flv = query.get('via') === 'flv';
+const token = tokenOfPage();
 const video = $('#video');
 const stats = new Stats();
 let base = location.origin; // of the edge that is played from first
@@ -210,8 +211,8 @@ async function chooseQuality() {
 
 function play() {
     player = flv
-        ? new FlvPlayer({ endpoint: endpointAt(base), video })
-        : new WhepPlayer({ endpoint: query.get('endpoint') ?? endpointAt(base), video, data: true });
+        ? new FlvPlayer({ endpoint: endpointAt(base), token, video })
+        : new WhepPlayer({ endpoint: query.get('endpoint') ?? endpointAt(base), token, video, data: true });
     globalThis.millrace = { player }; // for the console
     player.addEventListener('state', showState);
     player.addEventListener('media', showState);
@@ -229,7 +230,7 @@ function showControls() {
     $('#screen').hidden = false;
     $('#controls').hidden = false;
     $('#other').textContent = flv ? 'Watch by WebRTC' : 'Watch by HTTP-FLV';
-    $('#other').href = `?stream=${encodeURIComponent(stream)}${flv ? '' : '&via=flv'}`;
+    $('#other').href = `?stream=${encodeURIComponent(stream)}${flv ? '' : '&via=flv'}${token ? `#token=${encodeURIComponent(token)}` : ''}`;
     $('#unmute').addEventListener('click', () => setMuted(false));
     $('#sound').addEventListener('click', () => setMuted(!video.muted));
     $('#stats').addEventListener('click', toggleStats);

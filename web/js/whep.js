@@ -97,7 +97,9 @@ export class WhepPlayer extends Session {
             const response = await request(offered, { method: 'POST', body: '["reconnect", "viewercount"]',
                 headers: { 'Content-Type': 'application/json', ...this.authorization() } });
             if (this.state !== 'live') return;
-            const events = new EventSource(new URL(response.headers.get('Location'), offered));
+            const url = new URL(response.headers.get('Location'), offered);
+            if (this.token) url.searchParams.set('token', this.token); // an EventSource cannot send a field
+            const events = new EventSource(url);
             this.#events = events;
             events.addEventListener('viewercount', ({ data }) => {
                 this.viewers = JSON.parse(data).viewercount;

@@ -99,7 +99,7 @@ static void a_wrong_key_or_value_is_named_with_its_place_and_what_was_expected(v
     static const struct {
         const char *text, *error; /* what follows the path */
     } rows[] = {
-        {"nod: {}\n", ":1:1: unknown key 'nod'; expected one of: node, http, rtc, rtmp, pipe, redis, directory, cache, publish, limits, route"},
+        {"nod: {}\n", ":1:1: unknown key 'nod'; expected one of: node, http, rtc, rtmp, auth, pipe, redis, directory, cache, publish, limits, route"},
         {"node:\n  worker: 2\n", ":2:3: unknown key 'worker' in node; expected one of: id, region, workers, log, latitude, longitude"},
         {"relay: { prefetch: all }\n", ":1:1: unknown key 'relay'; expected"},
         {"node:\n  workers: two\n", ":2:12: node.workers: expected a whole number from 0 to 256, got 'two'"},
@@ -112,6 +112,12 @@ static void a_wrong_key_or_value_is_named_with_its_place_and_what_was_expected(v
         {"publish: { takeover: yes }\n", ":1:22: publish.takeover: expected true or false, got 'yes'"},
         {"rtc: { announce: 10.0.0.1 }\n", ":1:18: rtc.announce: expected a list of at most 64 texts, as [\"203.0.113.7\"], got '10.0.0.1'"},
         {"rtc: { tcp: yes }\n", ":1:13: rtc.tcp: expected off, or an address as 0.0.0.0:443, got 'yes'"},
+        {"auth:\n  publish_key: /nonexistent\n",
+         ":2:16: auth.publish_key: expected a file with a secret of 32 bytes or a public key in PEM, got '/nonexistent': No such file"},
+        {"auth: { publish_key: /dev/null }\n",
+         ":1:22: auth.publish_key: expected a file with a secret of 32 bytes or a public key in PEM, got '/dev/null': a secret of less"},
+        {"auth: { publish_key: [a] }\n", ":1:22: auth.publish_key: expected a text of at most 255 characters"},
+        {"auth: { play_key: a }\n", ":1:9: unknown key 'play_key' in auth; expected one of: publish_key"},
         {"node: 5\n", ":1:7: node: expected keys below it, as 'node: { ... }'"},
         {"- node\n", ":1:1: expected sections, as 'node:' or 'http:'"},
         {"node: { id: a, id: b }\n", ":1:16: 'id' is given twice"},

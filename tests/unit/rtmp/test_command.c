@@ -156,6 +156,23 @@ static void names_are_app_and_key_without_their_queries(void **state)
     }
 }
 
+static void a_parameter_is_found_by_its_whole_name(void **state)
+{
+    static const struct {
+        const char *params, *value;
+    } queries[] = {
+        {"token=a.b.c", "a.b.c"},  {"x=1&token=a.b=c&y=2", "a.b=c"}, {"token=", ""}, {"token", ""}, {"", ""},
+        {"tokens=1&xtoken=2", ""}, {"token&token=a", "a"},           {"&&token=a&token=b", "a"},
+    };
+    char value[RTMP_PARAMS_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < LEN(queries); i++) {
+        rtmp_param(queries[i].params, "token", value);
+        assert_string_equal(value, queries[i].value);
+    }
+}
+
 static void names_that_do_not_fit_are_refused(void **state)
 {
     char name[STREAM_NAME_MAX + 1], params[RTMP_PARAMS_MAX], longest[STREAM_NAME_MAX + 2], query[RTMP_PARAMS_MAX + 2];
@@ -244,6 +261,7 @@ int main(void)
         cmocka_unit_test(a_command_cut_short_is_an_error),
         cmocka_unit_test(metadata_tells_what_will_come),
         cmocka_unit_test(names_are_app_and_key_without_their_queries),
+        cmocka_unit_test(a_parameter_is_found_by_its_whole_name),
         cmocka_unit_test(names_that_do_not_fit_are_refused),
         cmocka_unit_test(answers_say_what_encoders_look_for),
     };

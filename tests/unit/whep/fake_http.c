@@ -88,6 +88,13 @@ const char *http_header(const struct http_exchange *x, const char *name)
     return strcasecmp(name, "If-Match") == 0 ? x->if_match : NULL;
 }
 
+const char *http_query(const struct http_exchange *x, const char *name)
+{
+    (void)x;
+    (void)name;
+    return NULL;
+}
+
 const uint8_t *http_body(const struct http_exchange *x, size_t *len)
 {
     *len = x->body_len;

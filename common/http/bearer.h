@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * bearer.h - whether a request carries a token for what it wants.
+ *
+ * "Authorization: Bearer TOKEN"; GET and HEAD may have it as ?token=TOKEN instead, for players and EventSource, which cannot set a
+ * field. The Authorization field goes before the query.
+ * Thread: the worker's. Source: RFC 6750 s2.1, s3 (401 with WWW-Authenticate, 403 for what the token does not cover). */
+#pragma once
+
+#include "http/server.h"
+
+#include <stdbool.h>
+
+struct token_key; /* secure/token.h */
+
+/* act, stream: as in token_check. False: x has been answered, 401 or 403. key NULL: everybody may. */
+MUST_USE bool http_bearer(struct http_exchange *x, const struct token_key *key, const char *act, const char *stream);
