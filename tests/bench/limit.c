@@ -7,6 +7,8 @@
  * of its own, are protected into an arena and sent by sendmmsg as GSO messages to a socket on loopback that another
  * thread drains. Prints the CPU time of the sending thread, user and system, in microseconds a packet: what a server's
  * own work is measured against. --packets: of a message, 1 .. 9, for what short ones cost (sound is one a message). No loop, no timers, no bookkeeping are in it. */
+#include "limit.h"
+
 #include "secure/srtp_tx.h"
 
 #include <arpa/inet.h>
@@ -22,13 +24,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 enum {
     DATAGRAM_BYTES = 1200,
@@ -59,26 +54,6 @@ struct call {
 
 static atomic_bool done;
 static _Atomic uint64_t drained_bytes;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static uint64_t cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t wall_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void set_buffer(int fd, int force, int plain)
 {
@@ -184,13 +159,13 @@ static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, siz
 {
     struct call *c = calloc(1, sizeof(*c));
     uint8_t *payload = calloc(FRAME_PACKETS, DATAGRAM_BYTES);
-    uint64_t until_ns = wall_ns() + (uint64_t)(seconds * 1e9), from_ns = cpu_ns(), index = 0, packets = 0;
+    uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9), from_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID), index = 0, packets = 0;
 
     if (!c || !payload || !(c->arena = malloc((size_t)CALL_MESSAGES * FRAME_PACKETS * DATAGRAM_BYTES)))
         die("memory");
     usleep(100000);
     drained_bytes = 0;
-    for (; wall_ns() < until_ns; index += frame)
+    for (; clock_ns(CLOCK_MONOTONIC) < until_ns; index += frame)
         for (size_t i = 0; i < n; i++) {
             push_frame(c, e, &viewers[i], index, payload, frame);
             packets += frame;
@@ -200,7 +175,7 @@ static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, siz
             wait_for_sink(packets * DATAGRAM_BYTES);
         }
     flush(fd, c);
-    double us = (double)(cpu_ns() - from_ns) / 1e3 / (double)packets;
+    double us = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - from_ns) / 1e3 / (double)packets;
     free(c->arena);
     free(c);
     free(payload);

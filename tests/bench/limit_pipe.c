@@ -7,6 +7,8 @@
  * rests as long between two looks, takes what has come by recvmmsg (UDP_GRO), decrypts and authenticates each packet, encrypts it
  * under other keys, and sends each message on by sendmmsg (GSO) to a socket that a third thread drains. Prints its CPU time, user and
  * system, in microseconds a packet. No loop, no cache, no bookkeeping are in it. */
+#include "limit.h"
+
 #include "secure/srtp_rx.h"
 #include "secure/srtp_tx.h"
 
@@ -23,13 +25,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 enum {
     DATAGRAM_BYTES = 1200,
@@ -61,19 +56,6 @@ struct pipe {
 };
 
 static atomic_bool done;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int open_socket(struct sockaddr_in *at)
 {

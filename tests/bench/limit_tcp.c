@@ -7,6 +7,8 @@
  * while another thread reads them all, with naps so that the sender is not charged for waking it. --rate: so many rounds a second, as
  * pictures come; by then the processor's caches have forgotten the connections. 0 (the default): one after the other. Prints the CPU time of the sending
  * thread, user and system, in microseconds a megabyte. No loop, no timers, no bookkeeping are in it. */
+#include "limit.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,19 +35,6 @@ enum {
 
 static atomic_bool done;
 static _Atomic uint64_t drained_bytes;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- The other side ---------------------------------------------------------------------------------------- */
 

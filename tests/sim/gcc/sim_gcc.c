@@ -5,6 +5,7 @@
  * 0.5, then 2.5 Mbit/s, each for a while; the highest layer that the target allows is sent, so that the way up is found by probes
  * alone. Another layer begins with a keyframe, which takes a while to come. What is lost is asked for (nack.h) and sent again within
  * the pacer's budget; a picture is shown when it is whole and those before it were, so freezes are seen. A run is drawn from a seed, which is printed when a check fails (run it alone: test_sim_gcc SEED). */
+#include "../seed.h"
 #include "../webrtc/net.h"
 
 #include "base/seq.h"
@@ -40,9 +41,6 @@ enum {
 
 static const uint64_t layers_bps[] = {150000, 400000, 1000000, 1800000, 4000000};
 static const uint64_t phases_bps[] = {2500000, 500000, 2500000};
-
-static uint64_t only_seed, running_seed;
-static bool verbose;
 
 struct media {
     uint64_t seq;   /* 0: a probe */
@@ -181,7 +179,7 @@ static void show(struct sim *s)
 {
     for (uint64_t end = find_picture(s); end; end = find_picture(s)) {
         uint64_t since_us = s->now_us - s->shown_us;
-        if (verbose && s->shown_us && since_us > 700000)
+        if (only_seed && s->shown_us && since_us > 700000)
             print_message("%llu ms without a picture\n", (unsigned long long)since_us / 1000);
         s->longest_us = s->shown_us && since_us > s->longest_us ? since_us : s->longest_us;
         s->shown_us = s->now_us;
@@ -400,7 +398,7 @@ static bool run_phase(struct sim *s, unsigned phase)
             sum += (double)target;
             n++;
         }
-        if (verbose && since_us % 500000 == 0)
+        if (only_seed && since_us % 500000 == 0)
             print_message("%u %5.1f s: target %4llu acked %4llu layer %llu queue %3llu ms %s thr %.1f probes %llu loss %llu link %.0f\n", phase,
                           (double)since_us / 1e6, (unsigned long long)target / 1000,
                           (unsigned long long)gcc_acked_bps(&s->gcc) / 1000, (unsigned long long)layers_bps[s->layer] / 1000,
@@ -478,15 +476,6 @@ static void without_feedback_less_and_less_is_sent_until_it_comes_back(void **st
     running_seed = 0;
 }
 
-static int tell_seed(void **state)
-{
-    (void)state;
-    if (running_seed)
-        print_message("seed %llu\n", (unsigned long long)running_seed);
-    running_seed = 0;
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -496,7 +485,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(without_feedback_less_and_less_is_sent_until_it_comes_back, tell_seed),
     };
 
-    only_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
-    verbose = argc > 1;
+    take_seed(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * sim_receive.c - a publisher behind a bad network: what rtp_receiver and its NACKs make of it. Virtual clock; every
  * network is drawn from a seed, which is printed when a check fails (run it alone: test_sim_receive SEED). */
 #include "net.h"
+#include "../seed.h"
 
 #include "webrtc/rtp_receiver.h"
 #include "media/packet.h"
@@ -14,8 +15,6 @@
 #include <cmocka.h>
 
 enum { SEEDS = 2000, PACKETS = 1200, INTERVAL_US = 3000, SSRC = 1, RTX_SSRC = 2, PT = 96, RTX_PT = 97, PAYLOAD = 200 };
-
-static uint64_t only_seed; /* of the command line; 0: all */
 
 struct sim {
     struct rng rng;
@@ -162,17 +161,6 @@ static uint64_t holes(const struct sim *s)
     return n;
 }
 
-static uint64_t running_seed; /* 0: the test went through */
-
-static int tell_seed(void **state)
-{
-    (void)state;
-    if (running_seed)
-        print_message("seed %llu\n", (unsigned long long)running_seed);
-    running_seed = 0;
-    return 0;
-}
-
 static void what_is_lost_is_repaired_on_any_network(void **state)
 {
     (void)state;
@@ -243,6 +231,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(nobody_answering_is_given_up_and_costs_ten_tries_at_most, tell_seed),
     };
 
-    only_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
+    take_seed(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

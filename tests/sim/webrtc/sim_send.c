@@ -10,6 +10,7 @@
  *   - after the catching up the viewer is as near to live as one that was there before;
  *   - what the edge has reaches the viewer, in the end. */
 #include "net.h"
+#include "../seed.h"
 
 #include "base/seq.h"
 #include "webrtc/nack.h"
@@ -36,8 +37,6 @@ enum {
     RTX_SSRC = 0x11,
     HZ = 90000,
 };
-
-static uint64_t only_seed, running_seed;
 
 /* What the edge sends is found again by this at the head of each payload. */
 struct mark {
@@ -469,15 +468,6 @@ static void three_seconds_after_joining_the_delay_is_that_of_an_old_viewer(void 
     running_seed = 0;
 }
 
-static int tell_seed(void **state)
-{
-    (void)state;
-    if (running_seed)
-        print_message("seed %llu\n", (unsigned long long)running_seed);
-    running_seed = 0;
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +475,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(three_seconds_after_joining_the_delay_is_that_of_an_old_viewer, tell_seed),
     };
 
-    only_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
+    take_seed(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

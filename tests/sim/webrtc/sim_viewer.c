@@ -7,6 +7,7 @@
  * encoders make them. A run is drawn from a seed, which is printed when a check fails (run it alone: test_sim_webrtc_viewer SEED). */
 #include "browser.h"
 #include "net.h"
+#include "../seed.h"
 #include "virtual_worker.h"
 
 #include "../../unit/webrtc/fake_transport.h"
@@ -47,9 +48,6 @@ enum {
 };
 
 static const uint64_t SPATIAL_BPS[SPATIALS] = {110000, 330000, 860000};
-
-static uint64_t only_seed, running_seed;
-static bool verbose;
 
 struct arrival {
     uint64_t at_us;
@@ -364,7 +362,7 @@ static void run_for(struct sim *s, uint64_t us, const char *phase)
             serve(s);
         if (!stands(s, &s->far_stands_us))
             receive(s);
-        if (verbose && s->now_us / TICK_US % 200 == 0)
+        if (only_seed && s->now_us / TICK_US % 200 == 0)
             tell(s, phase);
     }
 }
@@ -506,15 +504,6 @@ static void nor_does_it_where_both_ends_are_busy(void **state)
     run_seeds(false);
 }
 
-static int tell_seed(void **state)
-{
-    (void)state;
-    if (running_seed)
-        print_message("seed %llu\n", (unsigned long long)running_seed);
-    running_seed = 0;
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -522,7 +511,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(nor_does_it_where_both_ends_are_busy, tell_seed),
     };
 
-    only_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
-    verbose = argc > 1;
+    take_seed(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
