@@ -259,8 +259,8 @@ static void send_all(void)
     (void)setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)); /* so that a message stays one */
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     cfg.bind = any;
-    must(worker_create(&w, &(struct worker_cfg){.name = "micro"}) == 0 && udp_open(&s.udp, w, &cfg) == 0 &&
-         pthread_create(&thread, NULL, drain, &fd) == 0, "a sender");
+    must(worker_create(&w, &(struct worker_cfg){.name = "micro"}) == 0 && udp_open(&s.udp, w, &cfg) == 0, "a sender");
+    must(pthread_create(&thread, NULL, drain, &fd) == 0, "a receiver");
     timer_init(&s.timer, w, on_turn);
     timer_start(&s.timer, 0);
     double from = now_ns();
