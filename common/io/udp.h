@@ -66,5 +66,7 @@ const struct udp_counters *udp_counters(const struct udp_socket *s);
  * udp_commit (len 0: changed my mind) before the next udp_reserve. */
 uint8_t *udp_reserve(struct udp_socket *s, const struct addr *to, size_t cap_bytes);
 void udp_commit(struct udp_socket *s, size_t len);
+/* Whether a datagram of len bytes to `to`, committed next, would leave in the message before it. */
+bool udp_joins(const struct udp_socket *s, const struct addr *to, size_t len);
 /* Both in one, by copy. */
 void udp_send(struct udp_socket *s, const struct addr *to, const void *bytes, size_t len);

@@ -258,19 +258,6 @@ static bool goes_again(const struct udp_socket *s, const struct addr *to)
     return addr_equal(&m->to, &wanted);
 }
 
-uint8_t *udp_reserve(struct udp_socket *s, const struct addr *to, size_t cap_bytes)
-{
-    struct udp_out *out = &s->out;
-
-    assert(cap_bytes <= UDP_DATAGRAM_MAX && !out->reserved);
-    out->reserved_cap = cap_bytes;
-    out->reserved = !s->closed && make_room(s, cap_bytes) ? out->arena + out->used_bytes : out->scratch;
-    out->again = goes_again(s, to);
-    if (!out->again)
-        out->to = as_socket_wants(s, to);
-    return out->reserved;
-}
-
 /* Appends to the message before when the kernel can cut it off again. */
 static bool joins(const struct udp_out *out, size_t len)
 {
@@ -278,6 +265,26 @@ static bool joins(const struct udp_out *out, size_t len)
 
     return !m->ended && !m->sent && len <= m->segment_bytes && m->count < SEGMENTS_MAX &&
            m->len + len <= MESSAGE_BYTES_MAX;
+}
+
+bool udp_joins(const struct udp_socket *s, const struct addr *to, size_t len)
+{
+    return goes_again(s, to) && joins(&s->out, len);
+}
+
+uint8_t *udp_reserve(struct udp_socket *s, const struct addr *to, size_t cap_bytes)
+{
+    struct udp_out *out = &s->out;
+
+    assert(cap_bytes <= UDP_DATAGRAM_MAX && !out->reserved);
+    if (out->used_bytes >= EARLY_BYTES && !out->blocked && !s->closed && !udp_joins(s, to, 1))
+        udp_out_flush(s); /* between two messages: one that is cut here would be two */
+    out->reserved_cap = cap_bytes;
+    out->reserved = !s->closed && make_room(s, cap_bytes) ? out->arena + out->used_bytes : out->scratch;
+    out->again = goes_again(s, to);
+    if (!out->again)
+        out->to = as_socket_wants(s, to);
+    return out->reserved;
 }
 
 void udp_commit(struct udp_socket *s, size_t len)
@@ -311,8 +318,6 @@ void udp_commit(struct udp_socket *s, size_t len)
         udp_sources_prefetch(s->sources, &out->messages[out->tail].to);
     out->tail++;
     out->used_bytes += len;
-    if (out->used_bytes >= EARLY_BYTES) /* a message cut here is only sent in two */
-        udp_out_flush(s);
     worker_arm(s->worker, &out->hook);
 }
 

@@ -286,6 +286,42 @@ static void runs_end_at_the_limits_of_the_system(void **state)
     pair_fini(&p);
 }
 
+static void what_is_sent_before_the_turn_ends_cuts_no_message(void **state)
+{
+    enum { FRAMES = 64, FRAGMENTS = 8 }; /* 563 KB: twice what is sent early */
+    struct pair p;
+    uint8_t fragment[1100] = {0};
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    for (int i = 0; i < FRAMES * FRAGMENTS; i++)
+        udp_send(p.a, i / FRAGMENTS % 2 ? &p.a_addr : &p.b_addr, fragment, sizeof(fragment));
+    assert_in_range(udp_counters(p.a)->send_calls, 1, 2);
+    test_loop_run_for(&p.loop, 5000);
+    assert_int_equal(udp_counters(p.a)->send_messages, FRAMES);
+    assert_int_equal(udp_counters(p.a)->sent, FRAMES * FRAGMENTS);
+    pair_fini(&p);
+}
+
+static void what_joins_the_message_before_is_known(void **state)
+{
+    struct pair p;
+    uint8_t fragment[1100] = {0};
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    assert_false(udp_joins(p.a, &p.b_addr, 10)); /* there is none */
+    udp_send(p.a, &p.b_addr, fragment, sizeof(fragment));
+    assert_true(udp_joins(p.a, &p.b_addr, sizeof(fragment)));
+    assert_false(udp_joins(p.a, &p.b_addr, sizeof(fragment) + 1));
+    assert_false(udp_joins(p.a, &p.a_addr, 10)); /* another's */
+    udp_send(p.a, &p.b_addr, fragment, 10);
+    assert_false(udp_joins(p.a, &p.b_addr, 10)); /* a shorter one has ended it */
+    test_loop_run_for(&p.loop, 5000);
+    assert_int_equal(udp_counters(p.a)->send_messages, 1);
+    pair_fini(&p);
+}
+
 /* The client is known to b by 127.0.0.1 and asks 127.0.0.5: that is where the reply must come from. */
 static void a_reply_leaves_from_the_address_that_was_asked(void **state)
 {
@@ -670,6 +706,8 @@ int main(void)
         cmocka_unit_test(a_socket_of_both_families_talks_to_ipv4_by_its_ipv4_name),
         cmocka_unit_test(ipv6_is_segmented_too),
         cmocka_unit_test(runs_end_at_the_limits_of_the_system),
+        cmocka_unit_test(what_is_sent_before_the_turn_ends_cuts_no_message),
+        cmocka_unit_test(what_joins_the_message_before_is_known),
         cmocka_unit_test(a_reply_leaves_from_the_address_that_was_asked),
         cmocka_unit_test(a_device_without_offload_gets_datagram_by_datagram),
         cmocka_unit_test(a_message_that_cannot_be_segmented_goes_plain_and_others_stay),
