@@ -195,11 +195,11 @@ static json_t *track_json(const struct track *t, uint64_t want)
 
 static json_t *pipe_json(const struct pipe_counters *c)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "packets", (json_int_t)c->packets, "bytes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "packets", (json_int_t)c->packets, "bytes",
                      (json_int_t)c->bytes, "lost", (json_int_t)c->lost, "recovered", (json_int_t)c->recovered, "given_up",
-                     (json_int_t)c->given_up, "late", (json_int_t)c->late, "duplicates", (json_int_t)c->duplicates,
-                     "requested", (json_int_t)c->requested, "repair_us", (json_int_t)c->repair_us,
-                     "slow_repairs", (json_int_t)c->slow_repairs);
+                     (json_int_t)c->given_up, "gone", (json_int_t)c->gone, "late", (json_int_t)c->late, "duplicates",
+                     (json_int_t)c->duplicates, "requested", (json_int_t)c->requested, "repair_us",
+                     (json_int_t)c->repair_us, "slow_repairs", (json_int_t)c->slow_repairs);
 }
 
 struct streams_walk {

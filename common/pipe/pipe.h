@@ -75,7 +75,7 @@ struct pipe_counters {
     uint64_t retransmitted;   /* parent: sent again on request; not in packets */
     uint64_t backfilled;      /* parent: of packets, those out of the cache at the start of a layer */
     uint64_t requested;       /* packets asked for again (child: asked, parent: was asked), repeats included */
-    uint64_t gone;            /* parent: was asked for and had not got */
+    uint64_t gone;            /* parent: was asked for and had not got; child: of given_up, what the parent said it had not got */
     uint64_t lost;            /* seen missing after the reorder window (parent: as the child reports) */
     uint64_t recovered;       /* child: of lost, those that came after all */
     uint64_t repair_us;       /* child: of recovered, from the moment they were missed on, in sum */

@@ -59,12 +59,13 @@ static void on_rtp(struct pipe_subscription *s, struct udp_datagram *d, uint64_t
 
 static void on_rtcp(struct pipe_subscription *s, struct udp_datagram *d, uint64_t now_us)
 {
-    uint64_t rtt_us = pipe_rx_welcome(&s->rx, d->bytes, d->len, now_us);
+    uint64_t rtt_us;
 
-    if (!rtt_us)
+    if (!pipe_rx_feedback(&s->rx, d->bytes, d->len, now_us, &rtt_us))
         return;
     s->parent->silent_ticks = 0;
-    pipe_parent_note_rtt(s->parent, rtt_us);
+    if (rtt_us)
+        pipe_parent_note_rtt(s->parent, rtt_us);
 }
 
 static void on_datagram(struct pipe_client *c, struct udp_datagram *d, uint64_t now_us)

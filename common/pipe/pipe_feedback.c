@@ -27,6 +27,7 @@ int feedback_parse(struct feedback *out, const uint8_t *pkt, size_t len)
         f.sent_us = reader_u64(&r);
         break;
     case FEEDBACK_ASK:
+    case FEEDBACK_GONE:
         r.bad = reader_left(&r) % FEEDBACK_RANGE_BYTES != 0;
         f.ranges = r;
         break;
@@ -69,13 +70,13 @@ size_t feedback_write_hello(uint8_t dst[FEEDBACK_HELLO_BYTES], enum feedback_kin
     return writer_len(&w);
 }
 
-size_t feedback_write_ask(uint8_t dst[FEEDBACK_BYTES_MAX], uint32_t ssrc, const struct feedback_range *v,
-                          size_t n)
+size_t feedback_write_ranges(uint8_t dst[FEEDBACK_BYTES_MAX], enum feedback_kind kind, uint32_t ssrc,
+                             const struct feedback_range *v, size_t n)
 {
     struct writer w = writer_init(dst, FEEDBACK_BYTES_MAX);
 
     assert(n <= FEEDBACK_RANGES_MAX);
-    write_header(&w, FEEDBACK_ASK, ssrc, FEEDBACK_HEADER_BYTES + n * FEEDBACK_RANGE_BYTES);
+    write_header(&w, kind, ssrc, FEEDBACK_HEADER_BYTES + n * FEEDBACK_RANGE_BYTES);
     for (size_t i = 0; i < n; i++) {
         writer_u8(&w, v[i].track);
         writer_u8(&w, v[i].layer);

@@ -4,6 +4,7 @@
  *   hello    child -> parent: here I am, send to where this comes from. Repeated until something comes back.
  *   welcome  parent -> child: the answer, with the hello's time in it
  *   ask      child -> parent: ranges of packets to send again
+ *   gone     parent -> child: ranges of them that it has not got
  *
  * RFC 4585's generic NACK names 17 packets in 4 bytes; a range here names up to 65,535 of any layer of the
  * association in 8 bytes, so a gap of any length is one request.
@@ -25,7 +26,7 @@ enum {
     FEEDBACK_BYTES_MAX = FEEDBACK_HEADER_BYTES + FEEDBACK_RANGES_MAX * FEEDBACK_RANGE_BYTES,
 };
 
-enum feedback_kind { FEEDBACK_HELLO = 1, FEEDBACK_WELCOME = 2, FEEDBACK_ASK = 3 };
+enum feedback_kind { FEEDBACK_HELLO = 1, FEEDBACK_WELCOME = 2, FEEDBACK_ASK = 3, FEEDBACK_GONE = 4 };
 
 enum feedback_err {
     FEEDBACK_OK = 0,
@@ -40,7 +41,7 @@ struct feedback_range {
 };
 
 struct feedback {
-    struct reader ranges; /* of FEEDBACK_ASK; pull with feedback_next */
+    struct reader ranges; /* of FEEDBACK_ASK and _GONE; pull with feedback_next */
     uint64_t sent_us;     /* of the other two: the child's own clock */
     uint32_t ssrc;
     enum feedback_kind kind;
@@ -53,5 +54,5 @@ bool feedback_next(struct feedback *f, struct feedback_range *out);
 /* Write one packet into dst; return its length. */
 size_t feedback_write_hello(uint8_t dst[FEEDBACK_HELLO_BYTES], enum feedback_kind kind, uint32_t ssrc,
                             uint64_t sent_us);
-size_t feedback_write_ask(uint8_t dst[FEEDBACK_BYTES_MAX], uint32_t ssrc, const struct feedback_range *v,
-                          size_t n);
+size_t feedback_write_ranges(uint8_t dst[FEEDBACK_BYTES_MAX], enum feedback_kind kind, uint32_t ssrc,
+                             const struct feedback_range *v, size_t n);

@@ -207,7 +207,7 @@ static void send_report(struct pipe_parent *p, struct pipe_subscription *s)
     m.id = s->id;
     m.received = now->packets - s->reported.packets;
     m.lost = now->lost - s->reported.lost;
-    m.given_up = now->given_up - s->reported.given_up;
+    m.given_up = now->given_up - now->gone - (s->reported.given_up - s->reported.gone);
     s->reported = *now;
     if (!m.lost && !m.given_up && s->allowed == UINT64_MAX)
         return;

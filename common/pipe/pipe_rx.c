@@ -179,19 +179,39 @@ struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *byte
     return p;
 }
 
-uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us)
+/* What the parent has not got. */
+static void take_gone(struct pipe_rx *rx, struct feedback *f, uint64_t now_us)
+{
+    struct feedback_range range;
+
+    while (feedback_next(f, &range)) {
+        bool within = range.track < TRACKS_MAX && range.layer < LAYERS_MAX;
+        struct rx_layer *l = within ? rx->layers[range.track * LAYERS_MAX + range.layer] : NULL;
+        if (!l || !l->recovery.running)
+            continue;
+        uint64_t first = ts32_extend(l->recovery.end, range.first);
+        recovery_gone(&l->recovery, first, first + range.count, now_us);
+    }
+}
+
+bool pipe_rx_feedback(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us, uint64_t *rtt_us)
 {
     struct feedback f;
     size_t plain_len;
+    bool ours = rx->in && srtp_rx_unprotect_rtcp(rx->engine, rx->in, bytes, len, &plain_len) == SRTP_OK &&
+                feedback_parse(&f, bytes, plain_len) == FEEDBACK_OK;
 
-    if (!rx->in || srtp_rx_unprotect_rtcp(rx->engine, rx->in, bytes, len, &plain_len) != SRTP_OK ||
-        feedback_parse(&f, bytes, plain_len) != FEEDBACK_OK || f.kind != FEEDBACK_WELCOME ||
-        f.sent_us > now_us) {
+    *rtt_us = 0;
+    if (ours && f.kind == FEEDBACK_WELCOME && f.sent_us <= now_us) {
+        *rtt_us = now_us - f.sent_us;
+    } else if (ours && f.kind == FEEDBACK_GONE) {
+        take_gone(rx, &f, now_us);
+    } else {
         rx->counters.unauthenticated++;
-        return 0;
+        return false;
     }
     heard(rx, now_us);
-    return now_us - f.sent_us;
+    return true;
 }
 
 /* ---- What the parent says by control --------------------------------------------------------- */
@@ -280,7 +300,7 @@ static void send_ask(struct pipe_rx *rx, const struct feedback_range *v, size_t 
     size_t cap = FEEDBACK_BYTES_MAX + SRTCP_OVERHEAD_MAX;
     uint8_t *dst = udp_reserve(rx->udp, &rx->peer, cap);
 
-    send_feedback(rx, dst, feedback_write_ask(dst, rx->feedback_ssrc, v, n), cap, now_us);
+    send_feedback(rx, dst, feedback_write_ranges(dst, FEEDBACK_ASK, rx->feedback_ssrc, v, n), cap, now_us);
 }
 
 static void ask_for_missing(struct pipe_rx *rx, uint64_t now_us, uint64_t rtt_us)

@@ -73,8 +73,8 @@ MUST_USE int pipe_rx_associate(struct pipe_rx *rx, const struct pipe_rx_cfg *cfg
 
 /* One RTP datagram, decrypted in place. The packet, with one reference for the caller, or NULL: counted. */
 struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us);
-/* One RTCP datagram. Its round trip, or 0 when it was none of ours. */
-uint64_t pipe_rx_welcome(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us);
+/* One RTCP datagram. False: it was none of ours, counted. *rtt_us: the round trip that it tells; 0: none. */
+bool pipe_rx_feedback(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us, uint64_t *rtt_us);
 
 /* Sending of a layer begins with this packet; what is not sent any more; one past the last that was sent so
  * far. */

@@ -443,7 +443,34 @@ static void welcome(struct pipe_tx *tx, uint64_t sent_us)
     udp_commit(tx->shared->udp, sealed > 0 ? (size_t)sealed : 0);
 }
 
-static void resend(struct pipe_tx *tx, const struct feedback_range *range)
+/* What was asked for and is not here. */
+struct gone {
+    struct feedback_range v[FEEDBACK_RANGES_MAX];
+    size_t n;
+};
+
+/* Of more ranges than a datagram holds the child hears when it asks again. */
+static void add_gone(struct gone *g, const struct feedback_range *asked, uint64_t seq)
+{
+    struct feedback_range *last = g->n ? &g->v[g->n - 1] : NULL;
+
+    if (last && last->track == asked->track && last->layer == asked->layer && last->first + last->count == (uint32_t)seq)
+        last->count++;
+    else if (g->n < LEN(g->v))
+        g->v[g->n++] = (struct feedback_range){asked->track, asked->layer, 1, (uint32_t)seq};
+}
+
+static void tell_gone(struct pipe_tx *tx, const struct gone *g)
+{
+    size_t cap = FEEDBACK_BYTES_MAX + SRTCP_OVERHEAD_MAX;
+    uint8_t *dst = udp_reserve(tx->shared->udp, &tx->peer, cap);
+    size_t len = feedback_write_ranges(dst, FEEDBACK_GONE, tx->ssrc, g->v, g->n);
+    int sealed = srtp_tx_protect_rtcp(tx->shared->engine, tx->out, dst, len, cap);
+
+    udp_commit(tx->shared->udp, sealed > 0 ? (size_t)sealed : 0);
+}
+
+static void resend(struct pipe_tx *tx, const struct feedback_range *range, struct gone *gone)
 {
     if (range->track >= TRACKS_MAX || range->layer >= LAYERS_MAX)
         return;
@@ -458,6 +485,7 @@ static void resend(struct pipe_tx *tx, const struct feedback_range *range)
         tx->counters.requested++;
         if (!p) {
             tx->counters.gone++;
+            add_gone(gone, range, seq);
             continue;
         }
         tx->shared->resend.bytes -= (int64_t)send_packet(tx, p);
@@ -465,19 +493,28 @@ static void resend(struct pipe_tx *tx, const struct feedback_range *range)
     }
 }
 
-static void answer(struct pipe_tx *tx, struct feedback *f)
+static void resend_all(struct pipe_tx *tx, struct feedback *f)
 {
     struct feedback_range range;
+    struct gone gone = {.n = 0};
 
+    while (associated(tx) && feedback_next(f, &range))
+        resend(tx, &range, &gone);
+    if (gone.n)
+        tell_gone(tx, &gone);
+}
+
+static void answer(struct pipe_tx *tx, struct feedback *f)
+{
     switch (f->kind) {
     case FEEDBACK_HELLO:
         welcome(tx, f->sent_us);
         break;
     case FEEDBACK_ASK:
-        while (associated(tx) && feedback_next(f, &range))
-            resend(tx, &range);
+        resend_all(tx, f);
         break;
     case FEEDBACK_WELCOME:
+    case FEEDBACK_GONE:
         break; /* not the child's to say */
     }
 }

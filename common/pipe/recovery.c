@@ -8,6 +8,11 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static uint64_t clamp_u64(uint64_t v, uint64_t low, uint64_t high)
 {
     return v < low ? low : v > high ? high : v;
@@ -37,6 +42,8 @@ static void give_up(struct recovery *r, size_t i)
     if (r->gaps[i].tries == 0)
         r->counters->lost += count;
     r->counters->given_up += count;
+    if (r->gaps[i].gone)
+        r->counters->gone += count;
     remove_gap(r, i);
 }
 
@@ -206,8 +213,49 @@ static void ask(struct recovery *r, struct recovery_gap *g, uint64_t now_us)
         r->counters->lost += count;
     r->counters->requested += count;
     g->tries++;
+    g->told = false;
     g->asked_us = now_us;
     g->next_us = now_us + retry_us(r, g->tries, count);
+}
+
+/* A request of a pair may be answered after the other's answer has put the next one off: that counts once. */
+static void put_off(const struct recovery *r, struct recovery_gap *g, uint64_t now_us)
+{
+    if (g->tries == 0 || g->told)
+        return;
+    uint64_t wait_us = max_u64(retry_us(r, 0, 0), RECOVERY_GONE_US) << (g->gone < 8 ? g->gone : 8);
+    g->told = true;
+    g->gone++;
+    g->next_us = now_us + wait_us;
+}
+
+/* Gap i ends at `at`, and the rest is one of its own. */
+static void split_gap(struct recovery *r, size_t i, uint64_t at)
+{
+    struct recovery_gap rest = r->gaps[i];
+
+    r->gaps[i].end = rest.first = at;
+    insert_gap(r, i + 1, rest);
+}
+
+void recovery_gone(struct recovery *r, uint64_t first, uint64_t end, uint64_t now_us)
+{
+    for (size_t i = 0; i < r->n && r->gaps[i].first < end; i++) {
+        const struct recovery_gap *g = &r->gaps[i];
+        bool begins = first > g->first && first < g->end, ends = end < g->end;
+
+        if (g->end <= first)
+            continue;
+        if ((begins || ends) && r->n == RECOVERY_GAPS_MAX)
+            return; /* no place to tell its parts apart: all of it stays as it is */
+        if (begins) {
+            split_gap(r, i, first);
+            continue;
+        }
+        if (ends)
+            split_gap(r, i, end);
+        put_off(r, &r->gaps[i], now_us);
+    }
 }
 
 size_t recovery_poll(struct recovery *r, uint64_t now_us, uint64_t rtt_us, struct recovery_ask *out, size_t cap)

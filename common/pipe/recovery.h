@@ -3,6 +3,9 @@
  *
  *   found missing -> (reorder window) -> asked -> (round trip) -> asked ... -> came, or given up
  *
+ * What the parent says it has not got may still come to it, and then comes without being asked for. So it is asked for more and
+ * more seldom, only in case that it was lost on the way from there.
+ *
  * Missing packets are kept as ranges. The reorder window follows what the path does: it widens to what was
  * seen to come late by itself and shrinks slowly.
  * Pure: time is an argument, nothing is allocated. Ownership: none; embed it. Source: RFC 4585 s6.2.1 (what a
@@ -25,6 +28,7 @@ enum {
     RECOVERY_REORDER_MAX_US = 50000,
     RECOVERY_RTT_TELLING_US = 8000,
     RECOVERY_RTT_UNKNOWN_US = 100000, /* between two requests before the first ping came back */
+    RECOVERY_GONE_US = 50000, /* after the parent said that it has not got it; then twice as long each time */
 };
 
 struct recovery_gap {
@@ -32,12 +36,14 @@ struct recovery_gap {
     uint64_t found_us, next_us; /* when to ask (again) */
     uint64_t asked_us;
     uint32_t tries;
+    uint16_t gone; /* requests that were answered with "gone" */
+    bool told;     /* the last one was */
 };
 
 struct recovery {
     uint64_t give_up_us;
     uint64_t reorder_us, rtt_us;
-    struct pipe_counters *counters; /* lost, recovered, repairs, given_up, late, requested */
+    struct pipe_counters *counters; /* lost, recovered, repairs, given_up, gone, late, requested */
     bool running; /* the start is known: gaps are real */
     bool based;   /* something was received or the start is known: begin and end hold */
     uint64_t begin, end; /* received or missing: [begin, end) */
@@ -68,6 +74,8 @@ void recovery_expect(struct recovery *r, uint64_t end, uint64_t now_us);
 void recovery_stop(struct recovery *r);
 /* A packet came that was not here before. */
 enum recovery_arrival recovery_push(struct recovery *r, uint64_t seq, uint64_t now_us);
+/* The parent has not got [first, end), which was asked for. */
+void recovery_gone(struct recovery *r, uint64_t first, uint64_t end, uint64_t now_us);
 /* Ranges to ask for now: writes at most cap and returns how many; the others stay due. */
 size_t recovery_poll(struct recovery *r, uint64_t now_us, uint64_t rtt_us, struct recovery_ask *out,
                      size_t cap);

@@ -208,7 +208,7 @@ static void hello_and_welcome_go_through(void **state)
     }
 }
 
-static void requests_of_every_size_go_through(void **state)
+static void requests_and_answers_of_every_size_go_through(void **state)
 {
     struct feedback_range sent[FEEDBACK_RANGES_MAX] = {0}, got;
 
@@ -219,10 +219,11 @@ static void requests_of_every_size_go_through(void **state)
         for (size_t i = 0; i < n; i++)
             sent[i] = (struct feedback_range){(uint8_t)(i % 8), (uint8_t)(i / 8 % 8), (uint16_t)(i * 500),
                                               (uint32_t)(i << 25)};
-        size_t len = feedback_write_ask(bytes, 5, sent, n);
+        enum feedback_kind kind = n % 2 ? FEEDBACK_ASK : FEEDBACK_GONE;
+        size_t len = feedback_write_ranges(bytes, kind, 5, sent, n);
         uint8_t *exact = exact_dup(bytes, len);
         assert_int_equal(feedback_parse(&f, exact, len), FEEDBACK_OK);
-        assert_int_equal(f.kind, FEEDBACK_ASK);
+        assert_int_equal(f.kind, kind);
         for (size_t i = 0; i < n; i++) {
             assert_true(feedback_next(&f, &got));
             assert_int_equal(got.track, sent[i].track);
@@ -248,10 +249,11 @@ static void each_damaged_feedback_is_refused(void **state)
         {"padding", BYTES("\xa1\xcc\0\4\0\0\0\1MRP1\0\0\0\0\0\0\0\4"), FEEDBACK_ERR_KIND},
         {"a receiver report", BYTES("\x81\xc9\0\4\0\0\0\1MRP1\0\0\0\0\0\0\0\1"), FEEDBACK_ERR_KIND},
         {"another name", BYTES("\x81\xcc\0\4\0\0\0\1MRP2\0\0\0\0\0\0\0\1"), FEEDBACK_ERR_KIND},
-        {"a kind that is none", BYTES("\x84\xcc\0\4\0\0\0\1MRP1\0\0\0\0\0\0\0\1"), FEEDBACK_ERR_KIND},
+        {"a kind that is none", BYTES("\x85\xcc\0\4\0\0\0\1MRP1\0\0\0\0\0\0\0\1"), FEEDBACK_ERR_KIND},
         {"a length below the packet's", BYTES("\x81\xcc\0\3\0\0\0\1MRP1\0\0\0\0\0\0\0\1"), FEEDBACK_ERR_SHORT},
         {"a length above the packet's", BYTES("\x81\xcc\0\5\0\0\0\1MRP1\0\0\0\0\0\0\0\1"), FEEDBACK_ERR_SHORT},
         {"half a range", BYTES("\x83\xcc\0\3\0\0\0\1MRP1\0\0\0\1"), FEEDBACK_ERR_SHORT},
+        {"half a range of an answer", BYTES("\x84\xcc\0\3\0\0\0\1MRP1\0\0\0\1"), FEEDBACK_ERR_SHORT},
         {"a hello without its time", BYTES("\x81\xcc\0\2\0\0\0\1MRP1"), FEEDBACK_ERR_SHORT},
     };
 
@@ -276,7 +278,7 @@ int main(void)
         cmocka_unit_test(each_damaged_extension_is_refused),
         cmocka_unit_test(more_elements_than_a_packet_holds_are_refused),
         cmocka_unit_test(hello_and_welcome_go_through),
-        cmocka_unit_test(requests_of_every_size_go_through),
+        cmocka_unit_test(requests_and_answers_of_every_size_go_through),
         cmocka_unit_test(each_damaged_feedback_is_refused),
     };
 

@@ -160,6 +160,85 @@ static void a_gap_is_given_up_at_its_deadline(void **state)
     free(g);
 }
 
+static void what_the_parent_has_not_got_is_asked_for_more_and_more_seldom(void **state)
+{
+    struct rig *g = rig_create();
+    size_t asked = 0;
+
+    (void)state;
+    recovery_start(&g->r, 100, T0);
+    recovery_push(&g->r, 100, T0);
+    recovery_push(&g->r, 104, T0);
+    uint64_t now_us = recovery_deadline_us(&g->r);
+    for (; recovery_deadline_us(&g->r) != UINT64_MAX; now_us = recovery_deadline_us(&g->r)) {
+        size_t n = poll(g, now_us);
+        asked += n;
+        assert_in_range(now_us, T0, T0 + GIVE_UP_US);
+        for (size_t i = 0; i < n; i++)
+            recovery_gone(&g->r, g->asks[i].first, g->asks[i].first + g->asks[i].count, now_us);
+    }
+    assert_int_equal(asked, 4); /* at 5, 55, 155 and 355 ms */
+    assert_int_equal(g->c.requested, 4 * 3);
+    assert_int_equal(g->c.lost, 3);
+    assert_int_equal(g->c.given_up, 3);
+    assert_int_equal(g->c.gone, 3);
+    free(g);
+}
+
+static void both_answers_to_a_pair_of_requests_count_as_one(void **state)
+{
+    struct rig *g = rig_create();
+
+    (void)state;
+    recovery_start(&g->r, 100, T0);
+    recovery_push(&g->r, 101, T0);
+    recovery_gone(&g->r, 100, 101, T0 + 1); /* nobody has asked */
+    uint64_t due_us = recovery_deadline_us(&g->r);
+    assert_in_range(due_us, T0 + RECOVERY_REORDER_MIN_US, T0 + RECOVERY_REORDER_MAX_US);
+    assert_int_equal(poll(g, due_us), 1);
+    assert_int_equal(poll(g, due_us + RTT_US / 2), 1);
+    recovery_gone(&g->r, 100, 101, due_us + RTT_US);
+    recovery_gone(&g->r, 100, 101, due_us + RTT_US * 5 / 4);
+    assert_int_equal(recovery_deadline_us(&g->r), due_us + RTT_US + RECOVERY_GONE_US);
+    assert_int_equal(recovery_push(&g->r, 100, due_us + RTT_US * 2), RECOVERY_RECOVERED); /* the parent got it after all */
+    assert_int_equal(g->c.recovered, 1);
+    assert_int_equal(g->c.gone + g->c.given_up, 0);
+    free(g);
+}
+
+static void a_part_that_is_gone_leaves_the_rest_to_ask_for(void **state)
+{
+    static const struct {
+        uint64_t first, end; /* gone, of [101, 110) */
+        size_t rest;         /* ranges that are still asked for */
+        uint64_t ask[2][2];
+    } rows[] = {
+        {101, 104, 1, {{104, 110}}},
+        {107, 110, 1, {{101, 107}}},
+        {104, 106, 2, {{101, 104}, {106, 110}}},
+        {90, 200, 0, {{0, 0}}},
+        {90, 101, 1, {{101, 110}}},
+        {110, 200, 1, {{101, 110}}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct rig *g = rig_create();
+        recovery_start(&g->r, 100, T0);
+        recovery_push(&g->r, 100, T0);
+        recovery_push(&g->r, 110, T0);
+        uint64_t due_us = recovery_deadline_us(&g->r);
+        assert_int_equal(poll(g, due_us), 1);
+        recovery_gone(&g->r, rows[i].first, rows[i].end, due_us + 1000);
+        assert_int_equal(poll(g, due_us + RTT_US + RTT_US / 8), rows[i].rest);
+        for (size_t k = 0; k < rows[i].rest; k++) {
+            assert_int_equal(g->asks[k].first, rows[i].ask[k][0]);
+            assert_int_equal(g->asks[k].first + g->asks[k].count, rows[i].ask[k][1]);
+        }
+        free(g);
+    }
+}
+
 static void a_start_told_later_than_the_first_packets_reveals_what_is_missing_before_them(void **state)
 {
     struct rig *g = rig_create();
@@ -282,6 +361,9 @@ int main(void)
         cmocka_unit_test(what_came_before_a_late_start_is_not_asked_for),
         cmocka_unit_test(part_of_a_gap_leaves_the_rest_to_ask_for),
         cmocka_unit_test(a_gap_is_given_up_at_its_deadline),
+        cmocka_unit_test(what_the_parent_has_not_got_is_asked_for_more_and_more_seldom),
+        cmocka_unit_test(both_answers_to_a_pair_of_requests_count_as_one),
+        cmocka_unit_test(a_part_that_is_gone_leaves_the_rest_to_ask_for),
         cmocka_unit_test(a_start_told_later_than_the_first_packets_reveals_what_is_missing_before_them),
         cmocka_unit_test(what_lies_before_the_start_is_not_missing),
         cmocka_unit_test(a_stopped_layer_misses_nothing_until_it_starts_again),
