@@ -493,6 +493,11 @@ const char *rtc_transport_ufrag(const struct rtc_transport *t)
     return t->local.ufrag;
 }
 
+bool rtc_transport_rtcp_joins(const struct rtc_transport *t, size_t len)
+{
+    return t->path && (t->path->tcp || udp_joins(t->endpoint->udp, &t->path->addr, len + SRTCP_OVERHEAD_MAX));
+}
+
 const char *rtc_transport_pwd(const struct rtc_transport *t)
 {
     return t->local.pwd;

@@ -112,6 +112,8 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p);
 void rtc_transport_prefetch(const struct rtc_transport *t, unsigned ahead);
 /* Protects a copy of the compound packet. Returns the bytes of the datagram, or 0 as above. */
 size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size_t len);
+/* Whether a compound packet of len bytes would leave in the message of what was sent before: then it costs little more than its bytes. */
+bool rtc_transport_rtcp_joins(const struct rtc_transport *t, size_t len);
 
 /* One packet of at most RTC_DATA_MAX bytes. False: not connected, or none was agreed on (counted). */
 bool rtc_transport_send_data(struct rtc_transport *t, const uint8_t *bytes, size_t len);

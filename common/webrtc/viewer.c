@@ -123,6 +123,7 @@ static void push_audio(struct rtc_viewer *v, const struct packet *p, uint64_t no
 struct share {
     size_t n_video, n_audio;
     uint16_t most_bytes; /* the longest payload of video */
+    bool reports;        /* are to go along */
 };
 
 static struct share share_of(const struct rtc_viewer *v, const struct packet_batch *b)
@@ -142,13 +143,13 @@ static struct share share_of(const struct rtc_viewer *v, const struct packet_bat
 }
 
 /* A message ends with the first packet that is shorter than those before it, so fragments that are a little shorter are filled
- * up when something follows: the next fragment, or behind the last (left: 0) sound. */
+ * up when something follows: the next fragment, or behind the last (left: 0) sound or reports. */
 static size_t padding(const struct share *s, const struct packet *p, size_t left)
 {
     size_t missing = (size_t)(s->most_bytes - p->payload_len);
 
     if (left == 0)
-        return s->n_audio && missing <= PAD_MAX_BYTES ? missing : 0;
+        return (s->n_audio || s->reports) && missing <= PAD_MAX_BYTES ? missing : 0;
     return missing <= PAD_EACH_BYTES ? missing : 0;
 }
 
@@ -218,11 +219,14 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
     bool live = v->state == RTC_VIEWER_LIVE, playing = v->connected && v->ready;
     struct share s = share_of(v, b);
 
+    s.reports = live && now >= v->report_from_us;
     if (s.n_video || v->layers.meter)
         push_video(v, b, &s, now);
     for (size_t i = 0; s.n_audio && playing && i < b->n; i++)
         if (viewer_plays(&v->audio, b->v[i]))
             push_audio(v, b->v[i], now);
+    if (s.reports)
+        viewer_report_along(v, now);
     if (live || !playing || s.n_video == 0)
         return;
     if (v->state == RTC_VIEWER_WAITING)

@@ -71,12 +71,13 @@ struct rtc_viewer {
     bool connected, ready;
     bool skipping;       /* live, but left out until the next keyframe: it does not read its connection */
     bool has_line;       /* line_us: the media time that is live, less the monotonic time */
+    uint64_t report_from_us; /* live: from then on the next sender reports leave with a picture */
     int64_t line_us;
     uint64_t audio_waits_us; /* since when audio comes, if it has not begun: 0 not yet */
     uint64_t asked_us;   /* waiting or skipping: when a keyframe was asked for */
     uint64_t cursor;     /* catching up: arrival position in the cache of what is sent next */
     struct timer pace;   /* catching up: the next frame is due */
-    struct timer report; /* the next sender reports are due */
+    struct timer report; /* the next sender reports are due, alone */
     unsigned reports_sent; /* since it went live */
     uint64_t connected_us, first_packet_us, catch_up_us;
     uint64_t keyframes_asked, bad_rtcp, skips;
@@ -174,3 +175,5 @@ void viewer_on_report_due(struct timer *t, uint64_t now_us);
 /* Starts it: due in so long, or up to 50 ms later together with other viewers' reports, as each moment of its own would wake
  * the worker. */
 void viewer_report_in(struct rtc_viewer *v, uint64_t delay_us);
+/* .report_from_us is over, and something was sent: the reports go along if they leave in its message. */
+void viewer_report_along(struct rtc_viewer *v, uint64_t now_us);

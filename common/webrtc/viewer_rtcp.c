@@ -9,7 +9,9 @@
 
 enum {
     REPORT_FIRST_US = 250000, /* the second report: receivers need two to draw the line from time to timestamps */
-    REPORT_US = 1000000,      /* as browsers do for video; RFC 3550 s6.2 would allow for more */
+    REPORT_US = 1050000,      /* at most; browsers take a second for video, RFC 3550 s6.2 would allow for more */
+    REPORT_RIDE_US = 250000,  /* the last of it: a report leaves with a picture then, as a message of its own costs as much as a picture's */
+    REPORT_BYTES = 2 * (28 + 12 + RTC_CNAME_BYTES), /* at most: two SR, two SDES */
     REPORT_BEAT_US = 50000,   /* reports of all viewers are due at its multiples */
     COMPOUND_MAX = 512,       /* bytes: two SR, two SDES */
 };
@@ -33,23 +35,35 @@ void viewer_report_in(struct rtc_viewer *v, uint64_t delay_us)
     uint64_t now_us = worker_now_us(v->worker), due_us = now_us + delay_us;
 
     timer_start(&v->report, (due_us + REPORT_BEAT_US - 1) / REPORT_BEAT_US * REPORT_BEAT_US - now_us);
+    v->report_from_us = delay_us > REPORT_RIDE_US ? due_us - REPORT_RIDE_US : UINT64_MAX;
 }
 
 /* One compound packet for both tracks: they are reported for the same moment. */
-void viewer_on_report_due(struct timer *timer, uint64_t now_us)
+static void report(struct rtc_viewer *v, uint64_t now_us)
 {
-    struct rtc_viewer *v = container_of(timer, struct rtc_viewer, report);
     uint8_t compound[COMPOUND_MAX], sdes[COMPOUND_MAX / 2];
     struct writer reports = writer_init(compound, sizeof(compound)), names = writer_init(sdes, sizeof(sdes));
 
-    if (v->state != RTC_VIEWER_LIVE)
-        return;
     viewer_report_in(v, v->reports_sent++ == 0 ? REPORT_FIRST_US : REPORT_US);
     write_report(v, &v->video, now_us, &reports, &names);
     write_report(v, &v->audio, now_us, &reports, &names);
     writer_bytes(&reports, sdes, writer_len(&names));
     if (!reports.bad && !names.bad && writer_len(&reports))
         rtc_transport_send_rtcp(v->transport, compound, writer_len(&reports));
+}
+
+void viewer_on_report_due(struct timer *timer, uint64_t now_us)
+{
+    struct rtc_viewer *v = container_of(timer, struct rtc_viewer, report);
+
+    if (v->state == RTC_VIEWER_LIVE)
+        report(v, now_us);
+}
+
+void viewer_report_along(struct rtc_viewer *v, uint64_t now_us)
+{
+    if (rtc_transport_rtcp_joins(v->transport, REPORT_BYTES))
+        report(v, now_us);
 }
 
 /* ---- in: what the viewer reports and asks for ------------------------------------------------------------- */

@@ -223,6 +223,12 @@ bool rtc_transport_tcp(const struct rtc_transport *t)
     return t->tcp;
 }
 
+bool rtc_transport_rtcp_joins(const struct rtc_transport *t, size_t len)
+{
+    assert(len <= sizeof(t->rtcp[0]));
+    return t->joins;
+}
+
 bool rtc_transport_behind(const struct rtc_transport *t)
 {
     return t->behind;

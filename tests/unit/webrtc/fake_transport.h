@@ -20,6 +20,7 @@ struct fake_rtp {
 struct rtc_transport {
     struct rtc_transport_cfg cfg;
     bool started, connected, keep, tcp, behind;
+    bool joins; /* what is sent next leaves in the message before it */
     size_t n_sent, n_rtcp; /* n_sent goes on counting when the table is full */
     struct fake_rtp sent[FAKE_SENT_MAX];
     uint8_t rtcp[64][512];

@@ -93,6 +93,30 @@ static void a_frame_leaves_as_one_message(void **state)
     rtc_pair_fini(&p);
 }
 
+static void a_report_joins_the_frame_before_it(void **state)
+{
+    struct rtc_pair p;
+
+    (void)state;
+    rtc_pair_init(&p);
+    rtc_pair_connect(&p, false);
+    test_loop_run_for(&p.loop, 1000);
+    struct udp_counters before = *rtc_endpoint_udp_counters(p.server.endpoint);
+    assert_false(rtc_transport_rtcp_joins(p.server.transport, sizeof(rtc_pair_rr)));
+    for (uint64_t i = 1; i <= 3; i++)
+        rtc_side_send(&p.server, i, 7, 1100);
+    assert_true(rtc_transport_rtcp_joins(p.server.transport, sizeof(rtc_pair_rr)));
+    assert_false(rtc_transport_rtcp_joins(p.server.transport, 1300)); /* longer than the fragments */
+    assert_true(rtc_transport_send_rtcp(p.server.transport, rtc_pair_rr, sizeof(rtc_pair_rr)) > 0);
+    assert_false(rtc_transport_rtcp_joins(p.server.transport, sizeof(rtc_pair_rr))); /* one short segment ends a message */
+    p.client.stop_after_rtcp = 1;
+    test_loop_run(&p.loop);
+    const struct udp_counters *after = rtc_endpoint_udp_counters(p.server.endpoint);
+    assert_int_equal(after->sent - before.sent, 4);
+    assert_int_equal(after->send_messages - before.send_messages, 1);
+    rtc_pair_fini(&p);
+}
+
 static void what_is_too_long_or_too_early_is_refused(void **state)
 {
     struct rtc_pair p;
@@ -572,6 +596,7 @@ int main(void)
         cmocka_unit_test(a_viewer_gets_media_and_its_feedback_arrives),
         cmocka_unit_test(the_server_may_be_the_active_side),
         cmocka_unit_test(a_frame_leaves_as_one_message),
+        cmocka_unit_test(a_report_joins_the_frame_before_it),
         cmocka_unit_test(what_is_too_long_or_too_early_is_refused),
         cmocka_unit_test(another_certificate_than_announced_ends_it),
         cmocka_unit_test(datagrams_of_strangers_are_counted_and_forgotten),

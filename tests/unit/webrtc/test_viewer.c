@@ -429,6 +429,53 @@ static void sender_reports_of_both_tracks_are_of_one_clock(void **state)
     assert_in_range(video_0 - audio_0 + 1000, 0, 2000);
 }
 
+static void report_at(const struct rtc_transport *t, size_t n, struct rtcp_report *sr)
+{
+    struct rtcp_walk walk = rtcp_walk_init(t->rtcp[n], t->rtcp_len[n]);
+    struct rtcp_packet p;
+
+    assert_true(rtcp_walk_next(&walk, &p) > 0);
+    assert_int_equal(rtcp_report_parse(sr, &p), RTCP_OK);
+}
+
+/* From 800 ms after the last one on with a picture, of whose moment they are then; where none can take them or none comes, within 1.1 s
+ * all the same. */
+static void sender_reports_leave_with_pictures_or_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct rtcp_report sr;
+
+    live_viewer(f);
+    for (int i = 0; i < 200 && f->t->n_rtcp < 2; i++)
+        test_loop_run_for(&f->loop, 10000);
+    uint64_t second_us = worker_now_us(f->loop.w);
+    assert_int_equal(f->t->n_rtcp, 2);
+    f->t->joins = true;
+    push_frame(f, false);
+    turn(f);
+    bool early = worker_now_us(f->loop.w) - second_us < 790000;
+    assert_true(!early || f->t->n_rtcp == 2);
+    test_loop_run_for(&f->loop, 830000);
+    push_frame(f, false);
+    turn(f);
+    assert_int_equal(f->t->n_rtcp, 3);
+    report_at(f->t, 2, &sr);
+    const struct fake_rtp *last = &f->t->sent[f->t->n_sent - 1];
+    if (worker_now_us(f->loop.w) - second_us < 1040000) { /* not alone, on a machine that is late */
+        assert_int_equal(sr.ts_ticks, last->view.ts_ticks);
+        assert_in_range(ntp_to_unix_us(sr.ntp) + 1 - (f->epoch * 1000000000 + (f->n_video / PACKETS_A_FRAME - 1) * 33333), 0, 2);
+    }
+    assert_int_equal(sr.packets, f->n_video);
+    f->t->joins = false;
+    for (int i = 0; i < 9; i++) {
+        test_loop_run_for(&f->loop, 100000);
+        push_frame(f, false);
+    }
+    turn(f);
+    test_loop_run_for(&f->loop, 220000);
+    assert_int_equal(f->t->n_rtcp, 4);
+}
+
 static void feed(struct fixture *f, struct writer *w)
 {
     assert_false(w->bad);
@@ -860,6 +907,7 @@ int main(void)
         IN_FIXTURE(a_late_viewer_catches_up_from_the_cache),
         IN_FIXTURE(audio_of_the_past_is_not_sent),
         IN_FIXTURE(sender_reports_of_both_tracks_are_of_one_clock),
+        IN_FIXTURE(sender_reports_leave_with_pictures_or_alone),
         IN_FIXTURE(a_nack_is_answered_by_rtx_from_the_cache),
         IN_FIXTURE(pli_and_fir_go_upstream_as_one),
         IN_FIXTURE(malformed_rtcp_is_counted_and_does_nothing),
