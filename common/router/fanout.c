@@ -117,22 +117,50 @@ void router_on_held(struct timer *t, uint64_t now_us)
     release(r);
 }
 
+/* Where the newest packet of sound is, if there are several of its track; n: there are not. */
+static size_t newest_of_several(const struct hold *h, struct packet *const *v, size_t n)
+{
+    size_t newest = n, several = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        several += v[i]->track == h->sound_track;
+        if (v[i]->track == h->sound_track && v[i]->seq == h->sound_seq)
+            newest = i;
+    }
+    return several > 1 ? newest : n;
+}
+
+/* Pictures leave: one packet of sound may have to wait for the next. Returns how many are left of v. */
+static size_t keep_newest(struct router *r, struct packet **v, size_t n)
+{
+    uint64_t now_us = worker_now_us(r->set->worker);
+    size_t at = hold_keeps(&r->hold, now_us) ? newest_of_several(&r->hold, v, n) : n;
+
+    if (at == n)
+        return n;
+    struct packet *p = packet_ref(v[at]);
+    memmove(v + at, v + at + 1, (n - at - 1) * sizeof(*v));
+    hold_push(&r->hold, &p, 1);
+    timer_start(&r->held, hold_left_us(&r->hold, now_us));
+    return n - 1;
+}
+
 /* To the patient: what waits, and these, as one batch. */
 static void hand_to_patient(struct router *r, struct packet *const *v, size_t n)
 {
-    struct packet *all[PACKET_BATCH_MAX];
+    struct packet *all[PACKET_BATCH_MAX], *waited[HOLD_PACKETS_MAX];
 
     if (r->hold.n + n > PACKET_BATCH_MAX)
         release(r);
-    if (r->hold.n == 0) {
-        hand_out(r, PATIENT, v, n);
+    if (list_empty(&r->consumers[PATIENT]) && r->hold.n == 0)
         return;
-    }
-    size_t held = hold_take(&r->hold, all);
+    size_t held = hold_take(&r->hold, waited);
     timer_stop(&r->held);
+    memcpy(all, waited, held * sizeof(*all));
     memcpy(all + held, v, n * sizeof(*v));
-    hand_out(r, PATIENT, all, held + n);
-    router_let_go(all, held);
+    size_t left = present_in(v, n) & r->pictures ? keep_newest(r, all, held + n) : held + n;
+    hand_out(r, PATIENT, all, left);
+    router_let_go(waited, held);
 }
 
 /* Sound alone, which the patient shall have with the pictures that are due. */
@@ -142,7 +170,7 @@ static bool may_wait(struct router *r, struct packet *const *v, size_t n)
 
     for (size_t i = 0; i < n; i++)
         if (!(want_track(v[i]->track) & r->pictures))
-            hold_on_sound(&r->hold, v[i], r->tracks.v[v[i]->track].clock_hz);
+            hold_on_sound(&r->hold, v[i], r->tracks.v[v[i]->track].clock_hz, now_us);
     if (present_in(v, n) & r->pictures) {
         hold_on_pictures(&r->hold, now_us, worker_governor(r->set->worker)->busy_permille);
         return false;

@@ -36,7 +36,7 @@ void hold_on_pictures(struct hold *h, uint64_t now_us, uint32_t busy_permille)
     hold_on_load(h, busy_permille);
 }
 
-void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz)
+void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz, uint64_t now_us)
 {
     uint64_t ticks = p->ts_ticks - h->sound_ts;
 
@@ -45,6 +45,7 @@ void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz)
     h->sound_seq = p->seq;
     h->sound_ts = p->ts_ticks;
     h->sound_track = p->track;
+    h->sound_at_us = now_us;
 }
 
 uint64_t hold_us(const struct hold *h)
@@ -60,6 +61,18 @@ bool hold_wants(const struct hold *h, size_t n, uint64_t now_us)
     if (!h->saving || limit_us == 0 || h->interval_us == 0 || h->n + n > HOLD_PACKETS_MAX)
         return false;
     return due_us <= now_us + limit_us && now_us <= due_us + limit_us;
+}
+
+uint64_t hold_left_us(const struct hold *h, uint64_t now_us)
+{
+    uint64_t waited_us = now_us - h->sound_at_us, limit_us = hold_us(h);
+
+    return waited_us < limit_us ? limit_us - waited_us : 0;
+}
+
+bool hold_keeps(const struct hold *h, uint64_t now_us)
+{
+    return h->saving && h->interval_us > 0 && h->interval_us <= hold_left_us(h, now_us);
 }
 
 void hold_push(struct hold *h, struct packet *const *v, size_t n)

@@ -23,21 +23,26 @@ struct hold {
     uint64_t picture_us;  /* when pictures last came; 0: never */
     uint64_t interval_us; /* mean time between them; 0: not known */
     uint64_t sound_us;    /* how long a packet of sound plays; 0: not known */
-    uint64_t sound_seq, sound_ts; /* of the newest one, of this track */
+    uint64_t sound_seq, sound_ts, sound_at_us; /* of the newest one, of this track; when it came */
     uint8_t sound_track;
     size_t n;
     struct packet *v[HOLD_PACKETS_MAX];
 };
 
 /* A packet of sound was pushed. */
-void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz);
+void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz, uint64_t now_us);
 /* Pictures came, to a worker that is so busy (io/governor.h). */
 void hold_on_pictures(struct hold *h, uint64_t now_us, uint32_t busy_permille);
 /* Whether n packets of sound had better wait: pictures are due soon enough, and there is room. Sound never waits for longer than
  * a packet of it plays: what a player keeps of it at least is more than that. */
 bool hold_wants(const struct hold *h, size_t n, uint64_t now_us);
+/* Pictures leave, and with them several packets of sound, of which a message takes one: whether the newest had better wait for the next
+ * pictures, on the same terms. */
+bool hold_keeps(const struct hold *h, uint64_t now_us);
 /* The longest that sound waits. */
 uint64_t hold_us(const struct hold *h);
+/* How much of that is left to the newest. */
+uint64_t hold_left_us(const struct hold *h, uint64_t now_us);
 /* Takes over the references. */
 void hold_push(struct hold *h, struct packet *const *v, size_t n);
 /* Into out (HOLD_PACKETS_MAX), with the references; returns how many. */

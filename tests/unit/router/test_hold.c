@@ -24,7 +24,7 @@ static struct hold after(uint64_t limit_us, uint64_t picture_us, uint64_t sound_
         p->track = 1;
         p->seq = PACKET_SEQ_FIRST + i;
         p->ts_ticks = i * sound_us * 48000 / 1000000;
-        hold_on_sound(&h, p, 48000);
+        hold_on_sound(&h, p, 48000, 990000 + i * 5000);
     }
     free(p);
     return h;
@@ -54,6 +54,36 @@ static void sound_waits_for_pictures_that_come_while_it_plays(void **state)
         struct hold h = after(rows[i].limit_us, rows[i].picture_us, rows[i].sound_us);
         print_message("  %s\n", rows[i].name);
         assert_int_equal(hold_wants(&h, 1, 1000000 + rows[i].since_us), rows[i].waits);
+    }
+}
+
+/* The newest came at 995,000. */
+static void of_two_packets_of_sound_one_waits_when_the_next_picture_is_due_while_it_plays(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t limit_us, picture_us, sound_us, now_us, left_us;
+        bool keeps;
+    } rows[] = {
+        {"40 ms of sound, 5 have passed, the picture in 33", 40000, 33000, 40000, 1000000, 35000, true},
+        {"8 have passed", 40000, 33000, 40000, 1003000, 32000, false},
+        {"all of it has passed", 40000, 33000, 40000, 1050000, 0, false},
+        {"20 ms of sound", 40000, 33000, 20000, 1000000, 15000, false},
+        {"20 are allowed", 20000, 33000, 40000, 1000000, 15000, false},
+        {"60 pictures a second", 40000, 16667, 20000, 998000, 17000, true},
+        {"never", 0, 33000, 40000, 1000000, 0, false},
+        {"no picture came yet", 40000, 0, 40000, 1000000, 35000, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct hold h = after(rows[i].limit_us, rows[i].picture_us, rows[i].sound_us);
+        h.saving = true;
+        print_message("  %s\n", rows[i].name);
+        assert_int_equal(hold_left_us(&h, rows[i].now_us), rows[i].left_us);
+        assert_int_equal(hold_keeps(&h, rows[i].now_us), rows[i].keeps);
+        h.saving = false;
+        assert_false(hold_keeps(&h, rows[i].now_us));
     }
 }
 
@@ -118,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_waits_for_pictures_that_come_while_it_plays),
+        cmocka_unit_test(of_two_packets_of_sound_one_waits_when_the_next_picture_is_due_while_it_plays),
         cmocka_unit_test(more_than_there_is_room_for_does_not_wait),
         cmocka_unit_test(a_frame_in_pieces_is_one),
         cmocka_unit_test(it_waits_on_a_busy_worker_only),

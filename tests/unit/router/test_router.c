@@ -291,6 +291,50 @@ static void sound_waits_for_the_patient_and_comes_with_the_next_pictures(void **
     scene_fini(&s);
 }
 
+/* A message takes one of them. */
+static void of_two_packets_of_sound_the_newer_waits_for_the_picture_after(void **state)
+{
+    struct scene s;
+    struct ear patient = new_ear(), prompt = new_ear();
+    struct mouth m = new_mouth();
+
+    (void)state;
+    scene_init(&s);
+    struct router *r = router_open(s.set, "live/a");
+    publish(r, &m, 1);
+    patient.c.patient = true;
+    router_attach(r, &patient.c, want_track(0) | want_track(1));
+    router_attach(r, &prompt.c, want_track(0) | want_track(1));
+    show_three_pictures(&s, r);
+    assert_int_equal(patient.n, 5);
+    push(&s, r, 1, FIRST + 100);
+    short_turn(&s);
+    push(&s, r, 1, FIRST + 101);
+    push(&s, r, 0, FIRST + 3);
+    short_turn(&s);
+    assert_int_equal(prompt.n, 8);
+    assert_int_equal(patient.n, 7);
+    assert_int_equal(patient.seqs[5], FIRST + 100);
+    assert_int_equal(patient.seqs[6], FIRST + 3);
+    push(&s, r, 0, FIRST + 4);
+    short_turn(&s);
+    assert_int_equal(patient.n, 9);
+    assert_int_equal(patient.seqs[7], FIRST + 101);
+    assert_int_equal(patient.seqs[8], FIRST + 4);
+    push(&s, r, 1, FIRST + 102);
+    push(&s, r, 1, FIRST + 103);
+    push(&s, r, 0, FIRST + 5);
+    short_turn(&s);
+    assert_int_equal(patient.n, 11);
+    test_loop_run_for(&s.loop, 1500000); /* no picture comes */
+    assert_int_equal(patient.n, 12);
+    assert_int_equal(patient.seqs[11], FIRST + 103);
+    router_detach(&patient.c);
+    router_detach(&prompt.c);
+    router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+    scene_fini(&s);
+}
+
 static void sound_that_waits_goes_alone_when_no_picture_comes_in_time(void **state)
 {
     struct scene s;
@@ -704,6 +748,7 @@ int main(void)
         cmocka_unit_test(a_turn_s_packets_come_as_one_batch_and_only_the_wanted_ones),
         cmocka_unit_test(a_newcomer_gets_nothing_twice),
         cmocka_unit_test(sound_waits_for_the_patient_and_comes_with_the_next_pictures),
+        cmocka_unit_test(of_two_packets_of_sound_the_newer_waits_for_the_picture_after),
         cmocka_unit_test(sound_that_waits_goes_alone_when_no_picture_comes_in_time),
         cmocka_unit_test(who_becomes_patient_is_told_the_tracks_once),
         cmocka_unit_test(one_may_leave_while_packets_are_handed_out),
