@@ -269,8 +269,24 @@ static void note_sent(struct rtp_sender *s, uint64_t number, bool carries)
         s->sent[number % RTP_SENT_NUMBERS / 64] |= UINT64_C(1) << number % 64;
 }
 
-bool rtp_sender_write_after(struct rtp_sender *s, const struct packet *p, const struct packet *before, uint64_t now_us,
-                            struct rtp_out *out)
+static void note_newest(struct rtp_sender *s, uint64_t number, uint64_t ts, const struct packet *p, uint64_t now_us)
+{
+    s->highest = number;
+    s->last_ts = ts;
+    s->last_us = now_us;
+    s->last_capture_us = p->capture_us;
+    s->sent_any = true;
+}
+
+static void count_packet(struct rtp_sender *s, const struct packet *p, size_t octets)
+{
+    s->counters.packets++;
+    s->counters.octets += octets;
+    fill_budget(s, p);
+}
+
+bool rtp_sender_write_any(struct rtp_sender *s, const struct packet *p, const struct packet *before, uint64_t now_us,
+                          struct rtp_out *out)
 {
     const struct rtp_segment *g = &s->now;
 
@@ -295,18 +311,44 @@ bool rtp_sender_write_after(struct rtp_sender *s, const struct packet *p, const 
     if (g->red_pt)
         rtp_sender_wrap_red(g, p, carries ? before : NULL, out);
     note_sent(s, number, carries);
-    if (number > s->highest) {
-        s->highest = number;
-        s->last_ts = rtp_segment_ts(g, p->ts_ticks);
-        s->last_us = now_us;
-        s->last_capture_us = p->capture_us;
-        s->sent_any = true;
-    } else {
+    if (number > s->highest)
+        note_newest(s, number, rtp_segment_ts(g, p->ts_ticks), p, now_us);
+    else
         s->counters.late++;
-    }
-    s->counters.packets++;
-    s->counters.octets += out->payload_len + out->prefix_len;
-    fill_budget(s, p);
+    count_packet(s, p, out->payload_len + out->prefix_len);
+    return true;
+}
+
+/* The next number, of a packet that is written at once. */
+static void write_next(struct rtp_sender *s, const struct packet *p, uint64_t number, uint64_t now_us, struct rtp_out *out)
+{
+    uint64_t ts = rtp_segment_ts(&s->now, p->ts_ticks);
+    struct rtp_header h = {
+        .ssrc = s->cfg.ssrc,
+        .ts_ticks = (uint32_t)ts,
+        .seq = (uint16_t)number,
+        .pt = s->now.pt,
+        .marker = (p->flags & PACKET_MARKER) != 0,
+    };
+
+    rtp_sender_write_plain(s, &h, p, out);
+    out->index = srtp_index(number);
+    s->sent[number % RTP_SENT_NUMBERS / 64] |= UINT64_C(1) << number % 64;
+    note_newest(s, number, ts, p, now_us);
+    count_packet(s, p, p->payload_len);
+}
+
+bool rtp_sender_write_after(struct rtp_sender *s, const struct packet *p, const struct packet *before, uint64_t now_us,
+                            struct rtp_out *out)
+{
+    const struct rtp_segment *g = &s->now;
+    uint64_t number = p->seq + g->seq_offset;
+
+    if (!s->running || p->track != g->track || p->layer != g->layer || p->seq < g->first_seq)
+        return false;
+    if (number != s->highest + 1 || !rtp_sender_is_plain(s, g, p))
+        return rtp_sender_write_any(s, p, before, now_us, out);
+    write_next(s, p, number, now_us, out);
     return true;
 }
 

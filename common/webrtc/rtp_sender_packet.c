@@ -2,14 +2,18 @@
  * rtp_sender_packet.c - one packet in its viewer's terms: header extensions, VP8's descriptor, marker; see rtp_sender.h. */
 #include "webrtc/rtp_sender_priv.h"
 
+#include <endian.h>
 #include <string.h>
 
 enum {
     PLAYOUT_MAX_MS = 10000,
     ONE_BYTE_MAX = 16, /* bytes of an element in the one-byte form */
     VP8_DESCRIPTOR_MAX = 6, /* bytes: RFC 7741 s4.2 */
-    PLAIN_HEADER_BYTES = RTP_HEADER_BYTES + 4 + 1 + RTP_EXT_TRANSPORT_CC_BYTES + 1,
+    PLAIN_WORDS = 5,       /* fixed header, extension's, transport-wide number ... */
+    PLAIN_WORDS_MAX = 7,   /* ... capture time */
 };
+
+_Static_assert(PLAIN_WORDS_MAX * 4 + RTX_OSN_BYTES + PACKET_PAYLOAD_MAX <= RTP_OUT_MAX, "extensions fit beside any payload");
 
 static bool is_empty(const struct rtp_segment *g, const struct packet *p)
 {
@@ -255,28 +259,43 @@ void rtp_sender_wrap_red(const struct rtp_segment *g, const struct packet *p, co
 
 /* ---- the common case ---------------------------------------------------------------------------------------- */
 
-/* Most packets say nothing but their transport-wide number: what write_extensions and rtp_header_write make of them, at once. */
-static bool is_plain(const struct rtp_sender *s, const struct packet *p)
+bool rtp_sender_is_plain(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p)
 {
-    return p->ext_len == 0 && !(p->flags & PACKET_FRAME_START) && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] &&
-           !s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME] && PLAIN_HEADER_BYTES + RTX_OSN_BYTES + p->payload_len <= RTP_OUT_MAX;
+    const uint8_t begins = PACKET_KEYFRAME | PACKET_FRAME_START;
+
+    if (p->ext_len > 0 || p->payload_len > PACKET_PAYLOAD_MAX || g->cut || g->red_pt || !s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] ||
+        s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME] || (p->flags & begins) == begins)
+        return false;
+    return !g->vp8 || (g->vp8_known && !(p->flags & PACKET_FRAME_START) && g->picture_id_offset == 0 && g->tl0picidx_offset == 0 &&
+                       g->keyidx_offset == 0);
 }
 
-static size_t write_plain(const struct rtp_sender *s, const struct rtp_header *h, uint8_t dst[PLAIN_HEADER_BYTES])
+void rtp_sender_write_plain(const struct rtp_sender *s, const struct rtp_header *h, const struct packet *p, struct rtp_out *out)
 {
-    struct writer w = writer_init(dst, PLAIN_HEADER_BYTES);
-
-    writer_u8(&w, 0x90);
-    writer_u8(&w, (uint8_t)((h->marker ? 0x80 : 0) | h->pt));
-    writer_u16(&w, h->seq);
-    writer_u32(&w, h->ts_ticks);
-    writer_u32(&w, h->ssrc);
-    writer_u16(&w, RTP_EXT_PROFILE_ONE_BYTE);
-    writer_u16(&w, 1);
-    writer_u8(&w, (uint8_t)(s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] << 4 | (RTP_EXT_TRANSPORT_CC_BYTES - 1)));
-    writer_u16(&w, s->transport_seq);
-    writer_u8(&w, 0);
-    return writer_len(&w);
+    uint8_t capture_id = p->flags & PACKET_FRAME_START ? s->cfg.ext_id[RTP_EXT_ABS_CAPTURE_TIME] : 0;
+    uint32_t number = (uint32_t)s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] << 28 | (RTP_EXT_TRANSPORT_CC_BYTES - 1) << 24 |
+                      (uint32_t)s->transport_seq << 8;
+    uint32_t words[PLAIN_WORDS_MAX] = {
+        htobe32(0x90000000u | (uint32_t)h->marker << 23 | (uint32_t)h->pt << 16 | h->seq),
+        htobe32(h->ts_ticks),
+        htobe32(h->ssrc),
+        htobe32((uint32_t)RTP_EXT_PROFILE_ONE_BYTE << 16 | 1),
+        htobe32(number),
+    };
+    out->hdr_len = PLAIN_WORDS * sizeof(words[0]);
+    if (capture_id) {
+        uint64_t ntp = ntp_of_unix_us(p->capture_us);
+        words[3] = htobe32((uint32_t)RTP_EXT_PROFILE_ONE_BYTE << 16 | 3);
+        words[4] = htobe32(number | (uint32_t)capture_id << 4 | (RTP_EXT_ABS_CAPTURE_TIME_BYTES - 1));
+        words[5] = htobe32((uint32_t)(ntp >> 32));
+        words[6] = htobe32((uint32_t)ntp);
+        out->hdr_len = sizeof(words);
+    }
+    memcpy(out->hdr, words, sizeof(words));
+    out->numbered = true;
+    out->prefix_len = 0;
+    out->payload = packet_payload(p);
+    out->payload_len = p->payload_len;
 }
 
 /* ---- packets ------------------------------------------------------------------------------------------------------ */
@@ -289,12 +308,6 @@ bool rtp_sender_write_packet(const struct rtp_sender *s, const struct rtp_segmen
 
     h->ts_ticks = (uint32_t)rtp_segment_ts(g, p->ts_ticks);
     h->marker = has_marker(g, p);
-    if (is_plain(s, p)) {
-        out->hdr_len = write_plain(s, h, out->hdr);
-        out->numbered = true;
-        write_payload(g, p, out);
-        return true;
-    }
     h->ext_len = write_extensions(s, g, p, block, sizeof(block), &h->ext_profile);
     h->ext = h->ext_len ? block : NULL;
     out->numbered = h->ext_len && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC];

@@ -19,6 +19,11 @@ void rtp_sender_follow_vp8(struct rtp_sender *s, const struct packet *p, bool ne
 /* Everything but number, SSRC and payload type, which an RTX packet has of its own. False: it does not fit. */
 bool rtp_sender_write_packet(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
                              struct rtp_header *h, struct rtp_out *out);
+/* Most packets say nothing but their transport-wide number and, at a frame's start, when they were captured, and their payload is as
+ * it came. */
+bool rtp_sender_is_plain(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p);
+/* What rtp_sender_write_packet makes of such a packet, byte for byte, at once. */
+void rtp_sender_write_plain(const struct rtp_sender *s, const struct rtp_header *h, const struct packet *p, struct rtp_out *out);
 /* What a packet that is sent in the first place has as payload type: RED's where there is something to say. */
 static inline uint8_t rtp_sender_pt(const struct rtp_segment *g, const struct packet *p)
 {
@@ -29,3 +34,6 @@ bool rtp_sender_red_carries(const struct rtp_segment *g, const struct packet *p,
                             const struct rtp_out *out);
 /* The written packet as RED, with the one before it (NULL: without), which it can carry. */
 void rtp_sender_wrap_red(const struct rtp_segment *g, const struct packet *p, const struct packet *before, struct rtp_out *out);
+/* rtp_sender_write_after without the short way that the common case takes. */
+bool rtp_sender_write_any(struct rtp_sender *s, const struct packet *p, const struct packet *before, uint64_t now_us,
+                          struct rtp_out *out);
