@@ -29,7 +29,7 @@ enum {
     PIPE_PATH_IDS_MAX = 32,
     PIPE_NODE_ID_MAX = 64,    /* bytes, without NUL */
     PIPE_STREAM_LAYERS = TRACKS_MAX * LAYERS_MAX,
-    PIPE_SILENCE_US = 1000000, /* media silent and pings unanswered for so long: the parent is lost */
+    PIPE_SILENCE_US = 700000, /* media silent, pings and hellos unanswered for so long: the parent is lost, and another serves within a second */
 };
 
 /* Who a node is, as it says in Hello. The id is the common name of its certificate; one of the name "*" is

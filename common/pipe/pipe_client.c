@@ -51,7 +51,7 @@ static void on_rtp(struct pipe_subscription *s, struct udp_datagram *d, uint64_t
 
     if (!p)
         return;
-    s->parent->silent_ticks = 0;
+    pipe_parent_heard(s->parent, now_us);
     if (s->rx.wake_us < s->timer.due_us)
         wake(s, now_us);
     s->ops->on_packet(s->arg, p);
@@ -63,7 +63,7 @@ static void on_rtcp(struct pipe_subscription *s, struct udp_datagram *d, uint64_
 
     if (!pipe_rx_feedback(&s->rx, d->bytes, d->len, now_us, &rtt_us))
         return;
-    s->parent->silent_ticks = 0;
+    pipe_parent_heard(s->parent, now_us);
     if (rtt_us)
         pipe_parent_note_rtt(s->parent, rtt_us);
 }

@@ -55,7 +55,7 @@ void pipe_client_set_tls(struct pipe_client *c, struct tls_ctx *tls);
 enum pipe_lost {
     PIPE_LOST_CONNECT = 1, /* no connection to the parent, or TLS or Hello failed */
     PIPE_LOST_CONTROL,     /* the control connection ended */
-    PIPE_LOST_SILENCE,     /* neither media nor pings for PIPE_SILENCE_US */
+    PIPE_LOST_SILENCE,     /* neither media nor answers for PIPE_SILENCE_US */
     PIPE_LOST_MEDIA,       /* control lives, but no datagram comes through (a firewall in the way) */
     PIPE_LOST_PROTOCOL,    /* the parent sent what it must not */
 };

@@ -15,7 +15,7 @@ enum {
     PARENT_TICK_US = 100000,
     PARENT_PING_TICKS = 2, /* and at once after Hello */
     PARENT_REPORT_TICKS = 10,
-    /* Counted, not measured: a thread that was held up reads its sockets before it calls the parent lost. */
+    /* Counted as well as measured: a thread that was held up counts one, and has read its sockets before that. */
     PARENT_SILENT_TICKS = PIPE_SILENCE_US / PARENT_TICK_US,
     CLOCK_SAMPLES = 8,
     SSRC_BLOCK_BITS = 12, /* of an SSRC: 64 associations of 64 layers */
@@ -63,7 +63,8 @@ struct pipe_parent {
     struct conn *conn; /* NULL before connecting and once it has closed */
     struct control_reader control;
     struct timer tick;
-    unsigned ticks, silent_ticks;
+    unsigned ticks, silent_ticks; /* silent_ticks: since heard_us */
+    uint64_t heard_us;
     uint64_t opened_us, idle_since_us; /* idle_since_us: 0 while there are subscriptions */
     struct list subscriptions;
     struct hash by_id; /* pipe_subscription.by_id */
@@ -106,6 +107,12 @@ struct pipe_subscription {
 /* The connection to that node, opened when there is none; NULL when memory is short. Takes no reference. */
 struct pipe_parent *pipe_parent_get(struct pipe_client *c, const char *id, const char *text);
 void pipe_parent_unref(struct pipe_parent *p);
+/* Something authentic came from it. */
+static inline void pipe_parent_heard(struct pipe_parent *p, uint64_t now_us)
+{
+    p->silent_ticks = 0;
+    p->heard_us = now_us;
+}
 /* Ends the connection without a word to the subscriptions. */
 void pipe_parent_close(struct pipe_parent *p);
 /* Ends it and tells every subscription on_lost. */

@@ -346,7 +346,7 @@ static void on_data(void *arg, const uint8_t *bytes, size_t len)
 
     if (p->state == PARENT_DOWN)
         return;
-    p->silent_ticks = 0;
+    pipe_parent_heard(p, worker_now_us(p->client->worker));
     int err = control_reader_feed(&p->control, bytes, len);
     if (!err)
         return;
@@ -421,6 +421,19 @@ static bool connect_failed(const struct pipe_parent *p, uint64_t now_us)
     return p->state != PARENT_UP && (nowhere || now_us - p->opened_us >= p->client->cfg.connect_us);
 }
 
+static bool silent_for_long(const struct pipe_parent *p, uint64_t now_us)
+{
+    return p->state == PARENT_UP && p->silent_ticks >= PARENT_SILENT_TICKS && now_us - p->heard_us >= PIPE_SILENCE_US;
+}
+
+/* The last one comes just when the silence is long enough. */
+static uint64_t next_tick_us(const struct pipe_parent *p, uint64_t now_us)
+{
+    uint64_t end_us = p->heard_us + PIPE_SILENCE_US;
+
+    return p->state == PARENT_UP && end_us > now_us && end_us - now_us < PARENT_TICK_US ? end_us - now_us : PARENT_TICK_US;
+}
+
 static void on_tick(struct timer *t, uint64_t now_us)
 {
     struct pipe_parent *p = container_of(t, struct pipe_parent, tick);
@@ -430,7 +443,8 @@ static void on_tick(struct timer *t, uint64_t now_us)
         pipe_parent_fail(p, PIPE_LOST_CONNECT);
         return;
     }
-    if (p->state == PARENT_UP && ++p->silent_ticks > PARENT_SILENT_TICKS) {
+    p->silent_ticks++;
+    if (silent_for_long(p, now_us)) {
         pipe_parent_fail(p, PIPE_LOST_SILENCE);
         return;
     }
@@ -438,7 +452,7 @@ static void on_tick(struct timer *t, uint64_t now_us)
         pipe_parent_close(p);
         return;
     }
-    timer_start(&p->tick, PARENT_TICK_US);
+    timer_start(&p->tick, next_tick_us(p, now_us));
     if (p->state != PARENT_UP)
         return;
     p->ticks++;

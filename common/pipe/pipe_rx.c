@@ -68,11 +68,13 @@ int pipe_rx_associate(struct pipe_rx *rx, const struct pipe_rx_cfg *cfg, uint64_
 /* ---- Datagrams ------------------------------------------------------------------------------- */
 
 /* Anything authentic: the parent knows where we are. */
-static void heard(struct pipe_rx *rx, uint64_t now_us)
+static void heard(struct pipe_rx *rx, uint64_t now_us, uint64_t hello_us)
 {
     rx->heard_us = now_us;
-    rx->hello_wait_us = RX_HELLO_US;
-    rx->hello_us = now_us + RX_HELLO_US;
+    rx->hello_wait_us = RX_HELLO_FIRST_US;
+    rx->hello_us = now_us + hello_us;
+    if (rx->hello_us < rx->wake_us)
+        rx->wake_us = rx->hello_us;
     rx->quiet_us = 0;
 }
 
@@ -146,7 +148,7 @@ static void arrived(struct pipe_rx *rx, struct rx_layer *l, const struct packet 
         rx->wake_us = now_us + l->recovery.reorder_us;
     if (rx->wait_until_us && complete(rx))
         rx->wake_us = now_us;
-    heard(rx, now_us);
+    heard(rx, now_us, RX_QUIET_US);
 }
 
 struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us)
@@ -210,7 +212,7 @@ bool pipe_rx_feedback(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t n
         rx->counters.unauthenticated++;
         return false;
     }
-    heard(rx, now_us);
+    heard(rx, now_us, RX_HELLO_US);
     return true;
 }
 

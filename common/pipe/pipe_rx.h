@@ -23,7 +23,8 @@
 
 enum {
     RX_HELLO_FIRST_US = 50000, /* until the second hello; then twice as long each time */
-    RX_HELLO_US = 1000000,     /* and at most so long; also how long silence lasts before hellos begin again */
+    RX_HELLO_US = 1000000,     /* and at most so long; also how long after the answer to one */
+    RX_QUIET_US = 300000,      /* media silent for so long: hellos begin again, while the control connection may wait for what it lost */
     RX_KEEP_US = 10000000,     /* a hello at least so often: what goes out keeps a NAT's mapping (RFC 4787 s4.3) */
     RX_DEAF_US = 3000000,      /* hellos unanswered for so long: no datagram comes through */
     RX_WAIT_MIN_US = 100000,   /* or four round trips: how long the end of the past is waited for */

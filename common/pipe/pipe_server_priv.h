@@ -12,7 +12,7 @@
 
 enum {
     CHILD_HELLO_US = 5000000,   /* TLS and Hello must be through by then */
-    CHILD_SILENCE_US = 5000000, /* children ping four times a second */
+    CHILD_SILENCE_US = 5000000, /* children ping five times a second */
 };
 
 struct pipe_server {

@@ -2,8 +2,8 @@
  * test_failover_sim.c - a child whose parents die, at any moment, over paths that lose and reorder: on a virtual clock.
  *
  * The origin's packets reach every parent, a little later at each; a parent keeps them (cache/cache.h), sends them on, and answers requests.
- * The child keeps what comes, asks for what is missing (pipe/recovery.h), and when its parent is dead - it notices at once, or after up to a
- * second of silence - subscribes at the next one from the first packet that it misses (cache_next_missing), as relay/pull.c does. Every packet must
+ * The child keeps what comes, asks for what is missing (pipe/recovery.h), and when its parent is dead - it notices at once, or after up to 0.7 s
+ * of silence - subscribes at the next one from the first packet that it misses (cache_next_missing), as relay/pull.c does. Every packet must
  * come (but for one in 100,000 that is given up after a second of requests), and be new to the cache once. Every run has a seed, printed when it fails; MILLRACE_SEED=n runs that one alone. */
 #include "events.h"
 
@@ -25,7 +25,7 @@ enum {
     TAIL = 600, /* of the last ones nothing later shows that they are lost */
     FIRST = PACKET_SEQ_FIRST,
     GIVE_UP_US = 1000000,
-    SILENCE_US = 1000000,
+    SILENCE_US = 700000,
     HOLES_MAX = 2048,
     READY_US = 600000, /* before the beginning is whole, a new parent is asked for all of it (relay/pull.c) */
     PACE_US = 50, /* between two packets */

@@ -193,7 +193,7 @@ static void mute_on_accept(void *arg, struct conn *c)
     conn_set_ops(c, &mute_ops, m);
 }
 
-static void a_parent_that_answers_nothing_is_lost_after_a_second(void **state)
+static void a_parent_that_answers_nothing_is_lost_within_a_second(void **state)
 {
     struct pair *p = *state;
     struct mute mute = {0};
@@ -212,6 +212,26 @@ static void a_parent_that_answers_nothing_is_lost_after_a_second(void **state)
     pair_until(p, &mute.closed, 1);
     conn_listener_close(&mute.listener);
     tls_ctx_unref(&tls);
+}
+
+/* Its control connection may wait for a segment that was lost. */
+static void a_parent_whose_media_stop_is_greeted_before_it_is_called_lost(void **state)
+{
+    struct pair *p = *state;
+    uint64_t unheard_us = 0;
+
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_until(p, &p->sink.subscribed, 1);
+    pair_push_run(p, 100000, 20, 20, 20);
+    pair_until_size(p, &p->sink.n, 20);
+    pair_run_for(p, 20000);
+    pair_path()->keep = true;
+    pair_path()->feedback_len = 0;
+    for (uint64_t began_us = worker_now_us(p->loop.w); pair_path()->feedback_len == 0; unheard_us = worker_now_us(p->loop.w) - began_us)
+        pair_run_for(p, 10000);
+    assert_true(unheard_us < PIPE_SILENCE_US);
+    assert_int_equal(p->sink.lost, 0);
 }
 
 static void datagrams_that_do_not_come_through_are_noticed_though_control_lives(void **state)
@@ -235,7 +255,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAIR_TEST(a_pipe_that_loses_persistently_is_thinned_from_the_highest_layer),
         PAIR_TEST(ten_thousand_packets_allocate_nothing),
-        PAIR_TEST(a_parent_that_answers_nothing_is_lost_after_a_second),
+        PAIR_TEST(a_parent_that_answers_nothing_is_lost_within_a_second),
+        PAIR_TEST(a_parent_whose_media_stop_is_greeted_before_it_is_called_lost),
         PAIR_TEST(datagrams_that_do_not_come_through_are_noticed_though_control_lives),
     };
 
