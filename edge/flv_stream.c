@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "edge/flv_viewer.h"
+#include "io/tcp.h"
 
 enum {
     TICK_US = 100000,
@@ -75,6 +76,7 @@ static void on_chunk(void *arg, const struct flv_chunk *chunk)
     s->total_bytes += chunk->piece.framed->len;
     s->marks[s->n_marks++ % FLV_MARKS] = (struct flv_mark){s->total_bytes, chunk->to_ms};
     gop_push(&s->gop, chunk, s->host->cfg.gop_bytes);
+    tcp_batch_begin(s->host->worker);
     list_for_each(it, &s->viewers) {
         struct flv_viewer *v = container_of(it, struct flv_viewer, link);
         look_ahead(s, it);
@@ -83,6 +85,7 @@ static void on_chunk(void *arg, const struct flv_chunk *chunk)
         else
             flv_viewer_push(v, chunk, &sequence);
     }
+    tcp_batch_end(s->host->worker);
     buf_unref(&sequence.framed);
     buf_unref(&hold);
 }

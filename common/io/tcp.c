@@ -36,8 +36,16 @@ static void on_poll_closed(uv_handle_t *handle)
     free(t);
 }
 
+/* What it has in the batch is sent before anything else is done with it. */
+static void settle(struct tcp *t)
+{
+    if (t->batched)
+        tcp_batch_flush(t->worker);
+}
+
 static void end(struct tcp *t, int err)
 {
+    settle(t);
     if (t->state == TCP_ENDED)
         return;
     t->state = TCP_ENDED;
@@ -237,34 +245,47 @@ static void after_push(struct tcp *t, int err)
 
 void tcp_write(struct tcp *t, const void *bytes, size_t len)
 {
+    settle(t);
     if (t->state != TCP_ENDED && !t->shutting && len > 0)
         after_push(t, tcp_queue_copy(&t->queue, bytes, len));
 }
 
 void tcp_write_buf(struct tcp *t, struct buf *b, size_t from)
 {
+    settle(t);
     if (t->state != TCP_ENDED && !t->shutting)
         after_push(t, tcp_queue_share(&t->queue, b, from, b->len));
 }
 
-void tcp_send_buf(struct tcp *t, struct buf *b, size_t from, size_t to)
+ssize_t tcp_try(struct tcp *t, const struct buf *b, size_t from, size_t to)
 {
-    bool at_once = t->state == TCP_OPEN && t->queue.bytes == 0 && !t->blocked && from < to;
+    ssize_t n = send(t->fd, b->bytes + from, to - from, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-    if (t->state == TCP_ENDED || t->shutting)
+    t->worker->tcp.send_calls++;
+    return n < 0 ? -errno : n;
+}
+
+void tcp_sent(struct tcp *t, struct buf *b, size_t from, size_t to, ssize_t n)
+{
+    if (n < 0 && n != -EAGAIN && n != -EINTR) {
+        end(t, (int)n);
         return;
-    if (at_once) {
-        ssize_t n = send(t->fd, b->bytes + from, to - from, MSG_NOSIGNAL | MSG_DONTWAIT);
-        t->worker->tcp.send_calls++;
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            end(t, -errno);
-            return;
-        }
-        from += n > 0 ? (size_t)n : 0;
-        t->worker->tcp.sent_bytes += n > 0 ? (uint64_t)n : 0;
     }
+    from += n > 0 ? (size_t)n : 0;
+    t->worker->tcp.sent_bytes += n > 0 ? (uint64_t)n : 0;
     if (from < to)
         after_push(t, tcp_queue_share(&t->queue, b, from, to));
+}
+
+void tcp_send_buf(struct tcp *t, struct buf *b, size_t from, size_t to)
+{
+    settle(t);
+    if (t->state == TCP_ENDED || t->shutting || from >= to)
+        return;
+    if (t->state != TCP_OPEN || t->queue.bytes > 0 || t->blocked)
+        after_push(t, tcp_queue_share(&t->queue, b, from, to));
+    else if (!tcp_batch_push(t, b, from, to))
+        tcp_sent(t, b, from, to, tcp_try(t, b, from, to));
 }
 
 size_t tcp_queued_bytes(const struct tcp *t)

@@ -50,6 +50,7 @@ struct tcp {
     bool eof;      /* the peer has ended its direction */
     bool shutting; /* tcp_shutdown was called */
     bool fin_sent;
+    bool batched; /* a send of it is gathered in the worker's batch */
     int err; /* for on_close */
     struct tcp_queue queue;
     uint64_t flush_turn;
@@ -65,3 +66,15 @@ struct tcp {
 /* Takes the fd over, also when it fails (then it is closed). state is CONNECTING or OPEN. */
 MUST_USE int tcp_create(struct tcp **out, struct worker *w, int fd, enum tcp_state state,
                         const struct addr *peer);
+
+/* One send: how much of [from, to) the kernel took, or a negative errno. */
+ssize_t tcp_try(struct tcp *t, const struct buf *b, size_t from, size_t to);
+/* That is what came of it: the rest is queued, an error ends the connection. */
+void tcp_sent(struct tcp *t, struct buf *b, size_t from, size_t to, ssize_t n);
+
+/* ---- Batch (tcp_batch.c) --------------------------------------------------------------------- */
+
+/* [from, to) is gathered; false: nothing is being gathered, or cannot be. The connection is open and has none there. */
+MUST_USE bool tcp_batch_push(struct tcp *t, struct buf *b, size_t from, size_t to);
+/* What was gathered is sent, and settled with its connections. */
+void tcp_batch_flush(struct worker *w);

@@ -69,7 +69,7 @@ static void on_destination(struct udp_socket *s, const struct cmsghdr *c, const 
         memcpy(&local.s6_addr[12], &v4.ipi_spec_dst, 4);
     }
     if (s->sources && !IN6_IS_ADDR_MULTICAST(&local)) /* nobody sends from those */
-        udp_sources_push(s->sources, from, &local);
+        udp_sources_push(s->sources, from, &local, worker_now_us(s->worker));
 }
 
 /* Returns the size of the datagrams that were merged into this message; 0 when it is one. */
@@ -287,7 +287,7 @@ int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cf
     s->in.bytes = malloc((size_t)RECV_MESSAGES * RECV_MESSAGE_BYTES); /* only what arrives is ever touched */
     err = s->in.bytes ? udp_out_init(s) : -ENOMEM;
     if (!err && addr_is_any(&cfg->bind)) {
-        s->sources = udp_sources_create();
+        s->sources = udp_sources_create(cfg->bind.sa.sa_family);
         err = s->sources ? 0 : -ENOMEM;
     }
     if (!err)

@@ -65,7 +65,7 @@ static void push_control(struct msghdr *h, int level, int type, const void *data
     h->msg_controllen += CMSG_SPACE(len);
 }
 
-/* The address the peer sent to. */
+/* The address the peer sent to, where the system would choose another. */
 static void push_source(const struct udp_socket *s, struct msghdr *h, const struct addr *to)
 {
     const struct in6_addr *local = udp_sources_find(s->sources, to);

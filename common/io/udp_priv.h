@@ -47,9 +47,11 @@ struct udp_out {
 /* Peers as the socket's family names them; local addresses of IPv4 in their mapped form. */
 struct udp_sources;
 
-struct udp_sources *udp_sources_create(void); /* NULL when memory is short */
+struct udp_sources *udp_sources_create(int family); /* the socket's; NULL when memory is short */
 void udp_sources_destroy(struct udp_sources **s);
-void udp_sources_push(struct udp_sources *s, const struct addr *peer, const struct in6_addr *local);
+/* The peer sent to that address of ours. */
+void udp_sources_push(struct udp_sources *s, const struct addr *peer, const struct in6_addr *local, uint64_t now_us);
+/* What has to be said to answer from there; NULL: nothing, the system would choose it, or it is not known. */
 const struct in6_addr *udp_sources_find(struct udp_sources *s, const struct addr *peer);
 /* It will be looked for soon: asks for it to be in the processor's cache by then. */
 void udp_sources_prefetch(struct udp_sources *s, const struct addr *peer);

@@ -211,6 +211,7 @@ void worker_destroy(struct worker **pw)
     if (!w)
         return;
     *pw = NULL;
+    tcp_batch_destroy(w);
     uv_prepare_stop(&w->turn_end); /* nothing of the owner's runs any more but on_close */
     finish_closing(w);
     uv_close((uv_handle_t *)&w->mail_wake, NULL);

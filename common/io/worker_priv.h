@@ -29,9 +29,14 @@ struct worker {
     uint64_t rest_us, rested_us;    /* after this turn; in all */
     _Atomic(struct mail *) mailbox; /* newest first */
     struct tcp_counters tcp;
+    struct tcp_batch *batch; /* made when first asked for; NULL where there is no io_uring */
+    bool batch_tried;
     unsigned jobs; /* in the thread pool */
     bool stopping;
     struct worker_cfg cfg;
     pthread_t thread;
     uint8_t read_buf[WORKER_READ_BYTES]; /* lent to one connection's read at a time */
 };
+
+/* tcp_batch.c */
+void tcp_batch_destroy(struct worker *w);
