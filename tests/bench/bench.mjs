@@ -329,8 +329,8 @@ const measurements = {
 
     // Steps of the way, in nanoseconds: for who works on them, not against a target.
     async micro() {
-        for (const program of ['bench/micro_packet', 'unit/secure/micro_srtp'])
-            console.log((await must(`${buildDir}/tests/${program}`, quick ? ['100000'] : [])).stdout.trimEnd());
+        for (const program of ['micro_packet', 'micro_srtp'])
+            console.log((await must(`${buildDir}/tests/bench/${program}`, quick ? ['100000'] : [])).stdout.trimEnd());
     },
 
     // A backbone that has played for a while: until then its cache grows, and each packet is the first to use its memory.

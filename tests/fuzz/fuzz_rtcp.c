@@ -34,13 +34,22 @@ static void read_twcc(const struct rtcp_packet *p)
     static uint8_t out[1 << 16];
     struct rtcp_twcc t;
     struct rtcp_twcc_arrival a;
+    struct rtcp_twcc_run run = {0};
     size_t count = 0;
 
     if (rtcp_twcc_parse(&t, p))
         return;
-    while (rtcp_twcc_next(&t, &a))
+    struct rtcp_twcc many = t;
+    for (; rtcp_twcc_next(&t, &a); run.n--, run.seq++) {
+        if (run.n == 0 && !rtcp_twcc_next_run(&many, &run))
+            abort();
+        if (run.seq != a.seq || run.received != a.received || (a.received && run.arrival_us != a.arrival_us))
+            abort();
         if (count < MOST)
             list[count++] = a;
+    }
+    if (run.n > 0 || rtcp_twcc_next_run(&many, &run))
+        abort();
     struct writer w = writer_init(out, sizeof(out));
     size_t taken = count ? rtcp_twcc_write(&w, 1, 2, 3, list, count) : 0;
     if (taken == 0)
