@@ -50,6 +50,7 @@ void governor_on_turn(struct governor *g, uint64_t now_us, uint64_t idle_us, uin
     idle = idle < elapsed_us ? idle : elapsed_us;
     g->busy_permille = (uint32_t)(1000 - idle * 1000 / elapsed_us);
     g->turn_us = g->longest_us;
+    g->load_sum += g->busy_permille - g->load_sum / GOVERNOR_LOAD_WINDOWS;
     judge(g, elapsed_us);
     g->window_us = now_us;
     g->window_idle_us = idle_us;

@@ -21,6 +21,7 @@ enum {
     GOVERNOR_REFUSE_US = 5000000, /* ... when it lasts: a crowd that comes at once is an overload that passes */
     GOVERNOR_UNREAD_US = 3000000, /* nor while what viewers say has had to wait for so long: handshakes would end too late */
     GOVERNOR_WINDOW_US = 100000,                   /* over which is judged; a longer turn is a window */
+    GOVERNOR_LOAD_WINDOWS = 8,                     /* over which a mean is taken, about a second */
     GOVERNOR_TURN_US = 60000,                      /* longer is late: two frames of 30 a second at once */
     GOVERNOR_TURN_FAR_US = 240000,                 /* far too late: pressure rises twice as fast */
     GOVERNOR_BUSY_PERMILLE = 950,                  /* more: it never waits */
@@ -36,6 +37,7 @@ enum governor_thin {
 struct governor {
     uint32_t pressure;      /* 0 .. GOVERNOR_PRESSURE_MAX */
     uint32_t busy_permille; /* of the last window */
+    uint32_t load_sum;      /* the same, summed up over the last windows as far as they count; see governor_load_permille */
     uint64_t turn_us;       /* the longest turn of the last window */
     uint64_t window_us, window_idle_us, longest_us; /* of the present window: its beginning, what had been waited by then */
     uint64_t last_us, last_idle_us, last_aside_us;  /* of the last turn */
@@ -56,6 +58,12 @@ static inline enum governor_thin governor_thinning(const struct governor *g, uin
     if (g->pressure > GOVERNOR_RANKS + rank)
         return GOVERNOR_KEYFRAMES;
     return g->pressure > rank ? GOVERNOR_TEMPORAL : GOVERNOR_WHOLE;
+}
+
+/* How busy it is on average: what a keyframe takes for once makes little of it. */
+static inline uint32_t governor_load_permille(const struct governor *g)
+{
+    return g->load_sum / GOVERNOR_LOAD_WINDOWS;
 }
 
 /* 0: all is well; 1: frames are left out; 2: some see keyframes only; 3: nobody else is let in. */

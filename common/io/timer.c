@@ -118,9 +118,19 @@ void timer_init(struct timer *t, struct worker *w, void (*on_due)(struct timer *
     *t = (struct timer){.on_due = on_due, .worker = w};
 }
 
+void timer_init_lazy(struct timer *t, struct worker *w, void (*on_due)(struct timer *, uint64_t now_us))
+{
+    *t = (struct timer){.on_due = on_due, .worker = w, .lazy = true};
+}
+
+static struct timer_heap *heap_of(const struct timer *t)
+{
+    return t->lazy ? &t->worker->lazy_timers : &t->worker->timers;
+}
+
 void timer_start(struct timer *t, uint64_t delay_us)
 {
-    struct timer_heap *h = &t->worker->timers;
+    struct timer_heap *h = heap_of(t);
     uint64_t now_us = worker_now_us(t->worker);
 
     t->due_us = delay_us < UINT64_MAX - 1 - now_us ? now_us + delay_us : UINT64_MAX - 1;
@@ -137,6 +147,6 @@ void timer_stop(struct timer *t)
 {
     if (!t->running)
         return;
-    heap_remove(&t->worker->timers, t);
+    heap_remove(heap_of(t), t);
     t->running = false;
 }

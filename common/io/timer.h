@@ -19,10 +19,12 @@ struct timer {
     struct timer *child, *next, *prev;
     uint64_t order;             /* of timer_start, among those due together */
     uint64_t key_us, key_order; /* place in the heap; behind due_us and order when it was moved later */
-    bool running;
+    bool running, lazy;
 };
 
 void timer_init(struct timer *t, struct worker *w, void (*on_due)(struct timer *, uint64_t now_us));
+/* It wakes nobody: it runs in the first turn that there is once it is due, whatever that turn is for. */
+void timer_init_lazy(struct timer *t, struct worker *w, void (*on_due)(struct timer *, uint64_t now_us));
 /* (Re)starts it: due once, delay_us from now. Repeat by starting again in on_due. Moving a running
  * timer to a later time, as an idle timeout does with every packet, costs two stores. */
 void timer_start(struct timer *t, uint64_t delay_us);

@@ -10,8 +10,10 @@
 
 enum {
     RECV_CALLS_A_TURN = 8,      /* 256 messages; what is left is read in the next turn, after the hooks */
-    AFTER_MEDIA_REST_US = 3000, /* between two looks at what viewers say: hundreds of them speak each millisecond */
     AFTER_MEDIA_US = 10000,     /* a turn, for what viewers say: a crowd's handshakes must not keep media waiting */
+    LOOK_US = 3000,             /* between two looks at what viewers say: hundreds of them speak each millisecond */
+    LOOK_SPARING_US = 10000,    /* where no other turn comes in between; a repair that is asked for leaves 3 ms later on average */
+    SPARING_PERMILLE = 50,      /* of its time a worker is busy that is spared wake-ups; down to half of it, as they are less then */
 };
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
@@ -162,6 +164,20 @@ static void note_unread(struct udp_socket *s, bool more, uint64_t now_us)
     s->worker->governor.unread_us = more ? now_us - s->in.unread_us : 0;
 }
 
+/* The next look: when another turn comes, but not at once, and at the latest in a turn of its own. */
+static void rest(struct udp_socket *s)
+{
+    uint32_t load_permille = governor_load_permille(&s->worker->governor);
+
+    timer_stop(&s->in.soon);
+    timer_stop(&s->in.rest);
+    s->in.sparing = load_permille >= (s->in.sparing ? SPARING_PERMILLE / 2 : SPARING_PERMILLE);
+    if (!s->in.resting)
+        return;
+    timer_start(&s->in.soon, LOOK_US);
+    timer_start(&s->in.rest, s->in.sparing && !s->in.hurried ? LOOK_SPARING_US : LOOK_US);
+}
+
 /* What came is read; for a while nothing more is looked at, unless nothing had come: then the next is read at once. */
 static void receive_after_media(struct turn_hook *hook, uint64_t now_us)
 {
@@ -177,10 +193,17 @@ static void receive_after_media(struct turn_hook *hook, uint64_t now_us)
     if (s->closed)
         return;
     s->in.resting = s->counters.received != before;
-    if (s->in.resting)
-        timer_start(&s->in.rest, AFTER_MEDIA_REST_US);
+    rest(s);
     if (s->in.resting != rested)
         udp_want(s);
+}
+
+static void on_soon(struct timer *t, uint64_t now_us)
+{
+    struct udp_socket *s = container_of(t, struct udp_socket, in.soon);
+
+    (void)now_us;
+    worker_arm(s->worker, &s->in.hook);
 }
 
 static void on_rested(struct timer *t, uint64_t now_us)
@@ -189,6 +212,13 @@ static void on_rested(struct timer *t, uint64_t now_us)
 
     (void)now_us;
     worker_arm(s->worker, &s->in.hook);
+}
+
+void udp_hurry(struct udp_socket *s, bool hurry)
+{
+    if (hurry && !s->in.hurried && s->in.resting && s->in.rest.due_us > worker_now_us(s->worker) + LOOK_US)
+        timer_start(&s->in.rest, LOOK_US);
+    s->in.hurried = hurry;
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)
@@ -303,6 +333,7 @@ int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cf
         return err;
     }
     s->in.hook = (struct turn_hook){.run = receive_after_media, .stage = TURN_VIEWERS};
+    timer_init_lazy(&s->in.soon, w, on_soon);
     timer_init(&s->in.rest, w, on_rested);
     udp_want(s);
     *out = s;
@@ -325,6 +356,7 @@ void udp_close(struct udp_socket **ps)
     s->closed = true;
     worker_disarm(&s->out.hook);
     worker_disarm(&s->in.hook);
+    timer_stop(&s->in.soon);
     timer_stop(&s->in.rest);
     uv_close((uv_handle_t *)&s->poll, on_poll_closed);
     close(s->fd);

@@ -38,7 +38,9 @@ struct udp_cfg {
     /* While datagrams come faster one after the other, the worker rests so long between two looks at them (worker_rest);
      * 0: never. */
     uint64_t gather_us;
-    bool after_media; /* what viewers say: read when the turn's media have been sent, for a bounded time */
+    /* What viewers say: read when the turn's media have been sent, for a bounded time. While they speak it is looked at every 3 ms;
+     * on a busy worker in turns that there are anyhow, as of media, and every 10 ms, since waking up costs more than most of what they say. */
+    bool after_media;
     /* What was committed is about to be sent or moved: the last moment to write to it. NULL: not interested. */
     void (*on_send)(void *arg);
     void (*on_datagrams)(void *arg, struct udp_datagram *v, size_t n); /* n is 1 .. UDP_BATCH_MAX */
@@ -57,6 +59,8 @@ struct udp_counters {
 MUST_USE int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cfg);
 /* Sends what is gathered as far as it goes, closes, clears the pointer. May be called from on_datagrams. */
 void udp_close(struct udp_socket **s);
+/* With after_media: somebody joins, so what comes is read as soon as on a worker that is not busy, until it is called with false. */
+void udp_hurry(struct udp_socket *s, bool hurry);
 /* The bound address (port filled in when 0 was asked for). */
 void udp_local(const struct udp_socket *s, struct addr *out);
 const struct udp_counters *udp_counters(const struct udp_socket *s);

@@ -65,9 +65,12 @@ struct udp_in {
     uint64_t looked_us;
     uint32_t overflows; /* SO_RXQ_OVFL's count when last seen */
     struct turn_hook hook; /* cfg.after_media: something is to be read */
-    struct timer rest;     /* and the next look */
+    struct timer soon;     /* and the next look, in a turn that there is anyhow (lazy) */
+    struct timer rest;     /* at the latest */
     uint64_t unread_us;    /* since when it has not been read to its end; 0: it has */
     bool resting;          /* until then the system is not asked whether there is something */
+    bool sparing;          /* the worker is busy: it is woken less often for what viewers say */
+    bool hurried;          /* but somebody's handshake is under way (udp_hurry) */
 };
 
 struct udp_socket {

@@ -96,8 +96,8 @@ static void on_due_wake(uv_timer_t *unused)
     (void)unused;
 }
 
-/* libuv counts in whole ms: the wait is rounded up, so the loop wakes when the first timer is due, or
- * less than 1 ms after it. */
+/* libuv counts in whole ms, from its own time, which is that of the turn's beginning unless it is told: the wait is rounded up,
+ * so the loop wakes when the first timer is due, or less than 1 ms after it, and not before it in vain. */
 static void set_due_wake(struct worker *w)
 {
     uint64_t next_us = timer_heap_next_us(&w->timers), now_us;
@@ -107,6 +107,7 @@ static void set_due_wake(struct worker *w)
         return;
     }
     now_us = clock_now(w->clock); /* read anew by judge_turn: the turn may have been long */
+    uv_update_time(&w->loop);
     (void)uv_timer_start(&w->due_wake, on_due_wake, next_us > now_us ? (next_us - now_us + 999) / 1000 : 0,
                          0);
 }
@@ -136,6 +137,7 @@ static void on_turn_end(uv_prepare_t *handle)
 
     run_mails(w);
     timer_heap_run(&w->timers, worker_now_us(w));
+    timer_heap_run(&w->lazy_timers, worker_now_us(w));
     run_hooks(w);
     judge_turn(w);
     set_due_wake(w);

@@ -21,7 +21,7 @@ struct worker {
     uv_timer_t due_wake;   /* only wakes the loop */
     struct clock clock_store;
     struct clock *clock; /* &clock_store: the question for the time, of a const worker, may read it anew */
-    struct timer_heap timers;
+    struct timer_heap timers, lazy_timers;
     struct governor governor;
     uint64_t aside_ns; /* spent on what viewers say, see udp.c */
     struct list hooks[TURN_STAGES];

@@ -47,9 +47,22 @@ bool rtc_transport_leave(struct rtc_transport *t)
     return alive;
 }
 
+/* From its creation until it is connected or has failed. */
+static void set_joining(struct rtc_transport *t, bool joining)
+{
+    struct rtc_endpoint *e = t->endpoint;
+
+    if (t->joining == joining)
+        return;
+    t->joining = joining;
+    e->joining = joining ? e->joining + 1 : e->joining - 1;
+    udp_hurry(e->udp, e->joining > 0);
+}
+
 /* Everything but the struct itself. */
 static void stop(struct rtc_transport *t)
 {
+    set_joining(t, false);
     if (t->dtls)
         dtls_close(t->dtls);
     timer_stop(&t->dtls_timer);
@@ -96,6 +109,7 @@ int rtc_transport_create(struct rtc_transport **out, struct rtc_endpoint *e,
     transport_ice_init(t);
     e->alive++;
     e->counters.transports++;
+    set_joining(t, true);
     *out = t;
     return 0;
 }
@@ -215,6 +229,7 @@ static void go_live(struct rtc_transport *t, uint64_t now_us)
     else
         dtls_shrink(t->dtls);
     timer_stop(&t->dtls_timer);
+    set_joining(t, false);
     t->alive_us = now_us;
     rtc_transport_schedule(t, now_us);
     t->cfg.ops->on_connected(t->cfg.arg);

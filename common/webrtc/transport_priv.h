@@ -42,6 +42,7 @@ struct rtc_endpoint {
     struct hash by_ufrag;     /* struct ice_local */
     struct hash by_addr;      /* struct ice_path, of UDP */
     size_t alive;
+    size_t joining; /* of them, neither connected nor closed: what comes is read soon */
     struct rtc_candidates candidates, tcp_candidates;
     struct rtc_endpoint_counters counters;
     struct srtp_tx_packet waiting[RTC_BATCH]; /* written into the socket's arena, not protected yet */
@@ -106,7 +107,7 @@ struct rtc_transport {
     uint64_t leaving_us; /* a hint of close_notify came then; 0: none */
     void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* NULL: no data is carried */
     void *data_arg;
-    bool nominated, closed;
+    bool nominated, closed, joining;
     bool destroyed;      /* freed when the callback that is running (depth > 0) has returned */
     unsigned depth;
 };

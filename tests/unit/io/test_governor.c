@@ -93,6 +93,7 @@ static void who_is_not_overloaded_thins_nobody(void **state)
     assert_int_equal(m.g.pressure, 0);
     assert_int_equal(governor_level(&m.g), 0);
     assert_in_range(m.g.busy_permille, 800, 880);
+    assert_in_range(governor_load_permille(&m.g), 820, 860);
     assert_int_equal(m.g.overloaded_us, 0);
 }
 

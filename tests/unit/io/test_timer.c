@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MANY = 2000 };
 
@@ -239,6 +240,62 @@ static void a_delay_beyond_the_end_of_time_is_never_due(void **state)
     test_loop_fini(&t.loop);
 }
 
+enum { NAPS = 20, NAP_US = 3000, WORK_US = 1500 };
+
+static void count_turn(struct timer *timer, uint64_t now_us)
+{
+    (void)now_us;
+    t.n++;
+    timer_start(timer, 0);
+}
+
+static void nap(struct timer *timer, uint64_t now_us)
+{
+    struct numbered *n = container_of(timer, struct numbered, timer);
+
+    (void)now_us;
+    usleep(WORK_US); /* whatever the turn began with is no longer the time */
+    if (++n->runs == NAPS)
+        worker_stop(timer->worker);
+    timer_start(timer, NAP_US);
+}
+
+/* Woken before the time it would wait once more, for what is left of a millisecond. */
+static void a_timer_wakes_the_loop_once(void **state)
+{
+    struct numbered v[1], turns;
+
+    (void)state;
+    setup(v, LEN(v), nap);
+    timer_init_lazy(&turns.timer, t.loop.w, count_turn);
+    timer_start(&turns.timer, 0);
+    timer_start(&v[0].timer, 0);
+    test_loop_run(&t.loop);
+    assert_in_range(t.n, NAPS, NAPS * 3 / 2); /* some machines are stopped just there */
+    timer_stop(&turns.timer);
+    timer_stop(&v[0].timer);
+    test_loop_fini(&t.loop);
+}
+
+static void a_lazy_timer_runs_in_the_turn_of_another(void **state)
+{
+    static const unsigned order[] = {1, 0};
+    struct numbered v[2];
+
+    (void)state;
+    setup(v, LEN(v), note);
+    timer_init_lazy(&v[0].timer, t.loop.w, note);
+    start(&v[0], 2000);
+    start(&v[1], 30000);
+    test_loop_run(&t.loop);
+    assert_ran(order, LEN(order));
+    start(&v[0], 2000);
+    timer_stop(&v[0].timer);
+    test_loop_run_for(&t.loop, 5000);
+    assert_int_equal(v[0].runs, 1);
+    test_loop_fini(&t.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +307,8 @@ int main(void)
         cmocka_unit_test(a_timer_started_again_for_now_leaves_the_loop_its_turns),
         cmocka_unit_test(thousands_restarted_and_stopped_at_random_keep_their_order),
         cmocka_unit_test(a_delay_beyond_the_end_of_time_is_never_due),
+        cmocka_unit_test(a_timer_wakes_the_loop_once),
+        cmocka_unit_test(a_lazy_timer_runs_in_the_turn_of_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
