@@ -52,7 +52,7 @@ struct stream_record {
 struct directory;
 
 struct directory_ops {
-    /* record NULL: the stream's entry is gone (released or its lease ran out). */
+    /* record NULL: nobody publishes it any more: it was released, or its owner's lease ran out. Told again when that owner is back. */
     void (*on_stream)(void *arg, const char *name, const struct stream_record *record);
     void (*on_nodes)(void *arg); /* a node came, went or changed its addresses, region or draining */
     /* A claim of ours was lost: another origin took the name over, or a provisional claim met a live owner. */
@@ -121,7 +121,7 @@ size_t directory_nodes(const struct directory *d, const struct node_record **v);
 void directory_want_loads(struct directory *d);
 enum { LOADS_MS = 60000 };
 const struct node_record *directory_node(const struct directory *d, const char *id);
-/* Streams known to be live now; fn may stop the walk by returning false. */
+/* Streams known to be live now, of live nodes; fn may stop the walk by returning false. */
 void directory_each_stream(const struct directory *d, bool (*fn)(void *arg, const struct stream_record *s), void *arg);
 
 struct directory_counters {

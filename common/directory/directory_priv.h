@@ -110,6 +110,8 @@ void nodes_leave(struct directory *d);
 void streams_on_up(struct directory *d);
 /* All nodes are known: the streams of those that have some can be read. */
 void streams_on_nodes(struct directory *d);
+/* An owner has gone or come: its streams with it. */
+void streams_on_owner(struct directory *d, const struct node_record *owner, bool gone);
 void streams_on_event(struct directory *d, const struct stream_record *record, bool gone);
 /* Forgets what has long gone; looks whether an owner has the streams that we know of. */
 void streams_sweep(struct directory *d);

@@ -147,8 +147,11 @@ static bool take_record(struct directory *d, const redisReply *e)
     if (strcmp(n.id, d->self.id) == 0)
         return false;
     size_t at = table_find(t, n.id);
-    if (at == t->n)
+    if (at == t->n) {
+        if (!d->reading_all)
+            streams_on_owner(d, &n, false);
         return table_push(t, &n);
+    }
     bool news = !same_place(&t->v[at], &n);
     t->v[at] = n;
     return news;
@@ -173,6 +176,16 @@ static void read_all(struct directory *d)
     d->read_all_us = worker_now_us(d->worker);
 }
 
+static void tell_owners(struct directory *d, const struct node_table *before)
+{
+    for (size_t i = 0; i < before->n; i++)
+        if (!directory_node(d, before->v[i].id))
+            streams_on_owner(d, &before->v[i], true);
+    for (size_t i = 0; i < d->nodes.n; i++)
+        if (table_find(before, d->nodes.v[i].id) == before->n)
+            streams_on_owner(d, &d->nodes.v[i], false);
+}
+
 /* All have been read: that is the list now. Returns whether it differs. */
 static bool finish_reading(struct directory *d)
 {
@@ -187,6 +200,7 @@ static bool finish_reading(struct directory *d)
         const struct node_record *now = directory_node(d, before.v[i].id);
         news = !now || !same_place(now, &before.v[i]);
     }
+    tell_owners(d, &before);
     table_fini(&before);
     streams_on_nodes(d);
     return news;
@@ -327,7 +341,9 @@ void nodes_on_gone(struct directory *d, const char *id)
 
     if (at == 0 || at == d->nodes.n || worker_now_us(d->worker) < d->returning_until_us)
         return;
+    const struct node_record gone = d->nodes.v[at];
     table_remove(&d->nodes, at);
+    streams_on_owner(d, &gone, true);
     d->cfg.ops->on_nodes(d->cfg.arg);
 }
 

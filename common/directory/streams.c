@@ -19,6 +19,7 @@ struct stream_entry {
     struct stream_record record;
     uint64_t confirmed_us; /* monotonic: last heard of */
     bool gone;             /* known not to be published; the epoch is the last one's */
+    bool orphan;           /* its owner's lease is over: it is neither found nor listed */
 };
 
 static struct stream_entry *entry_find(const struct directory *d, const char *name)
@@ -57,9 +58,10 @@ static void learn(struct directory *d, const char *name, const struct stream_rec
     bool news = true;
 
     if (e) {
-        news = record ? e->gone || e->record.epoch != record->epoch || strcmp(e->record.owner, record->owner) != 0
-                      : !e->gone;
+        bool another = record && (e->record.epoch != record->epoch || strcmp(e->record.owner, record->owner) != 0);
+        news = record ? e->gone || another : !e->gone && !e->orphan;
         e->confirmed_us = worker_now_us(d->worker);
+        e->orphan = record && !news && e->orphan;
         e->gone = !record;
         if (record)
             e->record = *record;
@@ -75,6 +77,25 @@ void streams_on_event(struct directory *d, const struct stream_record *record, b
     if (!gone && e && e->record.epoch > record->epoch)
         return; /* of a publishing that is over */
     learn(d, record->name, gone ? NULL : record);
+}
+
+static void set_orphan(struct directory *d, struct stream_entry *e, bool orphan)
+{
+    if (e->gone || e->orphan == orphan)
+        return;
+    e->orphan = orphan;
+    d->cfg.ops->on_stream(d->cfg.arg, e->record.name, orphan ? NULL : &e->record);
+}
+
+void streams_on_owner(struct directory *d, const struct node_record *owner, bool gone)
+{
+    if (owner->role != NODE_ORIGIN)
+        return;
+    hash_for_each(it, &d->streams) {
+        struct stream_entry *e = container_of(it, struct stream_entry, item);
+        if (strcmp(e->record.owner, owner->id) == 0)
+            set_orphan(d, e, gone);
+    }
 }
 
 /* ---- Asking ------------------------------------------------------------------------------------------------------ */
@@ -114,6 +135,9 @@ static void on_alive_reply(void *arg, const redisReply *r)
 
     q->sent = false;
     q->has_record = !r || r->type != REDIS_REPLY_INTEGER || r->integer != 0;
+    struct stream_entry *e = entry_find(q->d, q->name);
+    if (e && strcmp(e->record.owner, q->record.owner) == 0)
+        set_orphan(q->d, e, !q->has_record);
     request_answer(q);
 }
 
@@ -193,7 +217,7 @@ void directory_each_stream(const struct directory *d, bool (*fn)(void *arg, cons
 {
     hash_for_each(it, &d->streams) {
         const struct stream_entry *e = container_of(it, struct stream_entry, item);
-        if (!e->gone && !fn(arg, &e->record))
+        if (!e->gone && !e->orphan && !fn(arg, &e->record))
             return;
     }
 }

@@ -465,6 +465,25 @@ static bool b_sees_two(const struct scene *s)
     return directory_nodes(s->b.d, &v) == 2;
 }
 
+static bool z_has_nothing(const struct scene *s)
+{
+    return strcmp(test_redis_cli(&s->redis, "exists t:stream:live/z t:owned:z"), "0") == 0;
+}
+
+static bool note_listed(void *arg, const struct stream_record *record)
+{
+    *(bool *)arg |= strcmp(record->name, "live/z") == 0;
+    return true;
+}
+
+static bool is_listed(const struct scene *s)
+{
+    bool listed = false;
+
+    directory_each_stream(s->b.d, note_listed, &listed);
+    return listed;
+}
+
 static void a_dead_node_goes_when_its_lease_ends_and_its_streams_a_lease_later(void **state)
 {
     struct scene s;
@@ -476,18 +495,45 @@ static void a_dead_node_goes_when_its_lease_ends_and_its_streams_a_lease_later(v
     assert_true(until(&s, b_sees_three, LEASE_MS * 500));
     assert_true(find(&s, &s.b, "live/z"));
     assert_string_equal(s.b.owner, "z");
+    assert_true(is_listed(&s));
+    s.b.n = 0;
     assert_true(until(&s, b_sees_two, LEASE_MS * 1500));
     assert_false(find(&s, &s.b, "live/z")); /* but nobody is sent there any more */
+    assert_false(is_listed(&s));
+    assert_int_equal(s.b.n, 1);
+    assert_string_equal(s.b.events[0].name, "live/z");
+    assert_true(s.b.events[0].gone);
     assert_string_equal(test_redis_cli(&s.redis, "exists t:stream:live/z"), "1");
     let_lease_run_down(&s, "y", LEASE_MS); /* lives, though its record is not known here */
     put_stream(&s, "y", "live/y", "1700000000000");
     assert_true(find(&s, &s.b, "live/y"));
     s.b.n = 0;
-    assert_true(until(&s, b_told, LEASE_MS * 2000));
-    assert_string_equal(s.b.events[0].name, "live/z");
-    assert_true(s.b.events[0].gone);
-    assert_string_equal(test_redis_cli(&s.redis, "exists t:stream:live/z t:owned:z"), "0");
+    assert_true(until(&s, z_has_nothing, LEASE_MS * 2000));
+    assert_int_equal(s.b.n, 0); /* told before */
     assert_string_equal(test_redis_cli(&s.redis, "zscore t:alive z"), "");
+    scene_fini(&s);
+}
+
+/* It was held up for longer than its lease, and its claims still stand. */
+static void the_streams_of_a_node_that_is_back_are_listed_again(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    put_node(&s, "z", 700);
+    put_stream(&s, "z", "live/z", "1700000000000");
+    assert_true(until(&s, b_sees_three, LEASE_MS * 500));
+    assert_true(find(&s, &s.b, "live/z"));
+    assert_true(until(&s, b_sees_two, LEASE_MS * 1500));
+    assert_false(is_listed(&s));
+    s.b.n = 0;
+    put_node(&s, "z", LEASE_MS * 10);
+    assert_true(until(&s, b_sees_three, LEASE_MS * 1000));
+    assert_true(is_listed(&s));
+    assert_int_equal(s.b.n, 1);
+    assert_false(s.b.events[0].gone);
+    assert_int_equal(s.b.events[0].record.epoch, 1700000000000);
     scene_fini(&s);
 }
 
@@ -731,6 +777,7 @@ int main(void)
         cmocka_unit_test(of_a_lease_that_ran_out_every_claim_is_looked_at),
         cmocka_unit_test(a_claim_lost_without_a_word_is_noticed_by_and_by),
         cmocka_unit_test(a_dead_node_goes_when_its_lease_ends_and_its_streams_a_lease_later),
+        cmocka_unit_test(the_streams_of_a_node_that_is_back_are_listed_again),
         cmocka_unit_test(what_a_predecessor_of_the_same_id_had_claimed_is_gone_at_once),
         cmocka_unit_test(what_was_released_while_redis_was_away_is_gone_when_it_is_back),
         cmocka_unit_test(a_stream_of_which_no_word_came_is_found_by_counting),
