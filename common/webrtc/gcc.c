@@ -266,10 +266,12 @@ static void count_result(struct gcc *g, const struct twcc_result *r)
     /* What was sent before the last step down says nothing of the rate that came after it. */
     if (r->sent_us < g->reduced_us || r->sent_us < g->loss_reduced_us)
         return;
-    g->received += r->received;
-    g->lost += !r->received;
-    if (r->was_lost && g->lost)
-        g->lost--; /* late, not lost */
+    if (r->received)
+        g->received += r->packets;
+    else
+        g->lost += r->packets;
+    if (r->was_lost) /* late, not lost */
+        g->lost -= r->packets < g->lost ? r->packets : g->lost;
 }
 
 /* A frame's packets leave together, and most of them come together: to rate and delay they are one, of which the first and the last
@@ -305,19 +307,19 @@ static void on_arrived(struct gcc *g, struct run *run, const struct twcc_result 
 
 int gcc_on_feedback(struct gcc *g, struct twcc_send *sent, const struct rtcp_packet *p, uint64_t now_us)
 {
-    struct rtcp_twcc f;
+    struct twcc_walk walk = {0};
     struct twcc_result r;
     struct probe_result found;
     struct run run = {0};
     uint64_t newest_us = sent->newest_sent_us;
-    int err = rtcp_twcc_parse(&f, p);
+    int err = rtcp_twcc_parse(&walk.feedback, p);
 
     if (err != RTCP_OK)
         return err;
     g->feedback_us = now_us;
     g->feedbacks++;
     uint32_t received = g->received, lost = g->lost;
-    while (twcc_send_next(sent, &f, now_us, &r)) {
+    while (twcc_send_next(sent, &walk, now_us, &r)) {
         count_result(g, &r);
         if (r.received)
             on_arrived(g, &run, &r, now_us);

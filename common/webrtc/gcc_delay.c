@@ -40,9 +40,11 @@ static double slope(const struct gcc_delay *d)
     double x = 0, y = 0, above = 0, below = 0;
 
     for (unsigned i = 0; i < d->n_points; i++) {
-        x += d->points[i].arrival_ms / d->n_points;
-        y += d->points[i].delay_ms / d->n_points;
+        x += d->points[i].arrival_ms;
+        y += d->points[i].delay_ms;
     }
+    x /= d->n_points;
+    y /= d->n_points;
     for (unsigned i = 0; i < d->n_points; i++) {
         double dx = d->points[i].arrival_ms - x;
         above += dx * (d->points[i].delay_ms - y);

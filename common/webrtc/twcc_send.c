@@ -59,10 +59,9 @@ static int64_t unwrap(struct twcc_send *t, int64_t arrival_us)
     return arrival_us;
 }
 
-static struct twcc_send_slot *slot_of(struct twcc_send *t, uint16_t seq)
+/* NULL: never sent, or too long ago. */
+static struct twcc_send_slot *slot_of(struct twcc_send *t, uint64_t number)
 {
-    uint64_t number = seq16_extend(t->next - 1, seq);
-
     if (number >= t->next || number + TWCC_SEND_SLOTS < t->next)
         return NULL;
     struct twcc_send_slot *s = &t->slots[number % TWCC_SEND_SLOTS];
@@ -77,27 +76,51 @@ static uint64_t sent_us(const struct twcc_send_slot *s, uint64_t now_us)
     return (now_ticks - (uint16_t)((uint16_t)now_ticks - s->sent_ticks)) * TICK_US;
 }
 
-bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, struct twcc_result *out)
+/* Left when the first did, and is news in the same way. */
+static bool is_alike(const struct twcc_send_slot *s, const struct twcc_send_slot *first)
 {
-    struct rtcp_twcc_arrival a;
+    return s && s->sent_ticks == first->sent_ticks && s->state == first->state && (s->probe | first->probe) == 0;
+}
 
-    while (rtcp_twcc_next(f, &a)) {
-        struct twcc_send_slot *s = slot_of(t, a.seq);
-        unsigned state = a.received ? TWCC_RECEIVED : TWCC_LOST;
-        if (!s || s->state >= state)
-            continue; /* known already, or never sent */
+/* From this slot on as many of the run as are alike. */
+static void take_run(struct twcc_send *t, struct rtcp_twcc_run *run, uint64_t number, struct twcc_result *out)
+{
+    const struct twcc_send_slot first = t->slots[number % TWCC_SEND_SLOTS];
+    struct twcc_send_slot *s = &t->slots[number % TWCC_SEND_SLOTS];
+
+    do {
+        s->state = run->received ? TWCC_RECEIVED : TWCC_LOST;
+        out->bytes += s->bytes;
+        out->packets++;
+        run->seq++;
+        run->n--;
+        s = slot_of(t, ++number);
+    } while (run->n > 0 && is_alike(s, &first));
+    end_flight(t, number - 1);
+}
+
+bool twcc_send_next(struct twcc_send *t, struct twcc_walk *w, uint64_t now_us, struct twcc_result *out)
+{
+    struct rtcp_twcc_run *run = &w->run;
+
+    while (run->n > 0 || rtcp_twcc_next_run(&w->feedback, run)) {
+        uint64_t number = seq16_extend(t->next - 1, run->seq);
+        const struct twcc_send_slot *s = slot_of(t, number);
+        if (!s || s->state >= (run->received ? TWCC_RECEIVED : TWCC_LOST)) {
+            run->seq++; /* known already, or never sent */
+            run->n--;
+            continue;
+        }
         *out = (struct twcc_result){
             .sent_us = sent_us(s, now_us),
-            .arrival_us = a.received ? unwrap(t, a.arrival_us) : 0,
-            .bytes = s->bytes,
+            .arrival_us = run->received ? unwrap(t, run->arrival_us) : 0,
             .probe = s->probe,
-            .received = a.received,
+            .received = run->received,
             .was_lost = s->state == TWCC_LOST,
         };
-        end_flight(t, seq16_extend(t->next - 1, a.seq));
-        s->state = state & 3u;
-        if (a.received && out->sent_us > t->newest_sent_us)
+        if (run->received && out->sent_us > t->newest_sent_us)
             t->newest_sent_us = out->sent_us;
+        take_run(t, run, number, out);
         return true;
     }
     return false;

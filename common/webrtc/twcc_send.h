@@ -35,13 +35,21 @@ struct twcc_send {
     struct twcc_send_slot slots[TWCC_SEND_SLOTS];
 };
 
+/* Of one packet, or of several on end that left and came together, or left together and are missing. Those of a probe are told one by one. */
 struct twcc_result {
     uint64_t sent_us;   /* rounded down to 64 */
     int64_t arrival_us; /* receiver's clock; only with received */
-    uint16_t bytes;
+    uint32_t bytes;
+    uint16_t packets;
     uint8_t probe;
     bool received;
     bool was_lost; /* an earlier feedback called it lost */
+};
+
+/* One feedback while it is read. .feedback: parsed, the rest zero. */
+struct twcc_walk {
+    struct rtcp_twcc feedback;
+    struct rtcp_twcc_run run; /* what is left of it */
 };
 
 enum twcc_fate { TWCC_UNKNOWN = 0, TWCC_UNDER_WAY, TWCC_LOST, TWCC_RECEIVED };
@@ -49,9 +57,9 @@ enum twcc_fate { TWCC_UNKNOWN = 0, TWCC_UNDER_WAY, TWCC_LOST, TWCC_RECEIVED };
 void twcc_send_init(struct twcc_send *t, uint16_t first);
 /* A packet of so many bytes leaves now; probe: 0 .. TWCC_PROBE_MAX. Returns its number for the extension. */
 uint16_t twcc_send_push(struct twcc_send *t, size_t bytes, uint8_t probe, uint64_t now_us);
-/* The next packet that f has news of: it arrived, or is called lost for the first time. False at its end. Numbers that were
- * never sent, or too long ago, are passed over. */
-bool twcc_send_next(struct twcc_send *t, struct rtcp_twcc *f, uint64_t now_us, struct twcc_result *out);
+/* The next packets that the feedback has news of: they arrived, or are called lost for the first time. False at its end. Numbers that
+ * were never sent, or too long ago, are passed over. */
+bool twcc_send_next(struct twcc_send *t, struct twcc_walk *w, uint64_t now_us, struct twcc_result *out);
 /* What became of the packet with this number (not only its low bits), as far as feedback has told; unknown when it was sent too
  * long ago. */
 enum twcc_fate twcc_send_fate(const struct twcc_send *t, uint64_t number);

@@ -182,6 +182,15 @@ struct rtcp_twcc_arrival {
 MUST_USE int rtcp_twcc_parse(struct rtcp_twcc *out, const struct rtcp_packet *p);
 bool rtcp_twcc_next(struct rtcp_twcc *t, struct rtcp_twcc_arrival *out);
 
+/* Consecutive ones that arrived at one time, or did not arrive. */
+struct rtcp_twcc_run {
+    int64_t arrival_us;
+    uint16_t seq, n; /* the first; 1 or more */
+    bool received;
+};
+/* The same, many at a time; not always as many as there are. */
+bool rtcp_twcc_next_run(struct rtcp_twcc *t, struct rtcp_twcc_run *out);
+
 /* Write feedback about arrivals[0..count): consecutive sequence numbers beginning at
  * arrivals[0].seq, not received ones included. Returns how many were taken; fewer than count when
  * the buffer is full or an arrival is more than 8.19 s away from the one before: begin the next

@@ -112,6 +112,31 @@ bool rtcp_twcc_next(struct rtcp_twcc *t, struct rtcp_twcc_arrival *out)
     return true;
 }
 
+/* Within the chunk. */
+static bool goes_on(const struct rtcp_twcc *t, bool received)
+{
+    if (t->given == t->status_count || t->chunk_used == t->chunk_symbols)
+        return false;
+    unsigned symbol = chunk_symbol(t->chunk, t->chunk_used);
+    return received ? symbol == SYMBOL_SMALL && *t->deltas.p == 0 : symbol == SYMBOL_LOST;
+}
+
+bool rtcp_twcc_next_run(struct rtcp_twcc *t, struct rtcp_twcc_run *out)
+{
+    struct rtcp_twcc_arrival first;
+
+    if (!rtcp_twcc_next(t, &first))
+        return false;
+    *out = (struct rtcp_twcc_run){.arrival_us = first.arrival_us, .seq = first.seq, .n = 1, .received = first.received};
+    while (goes_on(t, first.received)) {
+        t->deltas.p += first.received; /* parse has seen that it is there */
+        t->chunk_used++;
+        t->given++;
+        out->n++;
+    }
+    return true;
+}
+
 /* ---- writing ---- */
 
 static int64_t ticks_of(const struct rtcp_twcc_arrival *a)

@@ -24,7 +24,7 @@ static size_t feed(struct twcc_send *t, uint16_t seq, size_t n, unsigned lost, i
     uint8_t buf[256];
     struct writer w = writer_init(buf, sizeof(buf));
     struct rtcp_packet p;
-    struct rtcp_twcc f;
+    struct twcc_walk f = {0};
     size_t results = 0;
 
     for (size_t i = 0; i < n; i++)
@@ -33,7 +33,7 @@ static size_t feed(struct twcc_send *t, uint16_t seq, size_t n, unsigned lost, i
     assert_int_equal(rtcp_twcc_write(&w, 1, 2, 0, a, n), n);
     struct rtcp_walk walk = rtcp_walk_init(buf, writer_len(&w));
     assert_int_equal(rtcp_walk_next(&walk, &p), 1);
-    assert_int_equal(rtcp_twcc_parse(&f, &p), RTCP_OK);
+    assert_int_equal(rtcp_twcc_parse(&f.feedback, &p), RTCP_OK);
     while (twcc_send_next(t, &f, 5000000, &out[results]))
         results++;
     return results;
@@ -63,6 +63,52 @@ static void feedback_finds_what_was_sent_over_the_wrap(void **state)
     assert_int_equal(r[0].bytes, 101);
     assert_true(r[0].received && r[0].was_lost);
     assert_int_equal(feed(t, 65534, 4, 0, 64000000, r), 0);
+    free(t);
+}
+
+/* Pictures of which some packets are lost; the second feedback is no news. */
+static void what_left_and_came_together_is_told_together(void **state)
+{
+    enum { N = 60 };
+    struct twcc_send *t = malloc(sizeof(*t));
+    uint64_t now_us = 1000000, random = 7;
+    uint32_t told[2] = {0}, bytes[2] = {0}, want_bytes[2] = {0};
+    struct rtcp_twcc_arrival a[N];
+    struct twcc_result r;
+    size_t results = 0;
+
+    (void)state;
+    assert_non_null(t);
+    twcc_send_init(t, 65500);
+    for (uint16_t i = 0; i < N; i++) {
+        random = random * 6364136223846793005u + 1;
+        now_us += i % 8 == 0 ? 33000 : 0; /* a picture's packets leave together, those of a probe between them */
+        twcc_send_push(t, 100 + i, i == 20 ? 3 : 0, now_us);
+        a[i] = (struct rtcp_twcc_arrival){(int64_t)now_us + (i % 8 > 5 ? 500 : 0), (uint16_t)(65500 + i), random >> 60 != 0};
+        want_bytes[a[i].received] += 100 + i;
+    }
+    for (int again = 0; again < 2; again++) {
+        uint8_t buf[256];
+        struct writer w = writer_init(buf, sizeof(buf));
+        struct rtcp_packet p;
+        struct twcc_walk walk = {0};
+        assert_int_equal(rtcp_twcc_write(&w, 1, 2, 0, a, N), N);
+        struct rtcp_walk all = rtcp_walk_init(buf, writer_len(&w));
+        assert_int_equal(rtcp_walk_next(&all, &p), 1);
+        assert_int_equal(rtcp_twcc_parse(&walk.feedback, &p), RTCP_OK);
+        for (; twcc_send_next(t, &walk, now_us, &r); results++) {
+            told[r.received] += r.packets;
+            bytes[r.received] += r.bytes;
+            assert_true(r.probe == 0 || (r.probe == 3 && r.packets == 1 && r.bytes == 120));
+            assert_false(r.was_lost);
+        }
+        assert_int_equal(told[0] + told[1], N);
+        assert_memory_equal(bytes, want_bytes, sizeof(bytes));
+        assert_int_equal(t->flight_bytes, 0);
+    }
+    assert_in_range(results, N / 8 * 2, N / 2);
+    for (uint16_t i = 0; i < N; i++)
+        assert_int_equal(twcc_send_fate(t, (UINT64_C(1) << 16) + 65500 + i), a[i].received ? TWCC_RECEIVED : TWCC_LOST);
     free(t);
 }
 
@@ -398,6 +444,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(feedback_finds_what_was_sent_over_the_wrap),
+        cmocka_unit_test(what_left_and_came_together_is_told_together),
         cmocka_unit_test(what_was_sent_too_long_ago_is_passed_over),
         cmocka_unit_test(a_retransmission_that_is_lost_is_sent_again_unasked),
         cmocka_unit_test(what_is_lost_each_time_is_given_up_and_lost_feedback_proves_nothing),

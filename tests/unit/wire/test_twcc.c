@@ -89,20 +89,59 @@ static size_t round_trip(const struct rtcp_twcc_arrival *in, size_t count, size_
         struct rtcp_packet p = first_packet(buf, writer_len(&w));
         assert_int_equal(rtcp_twcc_parse(&t, &p), RTCP_OK);
         assert_int_equal(t.status_count, taken);
+        struct rtcp_twcc many = t;
+        struct rtcp_twcc_run run = {0};
         for (size_t i = 0; i < taken; i++) {
             const struct rtcp_twcc_arrival *want = &in[at + i];
             assert_true(rtcp_twcc_next(&t, &a));
+            assert_true(run.n > 0 || rtcp_twcc_next_run(&many, &run));
+            assert_int_equal(run.seq++, a.seq);
+            assert_int_equal(run.received, a.received);
+            assert_true(!a.received || run.arrival_us == a.arrival_us);
+            run.n--;
             assert_int_equal(a.seq, want->seq);
             assert_int_equal(a.received, want->received);
             if (a.received) /* rounded down to a tick */
                 assert_true(want->arrival_us - a.arrival_us >= 0 && want->arrival_us - a.arrival_us < 250);
         }
         assert_false(rtcp_twcc_next(&t, &a));
+        assert_true(run.n == 0 && !rtcp_twcc_next_run(&many, &run));
         at += taken;
         packets++;
         free(buf);
     }
     return packets;
+}
+
+static void what_came_together_is_one_run(void **state)
+{
+    static const struct rtcp_twcc_run runs[] = {{500, 10, 5, true}, {0, 15, 2, false}, {750, 17, 1, true}, {500, 18, 1, true}, {250000, 19, 3, true}};
+    struct rtcp_twcc_arrival in[12];
+    struct rtcp_twcc_run run;
+    struct rtcp_twcc t;
+    uint8_t buf[64];
+    struct writer w = writer_init(buf, sizeof(buf));
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < LEN(runs); i++)
+        for (uint16_t k = 0; k < runs[i].n; k++)
+            in[n++] = (struct rtcp_twcc_arrival){runs[i].arrival_us, (uint16_t)(runs[i].seq + k), runs[i].received};
+    assert_int_equal(n, LEN(in));
+    assert_int_equal(rtcp_twcc_write(&w, 1, 2, 0, in, n), n);
+    struct rtcp_packet p = first_packet(buf, writer_len(&w));
+    assert_int_equal(rtcp_twcc_parse(&t, &p), RTCP_OK);
+    for (size_t i = 0; i < LEN(runs); i++) {
+        for (uint16_t seen = 0; seen < runs[i].n; seen = (uint16_t)(seen + run.n)) { /* a chunk ends where it will */
+            assert_true(rtcp_twcc_next_run(&t, &run));
+            assert_int_equal(run.seq, runs[i].seq + seen);
+            assert_int_equal(run.received, runs[i].received);
+            if (run.received)
+                assert_int_equal(run.arrival_us, runs[i].arrival_us);
+            assert_true(i > 0 || run.n > 1);
+        }
+    }
+    assert_false(rtcp_twcc_next_run(&t, &run));
 }
 
 static void written_feedback_reads_back_for_any_pattern_of_loss_and_delay(void **state)
@@ -203,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_feedback_parses_as_written),
         cmocka_unit_test(padding_to_a_word_is_no_part_of_it),
+        cmocka_unit_test(what_came_together_is_one_run),
         cmocka_unit_test(written_feedback_reads_back_for_any_pattern_of_loss_and_delay),
         cmocka_unit_test(long_runs_are_short_packets),
         cmocka_unit_test(times_before_the_clock_s_zero_are_times_too),
