@@ -8,8 +8,13 @@ import { close, launch, open, pageState, screenshot } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
 import { http } from '../lib/http.mjs';
 import { until } from '../lib/process.mjs';
+import { keyFile, tokenFor } from '../lib/token.mjs';
 
-const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} });
+const cluster = await Cluster.up({ origin: {}, backbone: {}, edge: {} }, { start: false });
+const key = keyFile(cluster);
+cluster.writeConfig('origin', { auth: { publish_key: key } });
+cluster.writeConfig('edge', { auth: { play_key: key } });
+await cluster.start();
 
 // Reads /api/v1/streams/events at a node: {events: [[name, data]...], close()}.
 async function listen(node, prefix) {
@@ -30,10 +35,13 @@ async function listen(node, prefix) {
     return { response, events, close: () => (aborter.abort(), reading) };
 }
 
+// What the visitor's page is opened with: to see all, and to publish under that name.
+const tokens = (name) => `#token=${tokenFor('play', 'meeting/*')}&publish_token=${tokenFor('publish', `meeting/${name}`)}`;
+
 // A page that was closed may have left without a word: then its name is free some seconds later.
 async function enter(browser, node, name) {
     await until(`nobody is ${name}`, 15_000, async () => (await cluster.stream('origin', `meeting/${name}`))?.state !== 'live');
-    const page = await open(browser, `${cluster.url(node)}/room/meeting?name=${name}`, { permissions: ['camera', 'microphone'] });
+    const page = await open(browser, `${cluster.url(node)}/room/meeting?name=${name}${tokens(name)}`, { permissions: ['camera', 'microphone'] });
     await page.click('#join');
     await pageState(page, 'live');
     return page;
@@ -73,11 +81,24 @@ await cluster.use(test, async (t) => {
 
     await t.test('a name that somebody has is refused with a word for people', async () => {
         const ann = await enter(browser, 'edge', 'ann');
-        const other = await open(browser, `${cluster.url('edge')}/room.html?app=meeting&name=ann`,
+        const other = await open(browser, `${cluster.url('edge')}/room.html?app=meeting&name=ann${tokens('ann')}`,
             { permissions: ['camera', 'microphone'] });
         await other.click('#join');
         await pageState(other, 'failed');
         assert.match(await other.innerText('#notice'), /has that name/);
+        await close(other);
+        await close(ann);
+    });
+
+    await t.test('without tokens nothing is seen, and with those of another name nothing published', async () => {
+        const ann = await enter(browser, 'edge', 'ann');
+        const other = await open(browser, `${cluster.url('edge')}/room/meeting?name=eve#publish_token=${tokenFor('publish', 'meeting/bob')}`,
+            { permissions: ['camera', 'microphone'] });
+        await until('a tile that says why it is empty', 10_000, async () =>
+            /wants a token|other streams/.test(await other.evaluate(() => document.querySelector('figure[data-stream="meeting/ann"] .message')?.innerText ?? '')));
+        await other.click('#join');
+        await pageState(other, 'failed');
+        assert.match(await other.innerText('#notice'), /other streams/);
         await close(other);
         await close(ann);
     });

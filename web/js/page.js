@@ -19,8 +19,8 @@ export function el(name, attributes = {}, ...children) {
 }
 
 // The bearer token that the page was opened with, as #token=... (which stays in the browser) or ?token=...; '' without one.
-export function tokenOfPage({ hash, search } = location) {
-    return new URLSearchParams(hash.slice(1)).get('token') ?? new URLSearchParams(search).get('token') ?? '';
+export function tokenOfPage(name = 'token', { hash, search } = location) {
+    return new URLSearchParams(hash.slice(1)).get(name) ?? new URLSearchParams(search).get(name) ?? '';
 }
 
 // ---- figures ----

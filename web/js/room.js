@@ -3,15 +3,18 @@
 // room.js - a room as in an SFU: the streams below one app. The visitor publishes <app>/<name>; everyone else is
 // shown, each pulled through the edge that /route/play names.
 //
-// /room/<app> or /room.html?app=<app>, &name= for one's own name. Who is here is told by /api/v1/streams/events.
+// /room/<app> or /room.html?app=<app>, &name= for one's own name; #token=TOKEN to play where edges want one, &publish_token=TOKEN to
+// publish where origins do. Who is here is told by /api/v1/streams/events.
 import { cluster, getJson, isStreamName, nodeUrl } from './api.js';
 import { otherEdge, stateAt } from './edges.js';
-import { $, count, el, notice, repeat, showNode } from './page.js';
+import { $, count, el, notice, repeat, showNode, tokenOfPage } from './page.js';
 import { WhepPlayer } from './whep.js';
 import { WhipPublisher } from './whip.js';
 
 const query = new URLSearchParams(location.search);
 const app = query.get('app') ?? decodeURIComponent(location.pathname.match(/^\/room\/([^/]+)\/?$/)?.[1] ?? '');
+const token = tokenOfPage();
+const publishToken = tokenOfPage('publish_token') || token;
 const tiles = new Map(); // stream -> {element, video, player, epoch}
 let nodes = []; // of the cluster, as last known
 let publisher = null;
@@ -70,7 +73,7 @@ async function addTile(stream, epoch) {
     showCount();
     const url = await endpoint('play', stream).catch(() => `/whep/${stream}`);
     if (tiles.get(stream) !== tile) return; // gone meanwhile
-    tile.player = new WhepPlayer({ endpoint: url, video: tile.video });
+    tile.player = new WhepPlayer({ endpoint: url, token, video: tile.video });
     tile.player.addEventListener('state', () => {
         showTile(tile);
         if (tile.player.state === 'waiting') routeAnew(tile, stream);
@@ -148,7 +151,8 @@ async function join() {
     try {
         media = await navigator.mediaDevices.getUserMedia({
             video: { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 30 } }, audio: true });
-        publisher = new WhipPublisher({ endpoint: await endpoint('publish', stream), media, bitrate_bps: 800_000 });
+        publisher = new WhipPublisher({ endpoint: await endpoint('publish', stream), token: publishToken, media,
+            bitrate_bps: 800_000 });
     } catch (error) {
         leave();
         notice($('#notice'), error.message, 'bad');
@@ -224,6 +228,6 @@ if (isStreamName(`${app}/name`)) {
     $('#choose').hidden = false;
     $('#choose').addEventListener('submit', (event) => {
         event.preventDefault();
-        location.href = `/room/${encodeURIComponent($('#app').value.trim())}`;
+        location.href = `/room/${encodeURIComponent($('#app').value.trim())}${location.hash}`;
     });
 }
