@@ -49,13 +49,17 @@ static void agree_on_section(struct rtp_in *r, const struct sdp_media *m)
 
 int rtp_in_agree(struct rtp_in *r, const struct sdp_offer *answer)
 {
-    bool cc = false;
+    uint8_t cc = 0;
 
     for (size_t i = 0; i < answer->n_media; i++)
         if (!answer->media[i].rejected)
             agree_on_section(r, &answer->media[i]);
     for (size_t i = 0; i < LEN(r->payloads); i++)
-        cc = cc || r->payloads[i].ext_transport_cc;
+        if (r->payloads[i].ext_transport_cc)
+            cc = r->payloads[i].ext_transport_cc;
+    for (size_t i = 0; i < LEN(r->payloads); i++)
+        if (r->payloads[i].codec == CODEC_NONE)
+            r->payloads[i].ext_transport_cc = cc; /* ids are the transport's (RFC 8843 s15): servers probe by types of their own */
     if (!cc || r->cfg.no_feedback)
         return 0;
     r->twcc = malloc(sizeof(*r->twcc));
@@ -283,6 +287,8 @@ void rtp_in_on_rtp(struct rtp_in *r, uint8_t *bytes, size_t len, uint64_t at_us,
 
     if (len < RTP_HEADER_BYTES || parse_protected(&a.view, bytes, len) != RTP_OK)
         return;
+    if (r->payloads[a.view.pt].codec == CODEC_NONE)
+        count_congestion(r, &a); /* a probe: that it came is all there is to it */
     struct rtp_in_source *s = source_of(r, &a.view);
     if (!s || r->payloads[a.view.pt].codec == CODEC_NONE)
         return;

@@ -252,6 +252,26 @@ static void arrivals_are_told_and_what_did_not_arrive(void **state)
     assert_int_equal(s->n_missing, 3);
 }
 
+static void probes_of_a_payload_type_of_the_servers_own_are_told_too(void **state)
+{
+    struct scene *s = *state;
+    uint8_t cc[] = {EXT_CC << 4 | 1, 0, 2, 0}, nothing[200] = {0};
+    struct rtp_header probe = {.ext = cc, .ext_len = sizeof(cc), .ext_profile = RTP_EXT_PROFILE_ONE_BYTE, .ssrc = 1234, .pt = 127, .seq = 9};
+
+    agree(s, true);
+    rtp_in_start(&s->in);
+    for (uint16_t n = 0; n < 2; n++)
+        send_video(s, n, false);
+    deliver(s, &probe, nothing, sizeof(nothing));
+    lose(s); /* its number */
+    for (uint16_t n = 2; n < 8; n++)
+        send_video(s, n, false);
+    test_loop_run_for(&s->loop, 300000);
+    assert_int_equal(s->n_arrived, 9);
+    assert_int_equal(s->n_missing, 0);
+    assert_int_equal(s->tally.rtp_received, 8);
+}
+
 static void without_nack_agreed_on_nothing_is_asked_for_again(void **state)
 {
     struct scene *s = *state;
@@ -297,6 +317,7 @@ int main(void)
         TEST(what_is_missing_is_asked_for_and_taken_from_rtx),
         TEST(what_never_comes_is_lost_breaks_the_picture_and_asks_for_a_keyframe),
         TEST(arrivals_are_told_and_what_did_not_arrive),
+        TEST(probes_of_a_payload_type_of_the_servers_own_are_told_too),
         TEST(without_nack_agreed_on_nothing_is_asked_for_again),
         TEST(duplicates_and_packets_of_others_are_counted_and_change_nothing),
     };
