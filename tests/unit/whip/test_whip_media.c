@@ -1,140 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A publisher's RTP into packets, packet by packet; and the feedback it gets. */
-#include "origin/whip_media.h"
-
+ * test_whip_media.c - a publisher's RTP into packets, packet by packet. */
+#include "media_scene.h"
 #include "unit/io/count_alloc.h"
-#include "unit/wire/exact.h"
-#include "wire/rtp_ext.h"
-#include "wire/rtp_write.h"
-
-enum { VIDEO_PT = 96, RTX_PT = 97, AUDIO_PT = 111, VIDEO_SSRC = 1000, RTX_SSRC = 1001, AUDIO_SSRC = 2000 };
-
-struct fixture {
-    struct whip_media *media;
-    struct pool *pool;
-    uint64_t now_us, unix_us;
-    size_t n_packets, n_rtcp, n_sources;
-    bool discards; /* what comes out is counted only */
-    struct packet *packets[64];
-    uint8_t rtcp[16][WHIP_RTCP_CAP];
-    size_t rtcp_len[16];
-};
-
-static void push(void *arg, struct packet *p)
-{
-    struct fixture *f = arg;
-
-    if (f->discards) {
-        f->n_packets++;
-        packet_unref(&p);
-        return;
-    }
-    assert_true(f->n_packets < LEN(f->packets));
-    f->packets[f->n_packets++] = p;
-}
-
-static void on_source(void *arg)
-{
-    ((struct fixture *)arg)->n_sources++;
-}
-
-static void send_rtcp(void *arg, const uint8_t *pkt, size_t len)
-{
-    struct fixture *f = arg;
-
-    if (f->discards) {
-        f->n_rtcp++;
-        return;
-    }
-    assert_true(f->n_rtcp < LEN(f->rtcp));
-    assert_int_equal(rtcp_compound_check(pkt, len, false), RTCP_OK);
-    memcpy(f->rtcp[f->n_rtcp], pkt, len);
-    f->rtcp_len[f->n_rtcp++] = len;
-}
-
-static const struct whip_media_ops ops = {.push = push, .on_source = on_source, .send_rtcp = send_rtcp};
-
-static void fixture_init(struct fixture *f, enum codec video)
-{
-    *f = (struct fixture){.now_us = 1000000000, .unix_us = 1700000000000000};
-    f->media = malloc(sizeof(*f->media));
-    assert_non_null(f->media);
-    assert_int_equal(packet_pool_create(&f->pool, 128), 0);
-    struct whip_media_cfg cfg = {
-        .ops = &ops, .arg = f, .pool = f->pool, .stream = "live/test", .n_tracks = 2};
-    cfg.tracks[0] = (struct whip_track_cfg){.facts = {.codec = CODEC_OPUS, .clock_hz = 48000, .n_layers = 1},
-                                            .index = 0, .pt = AUDIO_PT, .ssrc = AUDIO_SSRC};
-    cfg.tracks[1] = (struct whip_track_cfg){.facts = {.codec = video, .clock_hz = 90000, .n_layers = 1},
-                                            .index = 1, .pt = VIDEO_PT, .rtx_pt = RTX_PT, .ssrc = VIDEO_SSRC,
-                                            .rtx_ssrc = RTX_SSRC, .nack = true, .pli = true};
-    cfg.tracks[0].ext_id[RTP_EXT_AUDIO_LEVEL] = 1;
-    cfg.tracks[1].ext_id[RTP_EXT_TRANSPORT_CC] = 3;
-    cfg.tracks[1].ext_id[RTP_EXT_VIDEO_ORIENTATION] = 13;
-    cfg.tracks[1].ext_id[RTP_EXT_MID] = 4;
-    whip_media_init(f->media, &cfg, f->now_us);
-}
-
-static void fixture_fini(struct fixture *f)
-{
-    for (size_t i = 0; i < f->n_packets; i++)
-        packet_unref(&f->packets[i]);
-    pool_destroy(&f->pool);
-    free(f->media);
-}
-
-struct sent {
-    uint8_t pt;
-    uint32_t ssrc;
-    uint16_t seq;
-    uint32_t ts;
-    bool marker;
-    const char *payload;
-    size_t payload_len;
-    const uint8_t *ext;
-    size_t ext_len;
-};
-
-static void deliver(struct fixture *f, const struct sent *s)
-{
-    uint8_t buf[2000];
-    struct rtp_header h = {.ext = s->ext,
-                           .ext_len = s->ext_len,
-                           .ext_profile = RTP_EXT_PROFILE_ONE_BYTE,
-                           .ts_ticks = s->ts,
-                           .ssrc = s->ssrc,
-                           .seq = s->seq,
-                           .pt = s->pt,
-                           .marker = s->marker};
-    int n = rtp_header_write(buf, sizeof(buf), &h);
-
-    assert_true(n > 0);
-    if (s->payload_len)
-        memcpy(buf + n, s->payload, s->payload_len);
-    uint8_t *exact = exact_dup(buf, (size_t)n + s->payload_len);
-    whip_media_on_rtp(f->media, exact, (size_t)n + s->payload_len, f->now_us, f->unix_us);
-    free(exact);
-    f->now_us += 1000;
-    f->unix_us += 1000;
-}
-
-static void video(struct fixture *f, uint16_t seq, uint32_t ts, bool marker, const char *payload, size_t len)
-{
-    deliver(f, &(struct sent){.pt = VIDEO_PT,
-                              .ssrc = VIDEO_SSRC,
-                              .seq = seq,
-                              .ts = ts,
-                              .marker = marker,
-                              .payload = payload,
-                              .payload_len = len});
-}
 
 /* ---- Frames ------------------------------------------------------------------------------------ */
 
-#define H264_SPS "\x67\x42\xe0\x1f"
 #define H264_PPS "\x68\xce\x3c\x80"
 #define H264_IDR_START "\x7c\x85\x88"  /* FU-A, S, type 5 */
 #define H264_IDR_END "\x7c\x45\x11"    /* FU-A, E */
-#define H264_SLICE "\x61\x9a\x00"
 #define H264_SLICE_UNUSED "\x01\x9a\x00" /* nal_ref_idc 0 */
 #define K PACKET_KEYFRAME
 #define S PACKET_FRAME_START
@@ -149,6 +22,7 @@ struct row {
     size_t len;
     unsigned flags;
 };
+
 #define ROW(name, seq, ts, marker, payload, flags) \
     {name, seq, ts, marker, payload, sizeof(payload) - 1, flags}
 
@@ -429,177 +303,7 @@ static void a_new_source_begins_a_new_epoch(void **state)
     fixture_fini(&f);
 }
 
-/* ---- Feedback ---------------------------------------------------------------------------------- */
-
-static bool find_rtcp(const struct fixture *f, size_t i, uint8_t type, uint8_t count, struct rtcp_packet *out)
-{
-    struct rtcp_walk walk = rtcp_walk_init(f->rtcp[i], f->rtcp_len[i]);
-
-    while (rtcp_walk_next(&walk, out) > 0)
-        if (out->type == type && (count == 255 || out->count == count))
-            return true;
-    return false;
-}
-
-static void a_lost_number_is_asked_for(void **state)
-{
-    struct fixture f;
-    struct rtcp_packet p;
-    struct rtcp_nack nack;
-    uint16_t seq;
-
-    (void)state;
-    fixture_init(&f, CODEC_H264);
-    video(&f, 65534, 9000, true, H264_SLICE, 3);
-    video(&f, 1, 18000, true, H264_SLICE, 3);
-    f.now_us += 20000;
-    whip_media_poll(f.media, f.now_us);
-    assert_int_equal(f.n_rtcp, 1);
-    assert_true(find_rtcp(&f, 0, RTCP_RTPFB, RTCP_RTPFB_NACK, &p));
-    assert_int_equal(rtcp_nack_parse(&nack, &p), RTCP_OK);
-    assert_int_equal(nack.media_ssrc, VIDEO_SSRC);
-    assert_true(rtcp_nack_next(&nack, &seq));
-    assert_int_equal(seq, 65535);
-    assert_true(rtcp_nack_next(&nack, &seq));
-    assert_int_equal(seq, 0);
-    assert_false(rtcp_nack_next(&nack, &seq));
-    fixture_fini(&f);
-}
-
-static void a_keyframe_is_asked_for_once_until_the_round_trip_is_over(void **state)
-{
-    struct fixture f;
-    struct rtcp_packet p;
-    struct rtcp_pli pli;
-
-    (void)state;
-    fixture_init(&f, CODEC_H264);
-    whip_media_need_keyframe(f.media, 0, 0); /* audio has none */
-    whip_media_need_keyframe(f.media, 1, 0);
-    assert_true(whip_media_due_us(f.media) <= f.now_us);
-    whip_media_poll(f.media, f.now_us);
-    assert_int_equal(f.n_rtcp, 1);
-    assert_true(find_rtcp(&f, 0, RTCP_PSFB, RTCP_PSFB_PLI, &p));
-    assert_int_equal(rtcp_pli_parse(&pli, &p), RTCP_OK);
-    assert_int_equal(pli.media_ssrc, VIDEO_SSRC);
-    whip_media_need_keyframe(f.media, 1, 0);
-    f.now_us += 100000;
-    whip_media_poll(f.media, f.now_us);
-    assert_int_equal(f.n_rtcp, 1);
-    f.now_us += 400000;
-    whip_media_poll(f.media, f.now_us);
-    assert_int_equal(f.n_rtcp, 2);
-    fixture_fini(&f);
-}
-
-static void a_keyframe_too_long_ago_is_asked_for_while_media_comes(void **state)
-{
-    struct fixture f;
-    struct whip_media_counters c = {0};
-
-    (void)state;
-    fixture_init(&f, CODEC_H264);
-    video(&f, 10, 9000, true, H264_SPS, 4);
-    f.now_us += 3900000;
-    video(&f, 11, 12000, true, H264_SLICE, 3);
-    whip_media_poll(f.media, f.now_us);
-    whip_media_count(f.media, &c);
-    assert_int_equal(c.plis, 0);
-    f.now_us += 200000;
-    whip_media_poll(f.media, f.now_us);
-    f.now_us += 5000000; /* silence */
-    whip_media_poll(f.media, f.now_us);
-    c = (struct whip_media_counters){0};
-    whip_media_count(f.media, &c);
-    assert_int_equal(c.plis, 1);
-    fixture_fini(&f);
-}
-
-static void reports_come_each_second_with_a_block_a_source(void **state)
-{
-    struct fixture f;
-    struct rtcp_packet p;
-    struct rtcp_report r;
-    uint8_t sr[64];
-    struct writer w = writer_init(sr, sizeof(sr));
-
-    (void)state;
-    fixture_init(&f, CODEC_H264);
-    video(&f, 10, 9000, true, H264_SLICE, 3);
-    deliver(&f,
-            &(struct sent){
-                .pt = AUDIO_PT, .ssrc = AUDIO_SSRC, .seq = 1, .ts = 1, .payload = "\x78", .payload_len = 1});
-    struct rtcp_report sender = {
-        .sender = true, .ssrc = VIDEO_SSRC, .ntp = ntp_of_unix_us(f.unix_us), .ts_ticks = 9000};
-    rtcp_report_write(&w, &sender);
-    whip_media_on_rtcp(f.media, sr, writer_len(&w), f.now_us, f.unix_us);
-    f.now_us += 1100000;
-    whip_media_poll(f.media, f.now_us);
-    assert_int_equal(f.n_rtcp, 1);
-    assert_true(find_rtcp(&f, 0, RTCP_RR, 255, &p));
-    assert_int_equal(rtcp_report_parse(&r, &p), RTCP_OK);
-    assert_int_equal(r.block_count, 2);
-    for (int i = 0; i < 2; i++) {
-        assert_true(r.blocks[i].ssrc == (i ? VIDEO_SSRC : AUDIO_SSRC));
-        assert_int_equal(r.blocks[i].lost_total, 0);
-        assert_int_equal(r.blocks[i].lsr != 0, i == 1);
-    }
-    assert_in_range(r.blocks[1].dlsr, 65536, 65536 * 12 / 10);
-    assert_true(find_rtcp(&f, 0, RTCP_SDES, 255, &p));
-    assert_true(whip_media_due_us(f.media) > f.now_us + 400000);
-    fixture_fini(&f);
-}
-
-static void arrivals_are_told_each_100_ms(void **state)
-{
-    struct fixture f;
-    struct rtcp_packet p;
-    struct rtcp_twcc twcc;
-    struct rtcp_twcc_arrival a;
-    size_t n = 0, received = 0;
-
-    (void)state;
-    fixture_init(&f, CODEC_VP8);
-    for (uint16_t i = 0; i < 20; i++) {
-        uint8_t seq[2] = {0xff, (uint8_t)(0xf8 + i)}, block[8];
-        struct rtp_ext_writer w = rtp_ext_writer_init(block, sizeof(block), false);
-
-        rtp_ext_transport_cc_write(seq, (uint16_t)(0xfff8 + i));
-        rtp_ext_write(&w, 3, seq, 2);
-        int len = rtp_ext_writer_finish(&w);
-        if (i == 5)
-            continue; /* lost */
-        deliver(&f, &(struct sent){.pt = VIDEO_PT,
-                                   .ssrc = VIDEO_SSRC,
-                                   .seq = (uint16_t)(i - (i > 5)),
-                                   .ts = i * 3000u,
-                                   .marker = true,
-                                   .payload = "\x10\x11\0\0",
-                                   .payload_len = 4,
-                                   .ext = block,
-                                   .ext_len = (size_t)len});
-    }
-    assert_int_equal(f.n_rtcp, 0);
-    f.now_us += 100000;
-    assert_true(whip_media_due_us(f.media) <= f.now_us);
-    whip_media_poll(f.media, f.now_us);
-    assert_int_equal(f.n_rtcp, 1);
-    assert_true(find_rtcp(&f, 0, RTCP_RTPFB, RTCP_RTPFB_TWCC, &p));
-    assert_int_equal(rtcp_twcc_parse(&twcc, &p), RTCP_OK);
-    assert_int_equal(twcc.base_seq, 0xfff8);
-    while (rtcp_twcc_next(&twcc, &a)) {
-        assert_int_equal(a.seq, (uint16_t)(0xfff8 + n));
-        assert_int_equal(a.received, n != 5);
-        received += a.received;
-        n++;
-    }
-    assert_int_equal(n, 20);
-    assert_int_equal(received, 19);
-    f.now_us += 200000; /* nothing new: nothing more */
-    whip_media_poll(f.media, f.now_us);
-    assert_int_equal(f.n_rtcp, 1);
-    fixture_fini(&f);
-}
+/* ---- Audio, capture time, epochs -------------------------------------------------------------- */
 
 static void audio(struct fixture *f, uint8_t pt, uint16_t seq, uint32_t ts, const char *payload, size_t len)
 {
@@ -654,46 +358,6 @@ static void dtx_goes_on_as_it_comes(void **state)
     assert_int_equal(f.packets[2]->ts_ticks - f.packets[1]->ts_ticks, 19200);
     assert_int_equal(f.packets[2]->capture_us - f.packets[1]->capture_us, 400000);
     assert_int_equal(f.packets[3]->seq - f.packets[0]->seq, 3);
-    fixture_fini(&f);
-}
-
-/* 24 packets of 1,000 bytes a second each 10 ms, of which the path carries half: each arrives 10 ms later than the one before. */
-static void a_publisher_without_transport_cc_gets_remb(void **state)
-{
-    static char payload[1000] = "\x10\x11\0\0";
-    struct fixture f;
-    struct rtcp_packet p;
-    struct rtcp_remb remb = {0};
-    uint32_t ssrc = 0;
-    uint64_t least_bps = UINT64_MAX;
-
-    (void)state;
-    fixture_init(&f, CODEC_VP8);
-    f.media->tracks[1].cfg.ext_id[RTP_EXT_TRANSPORT_CC] = 0;
-    f.media->tracks[1].cfg.ext_id[RTP_EXT_ABS_SEND_TIME] = 3;
-    for (uint16_t i = 0; i < 100; i++) {
-        uint8_t time[3], block[8];
-        struct rtp_ext_writer w = rtp_ext_writer_init(block, sizeof(block), false);
-
-        rtp_ext_abs_send_time_write(time, i * 10000u);
-        rtp_ext_write(&w, 3, time, sizeof(time));
-        int len = rtp_ext_writer_finish(&w);
-        deliver(&f, &(struct sent){.pt = VIDEO_PT, .ssrc = VIDEO_SSRC, .seq = i, .ts = i * 900u, .marker = true,
-                                   .payload = payload, .payload_len = sizeof(payload), .ext = block, .ext_len = (size_t)len});
-        f.now_us += 19000;
-        packet_unref(&f.packets[--f.n_packets]);
-        if (whip_media_due_us(f.media) > f.now_us)
-            continue;
-        f.n_rtcp = 0;
-        whip_media_poll(f.media, f.now_us);
-        for (size_t k = 0; k < f.n_rtcp; k++)
-            if (find_rtcp(&f, k, RTCP_PSFB, RTCP_PSFB_AFB, &p) && rtcp_remb_parse(&remb, &p) == RTCP_OK) {
-                least_bps = remb.bitrate_bps < least_bps ? remb.bitrate_bps : least_bps;
-                assert_true(rtcp_remb_next(&remb, &ssrc));
-                assert_int_equal(ssrc, VIDEO_SSRC);
-            }
-    }
-    assert_in_range(least_bps, 250000, 450000); /* of the 412 kbit/s that arrive, 0.85 */
     fixture_fini(&f);
 }
 
@@ -783,14 +447,8 @@ int main(void)
         cmocka_unit_test(an_exhausted_pool_is_a_counted_drop),
         cmocka_unit_test(red_is_taken_apart_and_fills_what_was_lost),
         cmocka_unit_test(dtx_goes_on_as_it_comes),
-        cmocka_unit_test(a_publisher_without_transport_cc_gets_remb),
         cmocka_unit_test(capture_times_hold_before_the_first_report),
         cmocka_unit_test(a_new_source_begins_a_new_epoch),
-        cmocka_unit_test(a_lost_number_is_asked_for),
-        cmocka_unit_test(a_keyframe_is_asked_for_once_until_the_round_trip_is_over),
-        cmocka_unit_test(a_keyframe_too_long_ago_is_asked_for_while_media_comes),
-        cmocka_unit_test(reports_come_each_second_with_a_block_a_source),
-        cmocka_unit_test(arrivals_are_told_each_100_ms),
         cmocka_unit_test(ten_thousand_packets_come_in_without_an_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
