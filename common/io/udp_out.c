@@ -19,6 +19,8 @@ enum {
     EARLY_BYTES = 256 << 10, /* sent before the turn ends: what was written is still in the cache */
 };
 
+_Static_assert(EARLY_BYTES + UDP_DATAGRAM_MAX <= ARENA_BYTES, "below it there is room");
+
 static void on_turn_flush(struct turn_hook *hook, uint64_t now_us)
 {
     (void)now_us;
@@ -245,7 +247,7 @@ static struct addr as_socket_wants(const struct udp_socket *s, const struct addr
 }
 
 /* To the last message's address: most datagrams follow one of their frame. */
-static bool goes_again(const struct udp_socket *s, const struct addr *to)
+static inline bool goes_again(const struct udp_socket *s, const struct addr *to)
 {
     const struct udp_out *out = &s->out;
 
@@ -259,7 +261,7 @@ static bool goes_again(const struct udp_socket *s, const struct addr *to)
 }
 
 /* Appends to the message before when the kernel can cut it off again. */
-static bool joins(const struct udp_out *out, size_t len)
+static inline bool joins(const struct udp_out *out, size_t len)
 {
     const struct out_message *m = &out->messages[out->tail - 1];
 
@@ -272,18 +274,29 @@ bool udp_joins(const struct udp_socket *s, const struct addr *to, size_t len)
     return goes_again(s, to) && joins(&s->out, len);
 }
 
+static uint8_t *reserve_elsewhere(struct udp_socket *s, const struct addr *to, size_t cap_bytes)
+{
+    struct udp_out *out = &s->out;
+
+    if (out->used_bytes >= EARLY_BYTES && !out->blocked && !s->closed && !udp_joins(s, to, 1))
+        udp_out_flush(s); /* between two messages: one that is cut here would be two */
+    out->reserved = !s->closed && make_room(s, cap_bytes) ? out->arena + out->used_bytes : out->scratch;
+    out->again = goes_again(s, to);
+    if (!out->again)
+        out->to = as_socket_wants(s, to);
+    return out->reserved;
+}
+
 uint8_t *udp_reserve(struct udp_socket *s, const struct addr *to, size_t cap_bytes)
 {
     struct udp_out *out = &s->out;
 
     assert(cap_bytes <= UDP_DATAGRAM_MAX && !out->reserved);
-    if (out->used_bytes >= EARLY_BYTES && !out->blocked && !s->closed && !udp_joins(s, to, 1))
-        udp_out_flush(s); /* between two messages: one that is cut here would be two */
     out->reserved_cap = cap_bytes;
-    out->reserved = !s->closed && make_room(s, cap_bytes) ? out->arena + out->used_bytes : out->scratch;
-    out->again = goes_again(s, to);
-    if (!out->again)
-        out->to = as_socket_wants(s, to);
+    if (out->used_bytes >= EARLY_BYTES || out->tail == MESSAGES || s->closed || !goes_again(s, to))
+        return reserve_elsewhere(s, to, cap_bytes);
+    out->again = true;
+    out->reserved = out->arena + out->used_bytes;
     return out->reserved;
 }
 

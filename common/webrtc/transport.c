@@ -196,8 +196,8 @@ static void send_dtls(void *arg, const uint8_t *datagram, size_t len)
 
     if (!t->path)
         return;
-    memcpy(path_reserve(t->path, len), datagram, len);
-    if (!path_commit(t->path, len))
+    memcpy(path_reserve(t, len), datagram, len);
+    if (!path_commit(t, len))
         t->counters.send_dropped++;
 }
 
@@ -439,14 +439,14 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
         .hdr = p->hdr,
         .prefix = p->prefix,
         .payload = p->payload,
-        .dst = path_reserve(t->path, plain_len + srtp_tx_tag_len(t->tx)),
+        .dst = path_reserve(t, plain_len + srtp_tx_tag_len(t->tx)),
         .hdr_len = (uint16_t)p->hdr_len,
         .prefix_len = (uint16_t)p->prefix_len,
         .payload_len = (uint16_t)p->payload_len,
     };
     bool later = !t->path->tcp && srtp_tx_gains_by_batch(t->tx);
     size_t len = later ? protect_later(t->endpoint, &out) : srtp_tx_protect(t->endpoint->srtp, &out);
-    if (!path_commit(t->path, len)) {
+    if (!path_commit(t, len)) {
         t->counters.send_dropped++;
         return 0;
     }
@@ -477,10 +477,10 @@ size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size
         t->counters.send_refused++;
         return 0;
     }
-    uint8_t *dst = path_reserve(t->path, len + SRTCP_OVERHEAD_MAX);
+    uint8_t *dst = path_reserve(t, len + SRTCP_OVERHEAD_MAX);
     memcpy(dst, pkt, len);
     int protected_len = srtp_tx_protect_rtcp(t->endpoint->srtp, t->tx, dst, len, len + SRTCP_OVERHEAD_MAX);
-    bool sent = path_commit(t->path, protected_len > 0 ? (size_t)protected_len : 0);
+    bool sent = path_commit(t, protected_len > 0 ? (size_t)protected_len : 0);
     if (protected_len <= 0) {
         t->counters.send_refused++;
         return 0;
@@ -491,6 +491,11 @@ size_t rtc_transport_send_rtcp(struct rtc_transport *t, const uint8_t *pkt, size
     }
     t->counters.rtcp_out++;
     return (size_t)protected_len;
+}
+
+bool rtc_transport_rtcp_joins(const struct rtc_transport *t, size_t len)
+{
+    return t->path && (t->path->tcp || udp_joins(t->endpoint->udp, &t->path->addr, len + SRTCP_OVERHEAD_MAX));
 }
 
 bool rtc_transport_send_data(struct rtc_transport *t, const uint8_t *bytes, size_t len)
@@ -506,11 +511,6 @@ bool rtc_transport_send_data(struct rtc_transport *t, const uint8_t *bytes, size
 const char *rtc_transport_ufrag(const struct rtc_transport *t)
 {
     return t->local.ufrag;
-}
-
-bool rtc_transport_rtcp_joins(const struct rtc_transport *t, size_t len)
-{
-    return t->path && (t->path->tcp || udp_joins(t->endpoint->udp, &t->path->addr, len + SRTCP_OVERHEAD_MAX));
 }
 
 const char *rtc_transport_pwd(const struct rtc_transport *t)

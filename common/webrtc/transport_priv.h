@@ -154,19 +154,20 @@ int transport_ice_on_response(struct ice_path *p, const struct ice_view *v, uint
 /* The path's connection has ended; the transport lives on until another path is nominated, or consent expires. */
 void transport_ice_on_lost(struct ice_path *p);
 
-/* ---- A datagram to a path ---------------------------------------------------------------------- */
+/* ---- A datagram to where the transport sends ---------------------------------------------------- */
 
-static inline uint8_t *path_reserve(const struct ice_path *p, size_t cap_bytes)
+static inline uint8_t *path_reserve(const struct rtc_transport *t, size_t cap_bytes)
 {
-    return p->tcp ? ice_tcp_reserve(p->tcp, cap_bytes)
-                  : udp_reserve(p->transport->endpoint->udp, &p->addr, cap_bytes);
+    const struct ice_path *p = t->path;
+
+    return p->tcp ? ice_tcp_reserve(p->tcp, cap_bytes) : udp_reserve(t->endpoint->udp, &p->addr, cap_bytes);
 }
 
 /* False: dropped, the peer does not read its connection. */
-static inline bool path_commit(const struct ice_path *p, size_t len)
+static inline bool path_commit(const struct rtc_transport *t, size_t len)
 {
-    if (p->tcp)
-        return ice_tcp_commit(p->tcp, len);
-    udp_commit(p->transport->endpoint->udp, len);
+    if (t->path->tcp)
+        return ice_tcp_commit(t->path->tcp, len);
+    udp_commit(t->endpoint->udp, len);
     return true;
 }
