@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     HOOKS_A_TURN_MAX = 100000, /* hooks that arm each other without end must not stop the loop */
@@ -119,15 +118,24 @@ static void judge_turn(struct worker *w)
                      w->aside_ns / 1000);
 }
 
-static void rest(struct worker *w)
+bool worker_has_more(const struct worker *w)
 {
-    struct timespec wait = {.tv_nsec = (long)w->rest_us * 1000};
+    bool more = atomic_load_explicit(&w->mailbox, memory_order_relaxed) != NULL;
 
-    if (w->rest_us == 0)
-        return;
-    (void)nanosleep(&wait, NULL);
-    w->rested_us += w->rest_us;
-    w->rest_us = 0;
+    for (int stage = 0; stage < TURN_STAGES; stage++)
+        more |= !list_empty(&w->hooks[stage]);
+    return more;
+}
+
+void worker_end_turn(struct worker *w)
+{
+    run_mails(w);
+    timer_heap_run(&w->timers, worker_now_us(w));
+    timer_heap_run(&w->lazy_timers, worker_now_us(w));
+    run_hooks(w);
+    judge_turn(w);
+    set_due_wake(w);
+    w->turn++;
 }
 
 /* Sockets were read in the poll before this; what follows it is the wait. */
@@ -135,14 +143,10 @@ static void on_turn_end(uv_prepare_t *handle)
 {
     struct worker *w = container_of(handle, struct worker, turn_end);
 
-    run_mails(w);
-    timer_heap_run(&w->timers, worker_now_us(w));
-    timer_heap_run(&w->lazy_timers, worker_now_us(w));
-    run_hooks(w);
-    judge_turn(w);
-    set_due_wake(w);
-    rest(w);
-    w->turn++;
+    if (w->share.away) /* its host ends the turn */
+        return;
+    worker_end_turn(w);
+    worker_share_rest(w, worker_now_us(w));
     clock_expire(w->clock);
     if (w->stopping)
         uv_stop(&w->loop);
@@ -155,8 +159,8 @@ static void on_mail_wake(uv_async_t *unused)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-/* The three handles of the worker itself. libuv's init calls on an initialised loop do not fail,
- * except uv_async_init, which is first. */
+/* The handles of the worker itself. libuv's init calls on an initialised loop do not fail, except
+ * uv_async_init, which is first. */
 static int open_handles(struct worker *w)
 {
     int err = uv_loop_init(&w->loop);
@@ -172,7 +176,16 @@ static int open_handles(struct worker *w)
     (void)uv_prepare_init(&w->loop, &w->turn_end);
     (void)uv_prepare_start(&w->turn_end, on_turn_end);
     (void)uv_timer_init(&w->loop, &w->due_wake);
+    worker_share_open_handles(w);
     return 0;
+}
+
+static void close_handles(struct worker *w)
+{
+    uv_close((uv_handle_t *)&w->mail_wake, NULL);
+    uv_close((uv_handle_t *)&w->turn_end, NULL);
+    uv_close((uv_handle_t *)&w->due_wake, NULL);
+    worker_share_close_handles(w);
 }
 
 int worker_create(struct worker **out, const struct worker_cfg *cfg)
@@ -188,7 +201,9 @@ int worker_create(struct worker **out, const struct worker_cfg *cfg)
     for (int stage = 0; stage < TURN_STAGES; stage++)
         list_init(&w->hooks[stage]);
     signal(SIGPIPE, SIG_IGN); /* libraries may write to a socket that the peer has closed */
-    int err = open_handles(w);
+    int err = worker_share_init(w);
+    if (!err && (err = open_handles(w)))
+        worker_share_fini(w);
     if (err) {
         free(w);
         return err;
@@ -216,21 +231,24 @@ void worker_destroy(struct worker **pw)
     tcp_batch_destroy(w);
     uv_prepare_stop(&w->turn_end); /* nothing of the owner's runs any more but on_close */
     finish_closing(w);
-    uv_close((uv_handle_t *)&w->mail_wake, NULL);
-    uv_close((uv_handle_t *)&w->turn_end, NULL);
-    uv_close((uv_handle_t *)&w->due_wake, NULL);
+    close_handles(w);
     finish_closing(w);
     if (uv_loop_close(&w->loop) == UV_EBUSY) {
         log_error("worker", "%s destroyed with sockets still open", w->cfg.name);
         return; /* their memory points here: better lost than used after free */
     }
+    worker_share_fini(w);
     free(w);
 }
 
 void worker_run(struct worker *w)
 {
     log_set_thread(w->cfg.name);
-    uv_run(&w->loop, UV_RUN_DEFAULT);
+    worker_share_open(w);
+    do {
+        uv_run(&w->loop, UV_RUN_DEFAULT);
+    } while (worker_share_visit(w));
+    worker_share_close(w);
     w->stopping = false;
     log_set_thread(NULL);
 }

@@ -13,6 +13,7 @@
 #include "io/governor.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct worker;
@@ -56,6 +57,10 @@ enum governor_thin worker_thinning(const struct worker *w, uint32_t rank);
 /* This turn is followed by a rest of so long, before anything else is looked at: for one whose input comes in many
  * small pieces, each of which would cost a turn. */
 void worker_rest(struct worker *w, uint64_t rest_us);
+/* While they rest, turn after turn, and have little to do, these workers run in the first one's thread, so that one wake-up serves all of
+ * them; still one thread only at a time, and nobody's turns come later. Before they are started; they are all joined before the
+ * first is destroyed. */
+void worker_share(struct worker *const *v, size_t n);
 
 /* ---- Mail: the only way from one worker to another ------------------------------------------- */
 

@@ -12,7 +12,42 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-enum { WORKER_READ_BYTES = 65536 /* one TCP read: a socket's whole default receive window */ };
+enum {
+    WORKER_READ_BYTES = 65536, /* one TCP read: a socket's whole default receive window */
+    WORKER_GUESTS_MAX = 31,    /* of a host */
+};
+
+/* ---- Workers that rest take turns in one thread (worker_share.c) ----------------------------- */
+
+/* Where guests knock, from their own threads. */
+struct worker_door {
+    uv_mutex_t lock;
+    struct worker *v[WORKER_GUESTS_MAX];
+    size_t n;
+    bool open;           /* the host's loop runs */
+    atomic_bool knocked; /* somebody stands there */
+};
+
+struct worker_share {
+    bool shared;
+    uint64_t asked_us;         /* when a rest was asked for last */
+    uint64_t resting_since_us; /* it was again and again */
+    uint64_t busy_permille;    /* of a core, by its own thread in the last window */
+    uint64_t window_us, window_used_us;
+    /* As a guest. */
+    struct worker *host; /* whose thread it may run in; NULL: only in its own */
+    size_t place;        /* of its poll at the host */
+    uv_sem_t back;       /* posted when it is its own thread's again */
+    uint64_t ended_us;   /* its last turn */
+    bool ready;          /* something has come */
+    bool leaving, away;  /* away: set by its own thread, cleared by the host, each before the other goes on */
+    /* As a host. */
+    struct worker *guests[WORKER_GUESTS_MAX];
+    size_t n;
+    uv_poll_t polls[WORKER_GUESTS_MAX]; /* of the guests' loops; .data: the guest, when it has been one */
+    uv_timer_t guests_due;              /* only wakes the loop */
+    struct worker_door door;
+};
 
 struct worker {
     uv_loop_t loop;
@@ -28,6 +63,7 @@ struct worker {
     uint64_t turn;                  /* counts up */
     uint64_t rest_us, rested_us;    /* after this turn; in all */
     _Atomic(struct mail *) mailbox; /* newest first */
+    struct worker_share share;
     struct tcp_counters tcp;
     struct tcp_batch *batch; /* made when first asked for; NULL where there is no io_uring */
     bool batch_tried;
@@ -37,6 +73,25 @@ struct worker {
     pthread_t thread;
     uint8_t read_buf[WORKER_READ_BYTES]; /* lent to one connection's read at a time */
 };
+
+/* Mails, timers and hooks, when sockets have been read. */
+void worker_end_turn(struct worker *w);
+
+/* Something came that no turn's end has dealt with. */
+bool worker_has_more(const struct worker *w);
+
+/* 0 or a negative errno. */
+MUST_USE int worker_share_init(struct worker *w);
+void worker_share_fini(struct worker *w);
+void worker_share_open_handles(struct worker *w);
+void worker_share_close_handles(struct worker *w);
+/* While its loop runs. */
+void worker_share_open(struct worker *w);
+void worker_share_close(struct worker *w);
+/* After a turn: rests if it asked for that. */
+void worker_share_rest(struct worker *w, uint64_t now_us);
+/* The loop has stopped. True: it was not to end but to be a guest, and has come back. */
+bool worker_share_visit(struct worker *w);
 
 /* tcp_batch.c */
 void tcp_batch_destroy(struct worker *w);

@@ -170,6 +170,15 @@ static int open_ice_link(struct node *n, char *error)
     return n->ice_link ? 0 : -1;
 }
 
+static void share_threads(struct node *n)
+{
+    struct worker *v[WORKERS_MAX];
+
+    for (size_t i = 0; i < n->n; i++)
+        v[i] = n->seats[i].w.worker;
+    worker_share(v, n->n);
+}
+
 static int open_workers(struct node *n, char *error)
 {
     struct hub_cfg hub_cfg = {.self = n->self,
@@ -187,6 +196,8 @@ static int open_workers(struct node *n, char *error)
     for (unsigned i = 0; i < n->n; i++)
         if (seat_open(n, i, error) != 0)
             return -1;
+    if (n->role->gather_us)
+        share_threads(n);
     for (size_t i = 0; i < n->n; i++)
         relay_set_peers(n->relays[i], n->relays);
     hub_set_relays(n->hub, n->relays, n->n);
