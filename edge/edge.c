@@ -12,13 +12,11 @@
 #include "edge/whep_events.h"
 #include "node/facts.h"
 #include "node/node.h"
-#include "secure/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 struct edge {
-    struct token_key *key; /* of those who play; NULL: anybody may */
     struct whep *whep;
     struct whep_events *events;
     struct flv *flv;
@@ -96,7 +94,8 @@ static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
 {
     struct edge *e = calloc(1, sizeof(*e));
     struct whep_events_cfg events = {
-        .http = w->http, .relay = w->relay, .find_edge = find_edge, .count_viewers = count_viewers, .client = client_of, .arg = w};
+        .http = w->http, .relay = w->relay, .find_edge = find_edge, .count_viewers = count_viewers, .client = client_of,
+        .key = w->key, .arg = w};
     struct whep_cfg whep = {.http = w->http,
                             .relay = w->relay,
                             .endpoint = w->rtc,
@@ -105,18 +104,16 @@ static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
                             .grace_us = w->config->relay.grace_ms * 1000,
                             .forward = forward,
                             .admit = admit_whep,
+                            .key = w->key,
                             .arg = w};
     struct flv_cfg flv = {.relay = w->relay,
                           .server = w->http,
                           .admit = admit_flv,
+                          .key = w->key,
                           .arg = w,
                           .grace_us = w->config->relay.grace_ms * 1000};
 
     w->role = e;
-    if (e && config_token_key(&e->key, w->config->auth.play_key, "auth.play_key", error) != 0)
-        return -1;
-    if (e)
-        events.key = whep.key = flv.key = e->key;
     if (e && whep_events_open(&e->events, &events) == 0)
         whep.events = e->events;
     if (e && e->events && whep_open(&e->whep, &whep) == 0 && flv_open(&e->flv, &flv) == 0)
@@ -133,7 +130,6 @@ static void edge_close(struct node_worker *w)
     whep_close(&e->whep); /* answers those who wait, so before the server */
     http_server_close(&w->http);
     flv_close(&e->flv); /* its responses have ended with the server */
-    token_key_free(&e->key);
     free(e);
     w->role = NULL;
 }

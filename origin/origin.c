@@ -12,7 +12,6 @@
 #include "origin/rtmp.h"
 #include "origin/transcode.h"
 #include "origin/whip.h"
-#include "secure/token.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +19,6 @@
 #include <string.h>
 
 struct origin {
-    struct token_key *key; /* of those who publish; NULL: anybody may */
     struct rtmp *rtmp;
     struct whip *whip;
     struct transcoders *transcoders;
@@ -70,7 +68,7 @@ static int open_servers(struct node_worker *w, struct origin *o, char *error)
                             .index = w->index,
                             .link = node_ice_link(w),
                             .audio_transcode = c->publish.audio_transcode,
-                            .key = o->key,
+                            .key = w->key,
                             .forward = forward,
                             .admit = admit,
                             .arg = w};
@@ -78,7 +76,7 @@ static int open_servers(struct node_worker *w, struct origin *o, char *error)
                             .reuse_port = true,
                             .relay = w->relay,
                             .audio_transcode = c->publish.audio_transcode,
-                            .key = o->key,
+                            .key = w->key,
                             .refusal = refusal,
                             .arg = w};
     char text[ADDR_TEXT_CAP];
@@ -103,8 +101,6 @@ static int origin_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
         snprintf(error, CONFIG_ERROR_CAP, "out of memory");
         return -1;
     }
-    if (config_token_key(&o->key, w->config->auth.publish_key, "auth.publish_key", error) != 0)
-        return -1;
     relay_on_published(w->relay, on_published, o);
     return open_servers(w, o, error);
 }
@@ -118,7 +114,6 @@ static void origin_close(struct node_worker *w)
     rtmp_close(&o->rtmp);
     relay_on_published(w->relay, NULL, NULL);
     transcoders_destroy(&o->transcoders);
-    token_key_free(&o->key);
     free(o);
     w->role = NULL;
 }

@@ -33,7 +33,9 @@ static void refuse(struct http_exchange *x, int status, const char *error, const
     http_problem(x, status, "%s", detail);
 }
 
-bool http_bearer(struct http_exchange *x, const struct token_key *key, const char *act, const char *stream)
+typedef enum token_result check_fn(const struct token_key *, const char *token, const char *act, const char *stream, uint64_t now_unix_s);
+
+static bool bears(struct http_exchange *x, const struct token_key *key, check_fn *check, const char *act, const char *stream)
 {
     const char *token = key ? token_of(x) : NULL;
 
@@ -43,10 +45,20 @@ bool http_bearer(struct http_exchange *x, const struct token_key *key, const cha
         refuse(x, 401, NULL, "This stream wants a token."); /* RFC 6750 s3.1: no error where none was given */
         return false;
     }
-    enum token_result result = token_check(key, token, act, stream, (uint64_t)time(NULL));
+    enum token_result result = check(key, token, act, stream, (uint64_t)time(NULL));
     if (result == TOKEN_ACT || result == TOKEN_STREAM)
         refuse(x, 403, "insufficient_scope", token_result_text(result));
     else if (result != TOKEN_OK)
         refuse(x, 401, "invalid_token", token_result_text(result));
     return result == TOKEN_OK;
+}
+
+bool http_bearer(struct http_exchange *x, const struct token_key *key, const char *act, const char *stream)
+{
+    return bears(x, key, token_check, act, stream);
+}
+
+bool http_bearer_session(struct http_exchange *x, const struct token_key *key, const char *act, const char *stream)
+{
+    return bears(x, key, token_check_session, act, stream);
 }

@@ -14,3 +14,5 @@ struct token_key; /* secure/token.h */
 
 /* act, stream: as in token_check. False: x has been answered, 401 or 403. key NULL: everybody may. */
 MUST_USE bool http_bearer(struct http_exchange *x, const struct token_key *key, const char *act, const char *stream);
+/* As http_bearer, for what belongs to a session that is there already (token_check_session). */
+MUST_USE bool http_bearer_session(struct http_exchange *x, const struct token_key *key, const char *act, const char *stream);

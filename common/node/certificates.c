@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The certificates of HTTPS and of pipes. SIGHUP has the files read again: what connects from then on meets the
- * new ones, what is connected stays. One file that is not good leaves all as they are.
+ * The certificates of HTTPS and of pipes. SIGHUP has the files read again, and that of the tokens' key: what connects from then on
+ * meets the new ones, what is connected stays. One file that is not good leaves all as they are.
  */
 #include "node/node_priv.h"
 
@@ -9,6 +9,7 @@
 #include "pipe/pipe_client.h"
 #include "pipe/pipe_server.h"
 #include "secure/tls.h"
+#include "secure/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ struct renewal {
     struct mail mail;
     struct seat *seat;
     struct certificates certificates; /* references of its own */
+    struct token_key *key;            /* its own; NULL: there is none */
 };
 
 static void run_renewal(struct mail *m, struct worker *worker)
@@ -89,6 +91,9 @@ static void run_renewal(struct mail *m, struct worker *worker)
         pipe_server_set_tls(w->pipe_server, r->certificates.pipe_server);
     if (open && w->pipe_client && r->certificates.pipe_client)
         pipe_client_set_tls(w->pipe_client, r->certificates.pipe_client);
+    if (open && w->key && r->key)
+        token_key_replace(w->key, &r->key);
+    token_key_free(&r->key);
     certificates_fini(&r->certificates);
     free(r);
 }
@@ -98,28 +103,45 @@ static struct tls_ctx *ref(struct tls_ctx *ctx)
     return ctx ? tls_ctx_ref(ctx) : NULL;
 }
 
+/* NULL when memory is short, or the key has gone since it was looked at. */
+static struct renewal *renewal_create(struct seat *seat, const struct certificates *fresh)
+{
+    struct renewal *r = malloc(sizeof(*r));
+    char error[CONFIG_ERROR_CAP];
+
+    if (!r)
+        return NULL;
+    *r = (struct renewal){.mail.run = run_renewal, .seat = seat,
+                          .certificates = {ref(fresh->http), ref(fresh->pipe_server), ref(fresh->pipe_client)}};
+    if (config_token_key(&r->key, seat->w.config, error) == 0)
+        return r;
+    certificates_fini(&r->certificates);
+    free(r);
+    return NULL;
+}
+
 void certificates_reload(struct node *n)
 {
     struct certificates fresh = {0};
+    struct token_key *key = NULL;
     char error[CONFIG_ERROR_CAP] = "";
 
     if (n->ending)
         return;
-    if (certificates_open(&fresh, &n->config, error) != 0) {
-        log_error("node", "SIGHUP: the certificates stay as they are: %s", error);
+    if (config_token_key(&key, &n->config, error) != 0 || certificates_open(&fresh, &n->config, error) != 0) {
+        log_error("node", "SIGHUP: keys and certificates stay as they are: %s", error);
+        token_key_free(&key);
         return;
     }
+    token_key_free(&key); /* good; each worker has its own */
     for (size_t i = 0; i < n->n; i++) {
-        struct renewal *r = malloc(sizeof(*r));
-        if (!r) {
-            log_error("node", "SIGHUP: out of memory: worker %zu keeps its certificates", i);
-            continue;
-        }
-        *r = (struct renewal){.mail.run = run_renewal, .seat = &n->seats[i],
-                              .certificates = {ref(fresh.http), ref(fresh.pipe_server), ref(fresh.pipe_client)}};
-        worker_post(n->seats[i].w.worker, &r->mail);
+        struct renewal *r = renewal_create(&n->seats[i], &fresh);
+        if (r)
+            worker_post(n->seats[i].w.worker, &r->mail);
+        else
+            log_error("node", "SIGHUP: worker %zu keeps its keys and certificates", i);
     }
     certificates_fini(&n->certificates);
     n->certificates = fresh;
-    log_info("node", "SIGHUP: certificates are read again");
+    log_info("node", "SIGHUP: keys and certificates are read again");
 }

@@ -476,13 +476,15 @@ int config_load(struct config *c, enum node_role role, const char *path, char er
     return 0;
 }
 
-int config_token_key(struct token_key **out, const char *path, const char *name, char error[CONFIG_ERROR_CAP])
+int config_token_key(struct token_key **out, const struct config *c, char error[CONFIG_ERROR_CAP])
 {
+    bool publishes = c->auth.publish_key[0]; /* an origin has this one only, an edge the other */
+    const char *path = publishes ? c->auth.publish_key : c->auth.play_key;
     char why[TOKEN_ERROR_CAP];
 
     *out = NULL;
     if (!path[0] || token_key_load(out, path, why) == 0)
         return 0;
-    snprintf(error, CONFIG_ERROR_CAP, "%s: %s: %s", name, path, why);
+    snprintf(error, CONFIG_ERROR_CAP, "auth.%s: %s: %s", publishes ? "publish_key" : "play_key", path, why);
     return -1;
 }

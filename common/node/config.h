@@ -102,5 +102,5 @@ enum { CONFIG_ERROR_CAP = 768 /* bytes of an error text */ };
 void config_init(struct config *c, enum node_role role);
 /* Defaults, then the file's keys. Returns 0, or -1 with a line in error: "FILE:LINE:COL: SECTION.KEY: expected ...". */
 MUST_USE int config_load(struct config *c, enum node_role role, const char *path, char error[CONFIG_ERROR_CAP]);
-/* The key of a file that the configuration names, for the caller to free; NULL for "". 0, or -1 with "NAME: FILE: reason" in error. */
-MUST_USE int config_token_key(struct token_key **out, const char *path, const char *name, char error[CONFIG_ERROR_CAP]);
+/* The key that the configuration names, for the caller to free; NULL for "". 0, or -1 with "NAME: FILE: reason" in error. */
+MUST_USE int config_token_key(struct token_key **out, const struct config *c, char error[CONFIG_ERROR_CAP]);

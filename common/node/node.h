@@ -21,6 +21,7 @@ struct pipe_client;
 struct pipe_server;
 struct rtc_endpoint;
 struct srtp_engine;
+struct token_key;
 
 struct node_worker {
     struct node *node;
@@ -33,6 +34,7 @@ struct node_worker {
     struct rtc_endpoint *rtc;      /* NULL for a role without WebRTC */
     struct pipe_client *pipe_client; /* NULL for a role that does not pull */
     struct pipe_server *pipe_server; /* NULL for a role without children */
+    struct token_key *key;         /* secure/token.h: of who publishes at an origin, who plays at an edge; NULL: anybody may */
     void *role;                    /* the role's own, set by its open() */
 };
 

@@ -3,7 +3,7 @@
  *
  * node.c         command line, start, signals, orderly end
  * node_worker.c  one worker's parts, opened and closed
- * certificates.c of HTTPS and pipes: read at the start and on SIGHUP
+ * certificates.c of HTTPS and pipes, and the tokens' key: read at the start and on SIGHUP
  * audience.c     how many watch a stream, here and elsewhere
  * route.c        /route/play/..., /route/publish/...: which node a client should use
  * drain.c        whether a client is let in; draining
@@ -107,7 +107,7 @@ void seat_destroy(struct seat *s);
 /* Reads the configured files. 0, or -1 with a line in error. */
 MUST_USE int certificates_open(struct certificates *out, const struct config *c, char error[CONFIG_ERROR_CAP]);
 void certificates_fini(struct certificates *c);
-/* On the main thread (SIGHUP): reads the files again; what connects from now on meets the new ones. When one is not
+/* On the main thread (SIGHUP): reads these files and the tokens' key again; what connects from now on meets the new ones. When one is not
  * good, the log says why, and all stay as they are. */
 void certificates_reload(struct node *n);
 

@@ -6,6 +6,7 @@
 #include "pipe/pipe_client.h"
 #include "pipe/pipe_server.h"
 #include "secure/srtp.h"
+#include "secure/token.h"
 #include "webrtc/endpoint.h"
 
 #include <errno.h>
@@ -259,7 +260,7 @@ int seat_open(struct node *n, unsigned index, char error[CONFIG_ERROR_CAP])
         return fail(error, "worker", NULL, err);
     if (srtp_engine_create(&w->srtp, SRTP_BACKEND_BEST) != 0)
         return fail(error, "SRTP", NULL, -ENOMEM);
-    if (open_relay(n, w, error) != 0 || open_http(n, w, error) != 0 ||
+    if (config_token_key(&w->key, w->config, error) != 0 || open_relay(n, w, error) != 0 || open_http(n, w, error) != 0 ||
         (n->role->webrtc && open_rtc(n, w, error) != 0) || open_pipes(n, w, error) != 0 ||
         n->role->open(w, error) != 0)
         return -1;
@@ -293,6 +294,7 @@ void seat_destroy(struct seat *s)
     struct node_worker *w = &s->w;
 
     relay_destroy(&w->relay);
+    token_key_free(&w->key);
     if (w->srtp)
         srtp_engine_destroy(&w->srtp);
     if (w->worker)

@@ -17,6 +17,7 @@
 enum { SECRET_MIN_BYTES = 32, RSA_MIN_BITS = 2048 /* RFC 7518 s3.2, s3.3 */ };
 
 struct token_key {
+    struct token_key *before; /* the one it replaced, or NULL */
     jwt_alg_t alg;
     size_t len;
     unsigned char bytes[TOKEN_KEY_MAX_BYTES + 1]; /* NUL-terminated */
@@ -100,10 +101,29 @@ int token_key_load(struct token_key **out, const char *path, char error[TOKEN_ER
 
 void token_key_free(struct token_key **key)
 {
-    if (*key)
-        OPENSSL_cleanse(*key, sizeof(**key));
+    if (!*key)
+        return;
+    token_key_free(&(*key)->before);
+    OPENSSL_cleanse(*key, sizeof(**key));
     free(*key);
     *key = NULL;
+}
+
+void token_key_replace(struct token_key *key, struct token_key **fresh)
+{
+    struct token_key *with = *fresh, old;
+
+    if (with->alg == key->alg && with->len == key->len && memcmp(with->bytes, key->bytes, key->len) == 0) {
+        token_key_free(fresh);
+        return;
+    }
+    token_key_free(&key->before);
+    old = *key;
+    *key = *with;
+    *with = old;
+    key->before = with;
+    *fresh = NULL;
+    OPENSSL_cleanse(&old, sizeof(old));
 }
 
 /* ---- Tokens ------------------------------------------------------------------------------------- */
@@ -149,6 +169,14 @@ enum token_result token_check(const struct token_key *key, const char *token, co
     free(text);
     jwt_free(jwt);
     return result;
+}
+
+enum token_result token_check_session(const struct token_key *key, const char *token, const char *act, const char *stream,
+                                      uint64_t now_unix_s)
+{
+    enum token_result result = token_check(key, token, act, stream, now_unix_s);
+
+    return result == TOKEN_MALFORMED && key->before ? token_check(key->before, token, act, stream, now_unix_s) : result;
 }
 
 const char *token_result_text(enum token_result result)

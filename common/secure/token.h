@@ -6,7 +6,7 @@
  * Claims: sub, a stream "app/name" or, with "app/ *" without the space, all that begin with "app/"; act, "publish" or "play"; exp,
  * required; nbf, honoured where it is. The key decides the algorithm: a secret takes HS256 only, a public key ES256 (P-256) or
  * RS256 (2048 bits and more) only, whatever the token's header says.
- * Pure; any thread: a key is read-only once made.
+ * Pure; any thread: a key is read-only once made, but for token_key_replace.
  * Source: RFC 7519 (JWT), RFC 7515 (JWS), RFC 7518 s3.2-3.4 (algorithms and least sizes), RFC 8725 (best current practice). */
 #pragma once
 
@@ -36,5 +36,11 @@ void token_key_free(struct token_key **key);
 /* Whether the token lets its bearer do act ("publish", "play") with the stream at this time (seconds of the unix epoch). */
 MUST_USE enum token_result token_check(const struct token_key *key, const char *token, const char *act, const char *stream,
                                        uint64_t now_unix_s);
+/* As token_check, for what belongs to a session that is there already: a token of the key before is good, too. */
+MUST_USE enum token_result token_check_session(const struct token_key *key, const char *token, const char *act, const char *stream,
+                                               uint64_t now_unix_s);
+/* From now on key is what *fresh was, which is taken over and cleared; what it was so far is the key before. Nothing changes when both
+ * are the same. On the thread that uses key. */
+void token_key_replace(struct token_key *key, struct token_key **fresh);
 /* In words for the bearer. */
 const char *token_result_text(enum token_result result);

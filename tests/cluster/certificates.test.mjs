@@ -89,7 +89,7 @@ await cluster.use(test, async (t) => {
         await makeAnew('ca', ...cluster.names);
         reload('origin', EDGE);
         await until('both have read them', 5_000, () => ['origin', EDGE].every((name) =>
-            /SIGHUP: certificates are read again/.test(cluster.nodes.get(name).output().split('stay as they are').at(-1))));
+            /SIGHUP: keys and certificates are read again/.test(cluster.nodes.get(name).output().split('stay as they are').at(-1))));
         await cluster.nodes.get('backbone').stop();
         cluster.startNode('backbone');
         await cluster.ready('backbone');

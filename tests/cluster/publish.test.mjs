@@ -18,7 +18,7 @@ const OFFER = offer('whip');
 const cluster = await Cluster.up({ origin: {}, 'origin-us': { publish: { takeover: true } }, 'origin-key': {}, backbone: {}, edge: {},
     'edge-key': {} }, { start: false });
 cluster.writeConfig('origin-key', { auth: { publish_key: keyFile(cluster) } });
-cluster.writeConfig('edge-key', { auth: { play_key: keyFile(cluster) } });
+cluster.writeConfig('edge-key', { auth: { play_key: keyFile(cluster, 'play.key') } });
 await cluster.start();
 
 const whip = (origin, stream) => http(`${cluster.url(origin)}/whip/${stream}`,
@@ -178,6 +178,39 @@ await cluster.use(test, async (t) => {
         assert.match((await ask('OPTIONS', flv)).headers.get('access-control-allow-headers'), /Authorization/);
         assert.ok((await probe(`${flv}?token=${good}`, { seconds: 1 })).frames >= 25);
         assert.equal(await cluster.metric('edge-key', 'millrace_join_failures_total{kind="flv",cause="token"}'), 2);
+    });
+
+    await t.test('after SIGHUP a new key counts; sessions of before go on', async () => {
+        const stream = 'live/key';
+        const url = `${cluster.url('edge-key')}/whep/${stream}`;
+        const post = (token) => ask('POST', url, token, { type: 'application/sdp', body: offer('whep') });
+        const reload = async (secret, word) => {
+            keyFile(cluster, 'play.key', secret);
+            const said = () => cluster.nodes.get('edge-key').output().split(word).length;
+            const before = said();
+            cluster.nodes.get('edge-key').child.kill('SIGHUP');
+            await until(word, 5_000, () => said() > before);
+        };
+        const old = tokenFor('play', stream);
+        const created = await post(old);
+        assert.equal(created.status, 201, created.text);
+        const session = new URL(created.headers.get('location'), url).href;
+
+        await reload('too short', 'SIGHUP: keys and certificates stay as they are: auth.play_key: ');
+        assert.equal((await ask('GET', `${session}/layer`, old)).status, 200);
+        assert.equal((await ask('DELETE', new URL((await post(old)).headers.get('location'), url).href, old)).status, 200);
+
+        const secret = 'another secret of the tests, long enough';
+        await reload(secret, 'SIGHUP: keys and certificates are read again');
+        const fresh = tokenFor('play', stream, {}, secret);
+        await until('all workers have it', 5_000, async () =>
+            (await Promise.all(Array.from({ length: 8 }, () => ask('HEAD', url, fresh)))).every(({ status }) => status !== 401));
+        isRefusal(await post(old), 401, 'invalid_token');
+        const second = await post(fresh);
+        assert.equal(second.status, 201, second.text);
+        assert.equal((await ask('GET', `${session}/layer`, old)).status, 200);
+        assert.equal((await ask('DELETE', session, old)).status, 200);
+        assert.equal((await ask('DELETE', new URL(second.headers.get('location'), url).href, fresh)).status, 200);
     });
 
     await t.test('a name is free when its publisher has left', async () => {

@@ -327,6 +327,38 @@ static void an_oversize_token_is_refused(void **state)
     token_key_free(&key);
 }
 
+static void after_a_new_key_sessions_go_on_with_the_one_before(void **state)
+{
+    static const char *const secrets[] = {SECRET, "another secret, as long as it is to be", "and a third one, long enough as well"};
+    static const struct {
+        size_t replaced;                    /* times */
+        enum token_result now[3], session[3]; /* of tokens by each secret */
+    } rows[] = {
+        {0, {TOKEN_OK, TOKEN_MALFORMED, TOKEN_MALFORMED}, {TOKEN_OK, TOKEN_MALFORMED, TOKEN_MALFORMED}},
+        {1, {TOKEN_MALFORMED, TOKEN_OK, TOKEN_MALFORMED}, {TOKEN_OK, TOKEN_OK, TOKEN_MALFORMED}},
+        {2, {TOKEN_MALFORMED, TOKEN_MALFORMED, TOKEN_OK}, {TOKEN_MALFORMED, TOKEN_OK, TOKEN_OK}},
+    };
+    struct token_key *key = load(write_text("k", SECRET));
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *secret = secrets[rows[i].replaced];
+        struct token_key *fresh = load(write_text("k", secret)), *same = load(write_text("k", secret));
+        token_key_replace(key, &fresh);
+        token_key_replace(key, &same); /* as SIGHUP for a certificate does */
+        assert_null(fresh);
+        assert_null(same);
+        for (size_t s = 0; s < 3; s++) {
+            const char *token = hs256(GOOD, secrets[s], strlen(secrets[s]));
+            assert_int_equal(play(key, token), rows[i].now[s]);
+            assert_int_equal(token_check_session(key, token, "play", "live/test", NOW), rows[i].session[s]);
+            assert_int_equal(token_check_session(key, token, "publish", "live/test", NOW),
+                             rows[i].session[s] == TOKEN_OK ? TOKEN_ACT : TOKEN_MALFORMED);
+        }
+    }
+    token_key_free(&key);
+}
+
 static void unusable_keys_are_told(void **state)
 {
     EVP_PKEY *p384 = EVP_EC_gen("P-384"), *rsa = EVP_RSA_gen(1024), *ec = EVP_EC_gen("P-256");
@@ -372,6 +404,7 @@ int main(void)
         cmocka_unit_test(a_public_key_is_no_secret),
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test(an_oversize_token_is_refused),
+        cmocka_unit_test(after_a_new_key_sessions_go_on_with_the_one_before),
         cmocka_unit_test(unusable_keys_are_told),
     };
 
