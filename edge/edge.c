@@ -111,6 +111,8 @@ static int edge_open(struct node_worker *w, char error[CONFIG_ERROR_CAP])
                           .admit = admit_flv,
                           .key = w->key,
                           .arg = w,
+                          .hold_us = w->config->flv.hold_ms * 1000,
+                          .hold_from_permille = (uint32_t)w->config->flv.hold_load * 10,
                           .grace_us = w->config->relay.grace_ms * 1000};
 
     w->role = e;

@@ -30,6 +30,8 @@ struct flv_cfg {
     size_t gop_bytes;         /* kept for the next viewer's instant start [16 MiB] */
     uint64_t reorder_wait_us; /* for a lost packet [400 ms] */
     uint64_t sound_wait_us;   /* sound waits so long at most for a picture to leave with [34 ms: 30 a second] */
+    uint64_t hold_us;         /* on a busy worker a picture waits so long at most for the next one to leave with; 0: never (edge/flv_hold.h) */
+    uint32_t hold_from_permille; /* of its time that a worker is busy from which on pictures do; 0: always */
     uint64_t layer_silent_us; /* a simulcast layer without packets for so long is left for another [2 s] */
     size_t cap_viewers;       /* 503 beyond [20000] */
     const struct token_key *key; /* secure/token.h; viewers must show a token of it. NULL: anybody may play. Borrowed */

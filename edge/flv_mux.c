@@ -18,6 +18,8 @@ enum {
     OUT_FLUSH_BYTES = 256 << 10, /* a chunk is not much longer: a cached GOP is muxed in one go */
     SEQUENCE_MAX_BYTES = FLV_CONFIG_MAX + 64, /* a tag */
     META_MAX_BYTES = 512,
+    PICTURE_PAUSE_MS = 1000, /* pictures of more distance say nothing of the next */
+    INTERVAL_WEIGHT_LOG2 = 3,
     VIDEO_SILENT_US = 3000000, /* audio goes out without a picture when none has come for so long */
 };
 
@@ -49,8 +51,11 @@ struct flv_mux {
     uint64_t first_audio_us; /* capture time of the first audio held back for want of a picture; 0: none */
     uint8_t *out;            /* tags since the last chunk */
     size_t out_len, out_cap;
-    bool out_key, out_picture;
+    bool out_key;
+    unsigned out_pictures;
     uint32_t out_from_ms, out_to_ms;
+    uint32_t picture_ms;  /* time of the newest picture */
+    uint64_t interval_us; /* from one to the next, a mean; 0: not known */
     unsigned serial;
     struct http_piece head; /* made when asked for; none: not made, or out of date */
     struct flv_mux_counters counters;
@@ -251,12 +256,13 @@ void flv_mux_flush(struct flv_mux *m)
         m->cfg.on_chunk(m->cfg.arg, &chunk);
     }
     m->out_len = 0;
-    m->out_key = m->out_picture = false;
+    m->out_key = false;
+    m->out_pictures = 0;
 }
 
-enum flv_gathered flv_mux_gathered(const struct flv_mux *m)
+struct flv_gathered flv_mux_gathered(const struct flv_mux *m)
 {
-    return m->out_len == 0 ? FLV_NOTHING : m->out_picture ? FLV_PICTURE : FLV_SOUND;
+    return (struct flv_gathered){m->out_len, m->out_pictures, m->out_key, m->interval_us};
 }
 
 /* ---- Frames ---------------------------------------------------------------------------------- */
@@ -288,6 +294,21 @@ static bool begin_key(struct flv_mux *m, struct mux_track *x, const struct depac
     return true;
 }
 
+static void count_picture(struct flv_mux *m, uint32_t dts_ms)
+{
+    uint32_t since_ms = dts_ms - m->picture_ms;
+
+    m->out_pictures++;
+    m->counters.video_frames++;
+    m->picture_ms = dts_ms;
+    if (since_ms > PICTURE_PAUSE_MS)
+        m->interval_us = 0;
+    else if (m->interval_us == 0)
+        m->interval_us = since_ms * (uint64_t)1000;
+    else
+        m->interval_us += (since_ms * (uint64_t)1000 >> INTERVAL_WEIGHT_LOG2) - (m->interval_us >> INTERVAL_WEIGHT_LOG2);
+}
+
 static void write_frame(struct flv_mux *m, struct mux_track *x, const struct depacketised_frame *f,
                         struct flv_time time)
 {
@@ -309,13 +330,12 @@ static void write_frame(struct flv_mux *m, struct mux_track *x, const struct dep
         m->out_from_ms = time.dts_ms;
     m->out_len += writer_len(&w);
     m->out_to_ms = time.dts_ms;
-    m->out_picture |= medium == VIDEO;
-    if (m->out_len > OUT_FLUSH_BYTES)
-        flv_mux_flush(m);
     if (medium == VIDEO)
-        m->counters.video_frames++;
+        count_picture(m, time.dts_ms);
     else
         m->counters.audio_frames++;
+    if (m->out_len > OUT_FLUSH_BYTES)
+        flv_mux_flush(m);
 }
 
 /* The first frame of all decides where time 0 is; the first of a new epoch, whether its capture times go on

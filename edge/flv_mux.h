@@ -67,8 +67,13 @@ void flv_mux_push(struct flv_mux *m, const struct packet *p, uint64_t now_us);
 /* Gives up on gaps that have waited long enough. */
 void flv_mux_poll(struct flv_mux *m, uint64_t now_us);
 /* What was muxed since the last flush. */
-enum flv_gathered { FLV_NOTHING, FLV_SOUND, FLV_PICTURE /* with sound, perhaps */ };
-enum flv_gathered flv_mux_gathered(const struct flv_mux *m);
+struct flv_gathered {
+    size_t bytes; /* 0: nothing; without pictures: sound */
+    unsigned pictures;
+    bool key;             /* the first of them is a keyframe */
+    uint64_t interval_us; /* between two pictures of the stream, a mean by their decode times; 0: not known */
+};
+struct flv_gathered flv_mux_gathered(const struct flv_mux *m);
 /* It goes out as a chunk. */
 void flv_mux_flush(struct flv_mux *m);
 

@@ -95,29 +95,34 @@ static void on_send(struct turn_hook *hook, uint64_t now_us)
 {
     struct flv_stream *s = container_of(hook, struct flv_stream, send);
 
-    (void)now_us;
-    timer_stop(&s->sound_waited);
+    timer_stop(&s->waited);
+    flv_hold_sent(&s->hold, now_us >= flv_hold_until_us(&s->hold));
     flv_mux_flush(s->mux);
 }
 
-static void on_sound_waited(struct timer *t, uint64_t now_us)
+static void on_waited(struct timer *t, uint64_t now_us)
 {
-    struct flv_stream *s = container_of(t, struct flv_stream, sound_waited);
+    struct flv_stream *s = container_of(t, struct flv_stream, waited);
 
     (void)now_us;
     worker_arm(s->host->worker, &s->send);
 }
 
-/* What counts is how often a viewer is sent something, not how much. So a picture leaves at once, and sound with the
- * next picture, if that comes soon. */
-static void send_gathered(struct flv_stream *s)
+/* What counts is how often a viewer is sent something, not how much. So a picture leaves at once, or with the next one where the
+ * worker is busy; and sound with the next picture, if that comes soon. */
+static void send_gathered(struct flv_stream *s, uint64_t now_us)
 {
-    enum flv_gathered gathered = flv_mux_gathered(s->mux);
+    const struct flv_gathered gathered = flv_mux_gathered(s->mux);
+    struct worker *w = s->host->worker;
 
-    if (gathered == FLV_PICTURE)
-        worker_arm(s->host->worker, &s->send);
-    else if (gathered == FLV_SOUND && !timer_running(&s->sound_waited))
-        timer_start(&s->sound_waited, s->host->cfg.sound_wait_us);
+    if (gathered.bytes == 0)
+        return;
+    if (flv_hold_wants(&s->hold, &gathered, worker_governor(w)->busy_permille, now_us))
+        timer_start(&s->waited, flv_hold_until_us(&s->hold) - now_us);
+    else if (gathered.pictures > 0)
+        worker_arm(w, &s->send);
+    else if (!timer_running(&s->waited))
+        timer_start(&s->waited, s->host->cfg.sound_wait_us);
 }
 
 /* ---- The router's consumer ------------------------------------------------------------------- */
@@ -235,7 +240,7 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
             s->video_seen_us = now_us;
         flv_mux_push(s->mux, b->v[i], now_us);
     }
-    send_gathered(s);
+    send_gathered(s, now_us);
 }
 
 static void refuse_parked(struct flv_stream *s, int status, const char *why)
@@ -322,7 +327,7 @@ static void on_tick(struct timer *t, uint64_t now_us)
         return;
     }
     flv_mux_poll(s->mux, now_us);
-    send_gathered(s);
+    send_gathered(s, now_us);
     leave_silent_layer(s, now_us);
     if (++s->ticks % KEYFRAME_TICKS == 0) {
         drop_stalled(s, now_us);
@@ -352,7 +357,7 @@ static void stream_free(struct flv_stream *s)
     add_up(&s->host->counters.mux, &last);
     router_detach(&s->consumer);
     timer_stop(&s->tick);
-    timer_stop(&s->sound_waited);
+    timer_stop(&s->waited);
     worker_disarm(&s->send);
     hash_remove(&s->host->streams, &s->item);
     flv_mux_destroy(&s->mux);
@@ -381,13 +386,14 @@ static struct flv_stream *stream_open(struct flv_host *host, const char *name)
     }
     s->host = host;
     s->video = s->audio = -1;
+    s->hold = (struct flv_hold){.limit_us = host->cfg.hold_us, .from_permille = host->cfg.hold_from_permille};
     list_init(&s->viewers);
     strcpy(s->name, name);
     hash_push(&host->streams, &s->item, s->name, strlen(s->name));
     s->consumer.ops = &consumer_ops;
     s->consumer.kind = "flv";
     s->send = (struct turn_hook){.run = on_send, .stage = TURN_FLUSH};
-    timer_init(&s->sound_waited, host->worker, on_sound_waited);
+    timer_init(&s->waited, host->worker, on_waited);
     timer_init(&s->tick, host->worker, on_tick);
     timer_start(&s->tick, TICK_US);
     return s;

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "edge/flv.h"
+#include "edge/flv_hold.h"
 #include "io/timer.h"
 #include "router/router.h"
 
@@ -60,7 +61,8 @@ struct flv_stream {
     struct flv_mux *mux;
     struct list viewers;
     struct turn_hook send;     /* what was gathered goes out */
-    struct timer sound_waited; /* runs while there is sound only */
+    struct flv_hold hold;
+    struct timer waited;       /* what was gathered goes out without a picture, or without the next one */
     struct timer tick;
     struct flv_gop gop;
     int video, audio; /* tracks, -1 for none */

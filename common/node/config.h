@@ -59,6 +59,10 @@ struct config {
         uint64_t audio_hold_load; /* percent of its time that a worker is busy from which on it does */
     } rtc;
     struct {
+        uint64_t hold_ms;   /* the longest that a picture waits for the next one to leave with */
+        uint64_t hold_load; /* percent of its time that a worker is busy from which on it does */
+    } flv;
+    struct {
         struct addr listen;
     } rtmp;
     struct {

@@ -522,19 +522,28 @@ static void tracks_are_chosen_native_before_derived(void **state)
 
 static void what_was_gathered_is_told(void **state)
 {
+    uint64_t keys = 0;
+
     (void)state;
     choose(&source.tracks);
-    assert_int_equal(flv_mux_gathered(sink.mux), FLV_NOTHING);
+    assert_int_equal(flv_mux_gathered(sink.mux).bytes, 0);
     for (size_t i = 0; i < source.n_packets; i++) {
         const struct packet *p = source.packets[i];
-        uint64_t pictures = flv_mux_counters(sink.mux).video_frames, sounds = flv_mux_counters(sink.mux).audio_frames;
+        const struct flv_mux_counters before = flv_mux_counters(sink.mux);
         flv_mux_push(sink.mux, p, 0);
-        bool picture = flv_mux_counters(sink.mux).video_frames > pictures;
-        bool sound = flv_mux_counters(sink.mux).audio_frames > sounds;
-        assert_int_equal(flv_mux_gathered(sink.mux), picture ? FLV_PICTURE : sound ? FLV_SOUND : FLV_NOTHING);
+        const struct flv_mux_counters after = flv_mux_counters(sink.mux);
+        const struct flv_gathered g = flv_mux_gathered(sink.mux);
+        assert_int_equal(g.pictures, after.video_frames - before.video_frames);
+        assert_int_equal(g.bytes > 0, g.pictures + after.audio_frames - before.audio_frames > 0);
+        assert_int_equal(g.key, g.pictures && p->flags & PACKET_KEYFRAME);
+        keys += g.key;
         flv_mux_flush(sink.mux);
-        assert_int_equal(flv_mux_gathered(sink.mux), FLV_NOTHING);
+        assert_int_equal(flv_mux_gathered(sink.mux).bytes, 0);
+        assert_int_equal(flv_mux_gathered(sink.mux).pictures, 0);
+        assert_false(flv_mux_gathered(sink.mux).key);
     }
+    assert_int_equal(keys, 4);
+    assert_in_range(flv_mux_gathered(sink.mux).interval_us, 39000, 41000); /* 25 a second */
     assert_true(flv_mux_counters(sink.mux).audio_frames > 0);
 }
 
