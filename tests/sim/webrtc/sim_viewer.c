@@ -8,7 +8,7 @@
 #include "browser.h"
 #include "net.h"
 #include "../seed.h"
-#include "virtual_worker.h"
+#include "unit/io/virtual_worker.h"
 
 #include "../../unit/webrtc/fake_transport.h"
 #include "base/seq.h"

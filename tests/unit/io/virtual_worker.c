@@ -9,6 +9,7 @@ struct worker {
     struct timer *timers; /* a list through next and prev: there are few */
     struct list armed[TURN_STAGES];
     struct governor governor;
+    bool stopped;
 };
 
 static struct worker the_worker;
@@ -70,6 +71,44 @@ void virtual_worker_turn(uint64_t now_us)
 }
 
 /* ---- io/worker.h ---------------------------------------------------------------------------------------------- */
+
+int worker_create(struct worker **out, const struct worker_cfg *cfg)
+{
+    (void)cfg;
+    virtual_worker_reset(1000000);
+    *out = &the_worker;
+    return 0;
+}
+
+void worker_destroy(struct worker **w)
+{
+    *w = NULL;
+}
+
+void worker_stop(struct worker *w)
+{
+    w->stopped = true;
+}
+
+static uint64_t first_due_us(const struct worker *w)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (const struct timer *t = w->timers; t; t = t->next)
+        first = t->due_us < first ? t->due_us : first;
+    return first;
+}
+
+void worker_run(struct worker *w)
+{
+    for (w->stopped = false; !w->stopped;) {
+        virtual_worker_turn(w->now_us);
+        uint64_t next_us = first_due_us(w);
+        if (!w->stopped && next_us == UINT64_MAX)
+            abort(); /* it would never end */
+        w->now_us = !w->stopped && next_us > w->now_us ? next_us : w->now_us;
+    }
+}
 
 uint64_t worker_now_us(const struct worker *w)
 {
