@@ -199,6 +199,8 @@ void udp_out_on_writable(struct udp_socket *s)
 
 /* ---- Gathering ------------------------------------------------------------------------------- */
 
+/* A datagram a viewer and packet comes by udp_reserve and udp_commit: what only a message's first one needs stays out of their way (noinline). */
+
 /* What was sent while the rest waited leaves its room to the rest. */
 static void compact(struct udp_out *out)
 {
@@ -246,6 +248,13 @@ static struct addr as_socket_wants(const struct udp_socket *s, const struct addr
     return mapped;
 }
 
+__attribute__((noinline)) static bool equals_as_wanted(const struct udp_socket *s, const struct addr *theirs, const struct addr *to)
+{
+    struct addr wanted = as_socket_wants(s, to);
+
+    return addr_equal(theirs, &wanted);
+}
+
 /* To the last message's address: most datagrams follow one of their frame. */
 static inline bool goes_again(const struct udp_socket *s, const struct addr *to)
 {
@@ -256,8 +265,7 @@ static inline bool goes_again(const struct udp_socket *s, const struct addr *to)
     const struct out_message *m = &out->messages[out->tail - 1];
     if (to->sa.sa_family == AF_INET && !s->v6)
         return m->to.v4.sin_port == to->v4.sin_port && m->to.v4.sin_addr.s_addr == to->v4.sin_addr.s_addr;
-    struct addr wanted = as_socket_wants(s, to);
-    return addr_equal(&m->to, &wanted);
+    return equals_as_wanted(s, &m->to, to);
 }
 
 /* Appends to the message before when the kernel can cut it off again. */
@@ -274,7 +282,7 @@ bool udp_joins(const struct udp_socket *s, const struct addr *to, size_t len)
     return goes_again(s, to) && joins(&s->out, len);
 }
 
-static uint8_t *reserve_elsewhere(struct udp_socket *s, const struct addr *to, size_t cap_bytes)
+__attribute__((noinline)) static uint8_t *reserve_elsewhere(struct udp_socket *s, const struct addr *to, size_t cap_bytes)
 {
     struct udp_out *out = &s->out;
 
@@ -300,6 +308,22 @@ uint8_t *udp_reserve(struct udp_socket *s, const struct addr *to, size_t cap_byt
     return out->reserved;
 }
 
+__attribute__((noinline)) static void begin_message(struct udp_socket *s, size_t len)
+{
+    struct udp_out *out = &s->out;
+
+    out->messages[out->tail] = (struct out_message){.to = out->again ? out->messages[out->tail - 1].to : out->to,
+                                                    .at = (uint32_t)out->used_bytes,
+                                                    .len = (uint32_t)len,
+                                                    .segment_bytes = (uint16_t)len,
+                                                    .count = 1};
+    if (s->sources)
+        udp_sources_prefetch(s->sources, &out->messages[out->tail].to);
+    out->tail++;
+    out->used_bytes += len;
+    worker_arm(s->worker, &out->hook);
+}
+
 void udp_commit(struct udp_socket *s, size_t len)
 {
     struct udp_out *out = &s->out;
@@ -313,25 +337,15 @@ void udp_commit(struct udp_socket *s, size_t len)
         s->counters.dropped_full++;
         return;
     }
-    if (out->again && joins(out, len)) {
-        struct out_message *m = &out->messages[out->tail - 1];
-
-        m->ended = len < m->segment_bytes;
-        m->len += (uint32_t)len;
-        m->count++;
-        out->used_bytes += len;
+    if (!out->again || !joins(out, len)) {
+        begin_message(s, len);
         return;
     }
-    out->messages[out->tail] = (struct out_message){.to = out->again ? out->messages[out->tail - 1].to : out->to,
-                                                    .at = (uint32_t)out->used_bytes,
-                                                    .len = (uint32_t)len,
-                                                    .segment_bytes = (uint16_t)len,
-                                                    .count = 1};
-    if (s->sources)
-        udp_sources_prefetch(s->sources, &out->messages[out->tail].to);
-    out->tail++;
+    struct out_message *m = &out->messages[out->tail - 1];
+    m->ended = len < m->segment_bytes;
+    m->len += (uint32_t)len;
+    m->count++;
     out->used_bytes += len;
-    worker_arm(s->worker, &out->hook);
 }
 
 void udp_send(struct udp_socket *s, const struct addr *to, const void *bytes, size_t len)

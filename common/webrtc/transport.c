@@ -403,7 +403,7 @@ void rtc_transport_prefetch_rtcp(const struct rtc_transport *t, unsigned ahead)
 /* ---- Sending ----------------------------------------------------------------------------------- */
 
 /* Written where it leaves from, and protected together with others before it does. */
-static size_t protect_later(struct rtc_endpoint *e, const struct srtp_tx_packet *p)
+__attribute__((noinline)) static size_t protect_later(struct rtc_endpoint *e, const struct srtp_tx_packet *p)
 {
     uint8_t *body = p->dst + p->hdr_len;
 
@@ -439,7 +439,7 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
         .hdr = p->hdr,
         .prefix = p->prefix,
         .payload = p->payload,
-        .dst = path_reserve(t, plain_len + srtp_tx_tag_len(t->tx)),
+        .dst = path_reserve(t, plain_len + SRTP_TAG_MAX),
         .hdr_len = (uint16_t)p->hdr_len,
         .prefix_len = (uint16_t)p->prefix_len,
         .payload_len = (uint16_t)p->payload_len,
