@@ -267,19 +267,32 @@ const measurements = {
         figure('whep_two_workers_larger_share', used[0] / (used[0] + used[1]), '', 0.6);
     },
 
+    // As configured by default, where a picture waits for the next one, and with flv.hold_ms 0: the difference of the means is what that
+    // adds to the delay. Every frame has a stamp: here that makes no send more.
     async flv() {
-        await freshEdge();
-        let few = null;
-        for (const viewers of [500, 2000]) {
+        const publisher = await publish('flv', 1, 1);
+        const play = async (viewers, hold) => {
             const limit = Number((await must(LIMIT_TCP, ['--seconds', quick ? '2' : '4', '--viewers', `${viewers}`,
                 '--bytes', `${FRAME_BYTES}`, '--rate', '30'])).stdout);
-            figure(`flv_limit_us_per_mb${few ? `_${viewers}` : ''}`, limit, 'us/MB');
-            const w = await steady(`flv-${viewers}`, 'flv', viewers);
-            figure(`flv_us_per_mb_${viewers}`, w.cpu_us / (w.n / 1e6), 'us/MB', 700, limit);
-            if (few) figure('flv_viewer_rss_bytes', (w.rss - few.rss) / 1500, 'bytes', 2048);
-            else figure('flv_delay_p50_ms', w.report.steady.delay_ms.p50, 'ms', 20);
-            few ??= w;
+            const w = await steady(`flv-${viewers}${hold}`, 'flv', viewers, [], 1, 'flv');
+            const { mean, p50, p99 } = w.report.steady.delay_ms;
+            figure(`flv_limit_us_per_mb_${viewers}${hold}`, limit, 'us/MB');
+            figure(`flv_us_per_mb_${viewers}${hold}`, w.cpu_us / (w.n / 1e6), 'us/MB', hold ? null : 700, limit);
+            for (const [name, value] of Object.entries({ mean, p50, p99 })) figure(`flv_delay_${name}_ms_${viewers}${hold}`, value, 'ms');
+            return { rss: w.rss, delay_ms: mean };
+        };
+        const both = async (hold) => [await play(500, hold), await play(2000, hold)];
+        await freshEdge();
+        const [few, many] = await both('');
+        figure('flv_viewer_rss_bytes', (many.rss - few.rss) / 1500, 'bytes', 2048);
+        if (!quick) {
+            await freshEdge({ flv: { hold_ms: 0 } });
+            const [fewAtOnce, manyAtOnce] = await both('_no_hold');
+            figure('flv_delay_added_ms_500', few.delay_ms - fewAtOnce.delay_ms, 'ms', 20);
+            figure('flv_delay_added_ms_2000', many.delay_ms - manyAtOnce.delay_ms, 'ms', 20);
+            await freshEdge({ flv: { hold_ms: 40 } }); // as it was
         }
+        await publisher.process.stop('SIGINT');
     },
 
     // Short of CPU, what comes in is read first and viewers are thinned; nothing is lost on the way in, nobody's publisher.
