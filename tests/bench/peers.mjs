@@ -4,14 +4,18 @@
 // what was delivered in it. What cannot be had here is skipped, with the reason.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { Cluster } from '../lib/cluster.mjs';
-import { Background, buildDir, must, run, sleep, until } from '../lib/process.mjs';
+import { Background, buildDir, must, run, sleep, sourceDir, until } from '../lib/process.mjs';
 
 const LOAD = `${buildDir}/tests/load/millrace-load`;
 const PLAY = `${buildDir}/tests/bench/rtmp_play`;
+const LIMIT = `${buildDir}/tests/bench/millrace-limit`;
+const MEDIASOUP = { server: `${sourceDir}/tests/bench/mediasoup/server.mjs`, worker: process.env.MILLRACE_MEDIASOUP ?? '', log: process.env.MILLRACE_MEDIASOUP_LOG ?? '' };
 const args = process.argv.slice(2);
 const VIEWERS = Number(args.find((arg) => /^\d+$/.test(arg)) ?? 200);
+const chosen = (name) => args.includes(name) || !args.some((arg) => /^[a-z]/.test(arg));
 const WINDOW_S = 8;
 const HOST = '10.77.0.1'; // tests/lib/netns.mjs; libnice leaves loopback addresses out
 const TICKS_A_SECOND = Number((await must('getconf', ['CLK_TCK'])).stdout);
@@ -47,7 +51,7 @@ async function window(pids, count) {
 // ---- the same loads ----
 
 function publish(url) {
-    return background(`publisher-${rows.length}`, LOAD, ['--quiet', '--publish-rtmp', url, '--synthetic', '720p30@2.5M', '--duration', '600']);
+    return background(`publisher-${rows.length}`, LOAD, ['--quiet', '--publish-rtmp', url, '--synthetic', '720p30@2.5M', '--stamp-every', '61', '--duration', '600']);
 }
 
 async function rtmpPlayers(server, address, app, stream, pids) {
@@ -71,12 +75,37 @@ async function viewers(server, way, kind, url, pids, received, unit, more = [], 
     await load.ended;
     const report = JSON.parse(readFileSync(json, 'utf8'));
     const n = received(report.steady) / report.steady.seconds * WINDOW_S;
-    const note = report.viewers.joined < VIEWERS ? `only ${report.viewers.joined} joined: ${Object.keys(report.failures).join(', ')}` : '';
+    const note = [report.viewers.joined < VIEWERS && `only ${report.viewers.joined} joined: ${Object.keys(report.failures).join(', ')}`,
+        `${Math.round(w.cpu_us / WINDOW_S / 1e4)}% of a core`,
+        report.steady.rtp.lost_after_repair && `${(100 * report.steady.rtp.lost_after_repair / packets(report.steady)).toFixed(1)}% lost`,
+        report.steady.counters.socket_drops && `${report.steady.counters.socket_drops} by the tester`].filter(Boolean).join('; ');
     row(server, way, report.viewers.joined ? w.cpu_us / n : null, unit, note);
 }
 
 const packets = (steady) => steady.rtp.received;
 const megabytes = (steady) => steady.bytes / 1e6;
+
+// With AES-128-GCM and transport-cc, without transport-cc, with AES_CM_128_HMAC_SHA1_80.
+async function whepWays(server, url, pids, ramp) {
+    for (const [way, more] of [['WHEP', ['--srtp', 'gcm']], ['WHEP, no twcc', ['--srtp', 'gcm', '--no-transport-cc']], ['WHEP, AES-CM', ['--srtp', 'cm']]])
+        await viewers(server, way, 'whep', url, pids, packets, 'us a packet', more, ramp);
+}
+
+// What no server can be below: tests/bench/limit.c.
+const limit = async () => Number((await must(LIMIT, ['--seconds', '2'])).stdout);
+
+// RTP from a file to two ports, the sound's RTCP and the picture's each one higher.
+async function feed(video, audio) {
+    const clip = file('clip.mkv');
+    if (!existsSync(clip))
+        await must('ffmpeg', ['-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=30', '-f', 'lavfi', '-i',
+            'sine=frequency=440:sample_rate=48000', '-t', '4', '-pix_fmt', 'yuv420p', '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency',
+            '-profile:v', 'baseline', '-g', '60', '-b:v', '2500k', '-minrate', '2500k', '-maxrate', '2500k', '-bufsize', '1250k', '-x264-params', 'nal-hrd=cbr:repeat-headers=1',
+            '-c:a', 'libopus', '-b:a', '96k', clip]);
+    return background(`feed-${rows.length}`, 'ffmpeg', ['-v', 'error', '-nostdin', '-re', '-stream_loop', '-1', '-i', clip,
+        '-map', '0:v', '-c', 'copy', '-payload_type', '102', '-ssrc', '1002', '-f', 'rtp', `rtp://127.0.0.1:${video}?pkt_size=1200`,
+        '-map', '0:a', '-c', 'copy', '-payload_type', '111', '-ssrc', '1001', '-f', 'rtp', `rtp://127.0.0.1:${audio}`]);
+}
 
 // ---- the servers ----
 
@@ -84,9 +113,8 @@ async function millrace() {
     const pids = async () => [cluster.nodes.get('edge').pid];
     const publisher = publish(cluster.rtmp('live/test'));
     await cluster.isLive('origin', 'live/test');
-    await viewers('millrace edge', 'WHEP', 'whep', `${cluster.url('edge')}/whep/live/test`, pids, packets, 'us a packet');
-    await viewers('millrace edge', 'WHEP, no twcc', 'whep', `${cluster.url('edge')}/whep/live/test`, pids, packets, 'us a packet', ['--no-transport-cc']);
-    await viewers('millrace edge', 'HTTP-FLV', 'flv', `${cluster.url('edge')}/live/test.flv`, pids, megabytes, 'us a MB');
+    await whepWays('millrace edge', `${cluster.url('edge')}/whep/live/test`, pids);
+    if (chosen('nginx')) await viewers('millrace edge', 'HTTP-FLV', 'flv', `${cluster.url('edge')}/live/test.flv`, pids, megabytes, 'us a MB');
     await publisher.stop('SIGINT');
 }
 
@@ -151,39 +179,41 @@ test: { type = "rtp"; id = 1; media = (
   { type = "video"; mid = "v"; port = ${video}; pt = 102; codec = "h264"; fmtp = "profile-level-id=42e01f;packetization-mode=1" },
   { type = "audio"; mid = "a"; port = ${audio}; pt = 111; codec = "opus" }) }
 `);
-    const clip = file('clip.mkv');
-    await must('ffmpeg', ['-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=30', '-f', 'lavfi', '-i',
-        'sine=frequency=440:sample_rate=48000', '-t', '4', '-pix_fmt', 'yuv420p', '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency',
-        '-profile:v', 'baseline', '-g', '60', '-b:v', '2500k', '-minrate', '2500k', '-maxrate', '2500k', '-bufsize', '1250k', '-x264-params', 'nal-hrd=cbr:repeat-headers=1',
-        '-c:a', 'libopus', '-b:a', '96k', clip]);
     const server = background('janus', 'janus', ['-F', dir, '-C', `${dir}/janus.jcfg`]);
     await listens(http);
-    const feed = background('janus-feed', 'ffmpeg', ['-v', 'error', '-nostdin', '-re', '-stream_loop', '-1', '-i', clip,
-        '-map', '0:v', '-c', 'copy', '-payload_type', '102', '-f', 'rtp', `rtp://127.0.0.1:${video}?pkt_size=1200`,
-        '-map', '0:a', '-c', 'copy', '-payload_type', '111', '-f', 'rtp', `rtp://127.0.0.1:${audio}`]);
+    const source = await feed(video, audio);
     const gateway = await janusGateway(whep, http);
     await viewers('Janus, streaming plugin', 'WebRTC', 'whep', `http://${HOST}:${whep}/whep`, async () => [server.pid], packets, 'us a packet', [], 20);
     gateway.closeAllConnections();
     gateway.close();
-    await feed.stop('SIGKILL');
+    await source.stop('SIGKILL');
     return server.stop('SIGKILL');
 }
 
-// mediasoup's npm package downloads or builds a C++ worker when it is installed; tests/bench/peers has tried.
+// Its worker is built from the sources in its npm package (tests/bench/mediasoup/build), as many as the edge has workers.
 async function mediasoup() {
-    const { log, dir } = { dir: process.env.MILLRACE_MEDIASOUP ?? '', log: process.env.MILLRACE_MEDIASOUP_LOG ?? '' };
-    if (existsSync(`${dir}/node_modules/mediasoup/worker/out/Release/mediasoup-worker`))
-        return skip('mediasoup', 'WebRTC', 'it is here, but is a library without a server: there is nothing yet to drive it with');
-    const why = existsSync(log) && readFileSync(log, 'utf8').split('\n').findLast((line) => /ERROR:/.test(line));
-    return skip('mediasoup', 'WebRTC', `cannot be installed: ${(why || 'its worker is neither there nor can be built').trim().slice(0, 100)}`);
+    if (!existsSync(MEDIASOUP.worker)) {
+        const why = existsSync(MEDIASOUP.log) && readFileSync(MEDIASOUP.log, 'utf8').split('\n').find((line) => /error/i.test(line));
+        return skip('mediasoup', 'WHEP', `cannot be built: ${(why || 'its worker is not there').trim().slice(0, 100)}`);
+    }
+    const [http, video, audio, rtc] = [91, 92, 94, 96].map((offset) => cluster.base + offset), workers = availableParallelism();
+    const server = cluster.add(new Background('mediasoup', 'node', [MEDIASOUP.server, '--http', `${http}`, '--rtc', `${rtc}`, '--video', `${video}`,
+        '--audio', `${audio}`, '--workers', `${workers}`], { log: file('mediasoup.log'), env: { MEDIASOUP_WORKER_BIN: MEDIASOUP.worker } }));
+    await listens(http);
+    const { pids } = JSON.parse(server.output().split('\n').find((line) => line.startsWith('{')));
+    const source = await feed(video, audio);
+    await whepWays(`mediasoup, ${workers} workers`, `http://127.0.0.1:${http}/whep`, async () => pids, 50);
+    await source.stop('SIGKILL');
+    return server.stop('SIGTERM');
 }
 
 let failed = false;
 try {
+    const before = await limit();
     for (const [name, measure] of Object.entries({ millrace, nginx, janus, mediasoup })) {
-        if (args.some((arg) => /^[a-z]/.test(arg)) && !args.includes(name)) continue;
-        await measure().catch((error) => skip(name, '', `failed: ${error.message.split('\n')[0]}`));
+        if (chosen(name)) await measure().catch((error) => skip(name, '', `failed: ${error.message.split('\n')[0]}`));
     }
+    row('limit', 'GCM, sendmmsg', (before + await limit()) / 2, 'us a packet', 'tests/bench/limit.c, mean of before and after');
 } catch (error) {
     failed = true;
     console.error(error);
