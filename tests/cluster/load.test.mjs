@@ -34,7 +34,7 @@ await cluster.use(test, async (t) => {
             '--csv', file('load.csv'), '--report', file('load.html')]);
 
         assert.equal(report.status, 0, report.output);
-        assert.deepEqual(report.viewers, { asked: 100, joined: 100, failed: 0, dropped: 0, left: 100 });
+        assert.deepEqual(report.viewers, { asked: 100, joined: 100, failed: 0, cut_off: 0, dropped: 0, left: 100 });
         for (const step of [report.join_ms, report.first_keyframe_ms, report.steps_ms.http]) {
             assert.equal(step.count, 100);
             assert.ok(step.p50 > 0 && step.p50 <= step.p95 && step.p95 <= step.p99 && step.p99 <= step.max);
@@ -91,10 +91,20 @@ watch:
         assert.equal(report.status, 0, report.output);
         assert.equal(report.publishers.accepted, 3);
         assert.ok(report.viewers.asked > 16, 'churn replaced viewers');
-        assert.equal(report.viewers.joined, report.viewers.asked);
+        assert.equal(report.viewers.joined + report.viewers.cut_off, report.viewers.asked);
         assert.equal(report.rtp.lost_after_repair, 0);
         assert.ok(report.picture.keyframes > 0);
         assert.ok(report.delay_ms.count > 0);
+    });
+
+    await t.test('who is on the way in when the end comes is cut off, and has not failed', async () => {
+        // the end comes 4 ms after the last one was started
+        const report = await load(['--whep', whep('live/test'), '--viewers', '21', '--ramp', '10', '--duration', '0.004', '--timeout', '30']);
+        assert.deepEqual(report.failures, {});
+        assert.equal(report.status, 0, report.output);
+        const { asked, joined, failed, cut_off: cutOff } = report.viewers;
+        assert.deepEqual([asked, failed, joined + cutOff], [21, 0, 21]);
+        assert.ok(cutOff > 0 && joined > 0, `${joined} joined, ${cutOff} cut off`);
     });
 
     await t.test('what fails is told by its cause, with exit code 2', async () => {

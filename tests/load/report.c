@@ -69,8 +69,9 @@ void report_print_end(const struct report *r)
 {
     const struct tally *t = &r->total;
 
-    printf("viewers: %llu asked, %llu joined, %llu failed, %llu dropped\n", (unsigned long long)t->asked,
-           (unsigned long long)t->joined, (unsigned long long)t->failed, (unsigned long long)t->dropped);
+    printf("viewers: %llu asked, %llu joined, %llu failed, %llu dropped, %llu cut off by the end\n", (unsigned long long)t->asked,
+           (unsigned long long)t->joined, (unsigned long long)t->failed, (unsigned long long)t->dropped,
+           (unsigned long long)t->cut_off);
     for (size_t i = 0; i < TALLY_CAUSES_MAX && t->causes[i].name[0]; i++)
         printf("  %llu x %s\n", (unsigned long long)t->causes[i].count, t->causes[i].name);
     print_percentiles("join", &t->join_us);
@@ -123,9 +124,10 @@ static json_t *tally_json(const struct tally *t)
 #define X(name) json_object_set_new(raw, #name, json_integer((json_int_t)t->name));
     TALLY_COUNTERS(X)
 #undef X
-    json_object_set_new(o, "viewers", json_pack("{s:I,s:I,s:I,s:I,s:I}", "asked", (json_int_t)t->asked, "joined",
-                                                (json_int_t)t->joined, "failed", (json_int_t)t->failed, "dropped",
-                                                (json_int_t)t->dropped, "left", (json_int_t)t->left));
+    json_object_set_new(o, "viewers", json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "asked", (json_int_t)t->asked, "joined",
+                                                (json_int_t)t->joined, "failed", (json_int_t)t->failed, "cut_off",
+                                                (json_int_t)t->cut_off, "dropped", (json_int_t)t->dropped, "left",
+                                                (json_int_t)t->left));
     json_object_set_new(o, "failures", causes);
     json_object_set_new(o, "join_ms", percentiles(&t->join_us));
     json_object_set_new(o, "steps_ms", json_pack("{s:o,s:o,s:o}", "http", percentiles(&t->http_us), "ice",

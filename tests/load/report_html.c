@@ -28,7 +28,7 @@ static const char after[] =
     "const num=v=>v==null?'–':Math.abs(v)>=1000?Math.round(v).toLocaleString('en'):(+v).toFixed(Math.abs(v)<10?2:1).replace(/\\.0+$/,'');\n"
     "function table(head,rows){const t=el('table'),h=el('tr');head.forEach(x=>h.append(el('th',{},x)));t.append(h);\n"
     " rows.forEach(r=>{const tr=el('tr');r.forEach(x=>tr.append(el('td',{},typeof x==='number'||x==null?num(x):x)));t.append(tr)});page.append(t)}\n"
-    "table(['viewers','asked','joined','failed','dropped','left'],[['',d.viewers.asked,d.viewers.joined,d.viewers.failed,d.viewers.dropped,d.viewers.left]]);\n"
+    "table(['viewers','asked','joined','failed','cut off','dropped','left'],[['',d.viewers.asked,d.viewers.joined,d.viewers.failed,d.viewers.cut_off,d.viewers.dropped,d.viewers.left]]);\n"
     "const causes=Object.entries(d.failures);if(causes.length)table(['failure','count'],causes);\n"
     "const P=(n,p)=>[n,p.p50,p.p95,p.p99,p.max,p.count];\n"
     "table(['milliseconds','p50','p95','p99','max','count'],[P('join (first media)',d.join_ms),P('  HTTP answer',d.steps_ms.http),\n"

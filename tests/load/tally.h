@@ -15,6 +15,7 @@
     X(asked)            /* viewers that were started */ \
     X(joined)           /* to which media came */ \
     X(failed)           /* that gave up before */ \
+    X(cut_off)          /* that were on their way in when the end came, for no longer than others took */ \
     X(dropped)          /* that lost the server after, and did not come back */ \
     X(left)             /* that left as planned */ \
     X(retries)          /* HTTP requests repeated because the server said Retry-After */ \

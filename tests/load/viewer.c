@@ -4,7 +4,8 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
+
+enum { CUT_OFF_US = 1000000 };
 
 static void retire(struct viewer *v)
 {
@@ -153,6 +154,15 @@ uint64_t viewer_left_us(const struct viewer *v)
     return v->deadline_us > now_us ? v->deadline_us - now_us : 0;
 }
 
+/* It has had no more time than those who joined took, or than a second; where nobody has joined there is nothing to compare with. */
+static bool is_cut_off(const struct viewer *v)
+{
+    const struct histogram *join_us = &v->thread->tally.join_us;
+    uint64_t waited = waited_us(v, worker_now_us(v->thread->worker));
+
+    return !v->comes_back && join_us->count && waited <= (join_us->max > CUT_OFF_US ? join_us->max : CUT_OFF_US);
+}
+
 static void count_leaving(struct viewer *v)
 {
     struct tally *tally = &v->thread->tally;
@@ -162,6 +172,10 @@ static void count_leaving(struct viewer *v)
     tally->left += v->joined;
     if (v->joined)
         return;
+    if (is_cut_off(v)) {
+        tally->cut_off++;
+        return;
+    }
     if (v->comes_back)
         tally->dropped++;
     else
