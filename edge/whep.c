@@ -4,7 +4,6 @@
 #include "edge/whep_priv.h"
 
 #include "base/log.h"
-#include "base/random.h"
 #include "http/bearer.h"
 
 #include <stdlib.h>

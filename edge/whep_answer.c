@@ -4,7 +4,6 @@
 
 #include "webrtc/sctp.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Extensions of the cluster's packets that are passed on, and the capture time that each packet has. */

@@ -13,7 +13,6 @@
 #include "origin/transcode.h"
 #include "origin/whip.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

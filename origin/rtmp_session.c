@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "origin/rtmp_session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"

@@ -7,7 +7,6 @@
 #include "directory/record.h"
 #include "directory/scripts.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

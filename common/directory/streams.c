@@ -2,8 +2,6 @@
 #include "directory/directory_priv.h"
 #include "directory/scripts.h"
 
-#include "base/log.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "http/cors.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

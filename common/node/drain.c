@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "directory/choose.h"
-#include "http/cors.h"
 #include "pipe/pipe_server.h"
 
 #include <stdio.h>

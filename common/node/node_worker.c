@@ -2,7 +2,6 @@
 #include "node/node_priv.h"
 
 #include "io/tcp.h"
-#include "io/udp.h"
 #include "pipe/pipe_client.h"
 #include "pipe/pipe_server.h"
 #include "secure/srtp.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipe/pipe_client.h"
 
-#include "base/log.h"
 #include "base/random.h"
 #include "base/reader.h"
 #include "pipe/messages.h"

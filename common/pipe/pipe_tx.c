@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipe/pipe_tx.h"
 
-#include "base/log.h"
 #include "base/random.h"
 #include "base/seq.h"
 #include "pipe/pipe_rtp.h"
 #include "pipe/recovery.h"
-
-#include <string.h>
 
 enum { GENERATIONS = 64 /* associations that a block of SSRCs serves before numbers come again */ };
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router_priv.h"
 
-#include "base/log.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

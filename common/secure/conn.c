@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     HANDSHAKE_US = 10000000,   /* a TLS handshake takes three round trips at most */

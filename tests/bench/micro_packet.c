@@ -5,7 +5,6 @@
  *   micro_packet [repetitions]   (1,000,000)
  *
  * Each step goes over many packets or viewers in turn, as in fan-out, so that memory is not always in the first-level cache. */
-#include "base/random.h"
 #include "cache/cache.h"
 #include "io/timer.h"
 #include "io/udp.h"

@@ -6,7 +6,6 @@
 #include "frames.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     LATE_US = 5000,

@@ -5,12 +5,10 @@
 #include "../seed.h"
 
 #include "webrtc/rtp_receiver.h"
-#include "media/packet.h"
 #include "wire/rtp_write.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 
 #include <cmocka.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tcp_scene.h"
 
-#include <string.h>
 #include <sys/socket.h>
 
 static uint8_t pattern(size_t at)

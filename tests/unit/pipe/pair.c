@@ -4,7 +4,6 @@
 #include "pipe/pipe_rx.h"
 #include "pipe/pipe_tx.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

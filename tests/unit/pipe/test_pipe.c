@@ -3,7 +3,6 @@
 #include "pair.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const uint64_t want_all = (uint64_t)0xffff;
 

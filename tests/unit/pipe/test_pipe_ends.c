@@ -4,11 +4,8 @@
 #include "../io/count_alloc.h"
 #include "pair.h"
 
-#include "io/udp.h"
 #include "pipe/pipe_tx.h"
 #include "secure/conn.h"
-
-#include <string.h>
 
 /* ---- Thinning -------------------------------------------------------------------------------- */
 

@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const uint64_t want_all = (uint64_t)0xffff;
 

@@ -4,7 +4,6 @@
 #include "unit/io/loop.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const uint64_t FIRST = PACKET_SEQ_FIRST;
 enum { PACKETS_CAP = 20000, PARCELS_MAX = 100000 };

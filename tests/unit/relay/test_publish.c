@@ -5,8 +5,6 @@
 #include "relay/relay_priv.h"
 #include "unit/io/loop.h"
 
-#include <string.h>
-
 static const uint64_t FIRST = PACKET_SEQ_FIRST;
 enum { NOTES = 3 };
 

@@ -8,7 +8,6 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { PUBLISHER, WATCHER, HOME, WORKERS, PACKETS = 10000, WARM = 3000, A_TURN = 10, EPOCH = 7 };
 

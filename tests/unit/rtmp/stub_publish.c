@@ -2,7 +2,6 @@
 #include "unit/rtmp/stub_publish.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "codec/depacketise.h"
 #include "unit/wire/exact.h"

@@ -3,7 +3,6 @@
 #include "unit/wire/exact.h"
 
 #include "origin/rtmp_command.h"
-#include "wire/flv.h"
 
 #define STR(len, text) "\x02\0" len text
 #define ZERO "\0\0\0\0\0\0\0\0\0"

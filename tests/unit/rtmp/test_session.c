@@ -13,7 +13,6 @@
 #include "io/tcp.h"
 #include "origin/rtmp.h"
 #include "origin/rtmp_chunk.h"
-#include "origin/rtmp_command.h"
 #include "origin/rtmp_handshake.h"
 #include "unit/io/loop.h"
 #include "wire/flv.h"

@@ -11,10 +11,8 @@
 /* after those four */
 #include <cmocka.h>
 #include <openssl/ssl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { CHILD, PARENT, BIG = 300000 };
 

@@ -4,8 +4,6 @@
 
 #include "unit/wire/exact.h"
 
-#include <arpa/inet.h>
-
 #define ID "\x21\x12\xa4\x42" "ABCDEFGHIJKL"
 #define USERNAME "\0\x06\0\x09" "abcd:efgh" "\0\0\0"
 #define INTEGRITY "\0\x08\0\x14" "01234567890123456789"

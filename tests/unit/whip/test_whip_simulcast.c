@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Three simulcast layers of a publisher into one track: told apart by rid, numbered by quality. */
-#include "origin/whip_layers.h"
 #include "origin/whip_media.h"
 
 #include "unit/wire/exact.h"
