@@ -81,7 +81,7 @@ static const uint8_t *gather(const struct srtp_tx_packet *p)
     return body;
 }
 
-static void seal_gcm(struct srtp_engine *e, const struct srtp_tx_packet *p)
+static void seal_gcm(struct srtp_engine *e, const struct srtp_tx_packet *p, const uint8_t *plain)
 {
     struct srtp_key *k = &p->tx->rtp;
     size_t len = (size_t)p->prefix_len + p->payload_len;
@@ -89,10 +89,10 @@ static void seal_gcm(struct srtp_engine *e, const struct srtp_tx_packet *p)
     uint8_t iv[SRTP_GCM_IV_BYTES];
 
     srtp_gcm_iv(iv, k->salt, p->hdr + 8, p->index);
-    e->crypt->gcm_seal(e, k, iv, p->dst, p->hdr_len, gather(p), len, body, body + len);
+    e->crypt->gcm_seal(e, k, iv, p->dst, p->hdr_len, plain, len, body, body + len);
 }
 
-static void seal_cm(struct srtp_engine *e, const struct srtp_tx_packet *p)
+static void seal_cm(struct srtp_engine *e, const struct srtp_tx_packet *p, const uint8_t *plain)
 {
     struct srtp_key *k = &p->tx->rtp;
     size_t len = (size_t)p->prefix_len + p->payload_len;
@@ -100,7 +100,7 @@ static void seal_cm(struct srtp_engine *e, const struct srtp_tx_packet *p)
     uint8_t iv[SRTP_CM_IV_BYTES], roc[4], mac[SRTP_SHA1_BYTES];
 
     srtp_cm_iv(iv, k->salt, p->hdr + 8, p->index);
-    e->crypt->cm_xor(e, k, iv, gather(p), len, body);
+    e->crypt->cm_xor(e, k, iv, plain, len, body);
     srtp_put32(roc, (uint32_t)(p->index >> 16));
     e->crypt->cm_mac(k, p->dst, p->hdr_len + len, roc, sizeof(roc), mac);
     memcpy(body + len, mac, SRTP_CM_TAG_BYTES);
@@ -108,10 +108,12 @@ static void seal_cm(struct srtp_engine *e, const struct srtp_tx_packet *p)
 
 size_t srtp_tx_protect(struct srtp_engine *e, const struct srtp_tx_packet *p)
 {
+    const uint8_t *plain = gather(p);
+
     if (srtp_is_gcm(p->tx->rtp.profile))
-        seal_gcm(e, p);
+        seal_gcm(e, p, plain);
     else
-        seal_cm(e, p);
+        seal_cm(e, p, plain);
     return srtp_tx_packet_len(p);
 }
 

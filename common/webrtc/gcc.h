@@ -31,10 +31,10 @@ struct gcc_cfg {
 enum gcc_aimd { GCC_HOLD = 0, GCC_INCREASE };
 
 struct gcc {
+    struct probe probe; /* first: what is sent is looked at with it */
     struct gcc_cfg cfg;
     struct gcc_delay delay;
     struct gcc_rate acked;
-    struct probe probe;
     enum gcc_aimd aimd;
     uint64_t delay_bps, loss_bps, remb_bps; /* remb_bps 0: none */
     double link_kbps, link_deviation;       /* what arrived when the path was full; 0: not known */

@@ -35,22 +35,21 @@ void gcc_delay_restart(struct gcc_delay *d)
     d->threshold_ms = threshold_ms;
 }
 
+/* Of the line through the points (least squares), which are counted from one of them: so the sums stay small. */
 static double slope(const struct gcc_delay *d)
 {
-    double x = 0, y = 0, above = 0, below = 0;
+    double x0 = d->points[0].arrival_ms, y0 = d->points[0].delay_ms, n = d->n_points;
+    double x = 0, y = 0, xy = 0, xx = 0;
 
-    for (unsigned i = 0; i < d->n_points; i++) {
-        x += d->points[i].arrival_ms;
-        y += d->points[i].delay_ms;
+    for (unsigned i = 1; i < d->n_points; i++) {
+        double dx = d->points[i].arrival_ms - x0, dy = d->points[i].delay_ms - y0;
+        x += dx;
+        y += dy;
+        xy += dx * dy;
+        xx += dx * dx;
     }
-    x /= d->n_points;
-    y /= d->n_points;
-    for (unsigned i = 0; i < d->n_points; i++) {
-        double dx = d->points[i].arrival_ms - x;
-        above += dx * (d->points[i].delay_ms - y);
-        below += dx * dx;
-    }
-    return below > 0 ? above / below : d->trend;
+    double below = n * xx - x * x;
+    return below > 0 ? (n * xy - x * y) / below : d->trend;
 }
 
 /* s5.4: slow to grow, quick to shrink; a single spike does not count. */

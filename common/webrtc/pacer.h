@@ -39,15 +39,15 @@ struct pacer_wait {
 };
 
 struct pacer {
+    struct pacer_resend resends[PACER_RESENDS];
+    unsigned resend_head, n_resends;
+    uint64_t waiting_bytes, most_waited_us;
+    struct pacer_wait *waits;           /* a ring of cap; NULL with 0 */
+    unsigned head, n, cap;              /* video; this and what follows is looked at with each packet */
     uint64_t pace_bps, resend_bps;
     int64_t burst_bytes;
     int64_t tokens_bytes, resend_bytes; /* may be sent now; below zero after a packet that just fitted, and after audio */
     uint64_t filled_us;
-    unsigned head, n, cap;              /* video */
-    unsigned resend_head, n_resends;
-    uint64_t waiting_bytes, most_waited_us;
-    struct pacer_wait *waits;           /* a ring of cap; NULL with 0 */
-    struct pacer_resend resends[PACER_RESENDS];
 };
 
 void pacer_init(struct pacer *p, uint64_t target_bps, uint64_t now_us);

@@ -87,22 +87,25 @@ struct rtp_sender_counters {
 };
 
 struct rtp_sender {
+    /* What each packet needs is together, up to the first of .counters. */
     struct rtp_sender_cfg cfg;
-    struct rtp_segment now, before; /* before: of the same epoch, for retransmissions */
-    struct rtp_cut *cuts;         /* theirs; NULL: nothing was ever left out */
+    uint16_t transport_seq;       /* the owner's: goes into the next packet, where transport-cc was agreed on */
+    bool sent_any, running;
+    struct rtp_segment now;
     uint64_t highest;             /* viewer's 64-bit number last given out; the SRTP index is one roll-over less */
+    uint64_t last_ts, last_us, last_capture_us; /* the viewer's timestamp, sending and capture time of the highest */
+    uint32_t budget_bytes;
+    struct rtp_sender_counters counters;
+    uint64_t sent[RTP_SENT_NUMBERS / 64]; /* a bit for each number: with transport-cc or abs-send-time, it was sent; with RED alone, it was sent
+                                             with the one before it */
+    struct rtp_segment before;    /* of the same epoch, for retransmissions */
+    struct rtp_cut *cuts;         /* of both; NULL: nothing was ever left out */
     uint64_t rtx_next;
     uint64_t forget_below, forget_until_us; /* numbers below are not sent again before that time */
-    uint64_t last_ts, last_us, last_capture_us; /* the viewer's timestamp, sending and capture time of the highest */
-    bool sent_any, running;
+    uint64_t send_us;             /* of the packet being written: its abs-send-time, where that was agreed on */
     bool sent_vp8;                /* the next three are of the newest VP8 frame that was sent */
     uint16_t picture_id;
     uint8_t tl0picidx, keyidx;
-    uint16_t transport_seq;       /* the owner's: goes into the next packet, where transport-cc was agreed on */
-    uint64_t send_us;             /* of the packet being written: its abs-send-time, where that was agreed on */
-    uint64_t sent[RTP_SENT_NUMBERS / 64]; /* a bit for each number: with either of those two, it was sent; with RED alone, it was sent
-                                             with the one before it */
-    uint32_t budget_bytes;
     struct {
         uint32_t at_ms;
         uint16_t seq;
@@ -116,7 +119,6 @@ struct rtp_sender {
     uint64_t rtt_us;              /* 0: not known */
     uint32_t lost_total, jitter_ticks; /* as the viewer last reported */
     uint8_t lost_fraction;        /* of 256 */
-    struct rtp_sender_counters counters;
 };
 
 /* A packet ready for protection: header | prefix | payload under index. Borrows the packet's payload. */

@@ -292,13 +292,14 @@ static void fetch(const void *from, const void *to)
         __builtin_prefetch(at);
 }
 
-static void fetch_track(const struct viewer_track *t)
+static void fetch_track(const struct viewer_track *t, unsigned ahead)
 {
     const struct rtp_sender *s = &t->sender;
 
-    fetch(&t->codec, &s->before);
-    fetch(&s->highest, &s->budget_bytes + 1);
-    __builtin_prefetch(&s->counters, 1);
+    if (ahead == 1)
+        __builtin_prefetch(&s->sent[(s->highest + 1) % RTP_SENT_NUMBERS / 64], 1);
+    else
+        fetch(t, &s->counters.nacked);
 }
 
 static void on_soon(const struct consumer *c, unsigned ahead)
@@ -307,14 +308,10 @@ static void on_soon(const struct consumer *c, unsigned ahead)
 
     rtc_transport_prefetch(v->transport, ahead);
     viewer_rate_prefetch(v, ahead);
-    if (ahead == 1)
-        return;
-    __builtin_prefetch(&v->state);
-    __builtin_prefetch(&v->first_packet_us);
-    fetch_track(&v->video);
-    fetch_track(&v->audio);
-    __builtin_prefetch(&v->layers.meter);
-    __builtin_prefetch(&v->layers.rank);
+    fetch_track(&v->video, ahead);
+    fetch_track(&v->audio, ahead);
+    if (ahead > 1)
+        __builtin_prefetch(&v->layers.meter);
 }
 
 static void on_rtcp_soon(const void *arg, unsigned ahead)
@@ -325,7 +322,7 @@ static void on_rtcp_soon(const void *arg, unsigned ahead)
         viewer_rate_prefetch(v, 2);
         return;
     }
-    fetch(v, &v->rate + 1);
+    fetch(&v->worker, &v->rate + 1);
     __builtin_prefetch(&v->layers.allowed_bps, 1);
 }
 

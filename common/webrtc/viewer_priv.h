@@ -13,13 +13,13 @@
 enum { VIEWER_KEYFRAME_AGAIN_US = 1000000 /* a publisher that did not hear of it is asked again */ };
 
 struct viewer_track {
-    struct rtc_viewer_media media;
     enum codec codec; /* of the track being played; CODEC_NONE: none */
     uint32_t clock_hz;
     bool derived;     /* transcoded at the origin */
     uint8_t track, layer;
     uint8_t payload;  /* index into media.payloads */
     struct rtp_sender sender;
+    struct rtc_viewer_media media;
 };
 
 /* Which layers of the video track are sent, and which shall be. */
@@ -29,7 +29,6 @@ struct viewer_layers {
     struct rung target;      /* row: simulcast layer, or highest spatial one */
     struct rtc_layer_wish wish; /* for later epochs too */
     struct layer_choice choice;
-    struct layer_meter *meter; /* NULL: nobody asked yet, and there was always room */
     uint64_t allowed_bps;    /* what its network carries for video; UINT64_MAX: not known */
     uint64_t wanted_bps;     /* what the best that it may have takes, with room to spare; 0: not measured */
     uint64_t sent_bps;       /* what the chosen one takes; 0: not measured */
@@ -44,9 +43,11 @@ struct viewer_layers {
     } loss;
     uint64_t octets, budget_us, debt_bytes; /* keyframes only: sent by then, and more than there was room for */
     uint64_t switches, pauses;
+    struct timer check;
+    /* With each visit: */
+    struct layer_meter *meter; /* NULL: nobody asked yet, and there was always room */
     uint32_t rank;           /* among the worker's viewers, by chance: who is thinned first when it is overloaded (governor.h) */
     enum governor_thin thin; /* so it is now */
-    struct timer check;
 };
 
 /* How fast the viewer may be sent to: see viewer_rate.c. */
@@ -60,18 +61,22 @@ struct viewer_rate {
 struct rtc_viewer {
     const struct rtc_viewer_ops *ops;
     void *arg;
+    struct viewer_layers layers;
+    /* From the end of .layers to the beginning of .rate is what each visit needs beside the tracks: see on_soon. */
     struct worker *worker;
     struct consumer consumer;
-    struct rtc_transport *transport; /* this and .rate near the consumer: see on_soon */
-    struct viewer_rate rate;
+    struct rtc_transport *transport;
     struct viewer_data *data; /* NULL: no data channels were agreed on */
-    uint64_t epoch;
-    int data_track;           /* of the present epoch; -1: it has none */
     enum rtc_viewer_state state;
+    int data_track;           /* of the present epoch; -1: it has none */
+    uint64_t report_from_us; /* live: from then on the next sender reports leave with a picture */
+    uint64_t first_packet_us;
     bool connected, ready;
     bool skipping;       /* live, but left out until the next keyframe: it does not read its connection */
     bool has_line;       /* line_us: the media time that is live, less the monotonic time */
-    uint64_t report_from_us; /* live: from then on the next sender reports leave with a picture */
+    struct viewer_rate rate;
+    struct viewer_track video, audio;
+    uint64_t epoch;
     int64_t line_us;
     uint64_t audio_waits_us; /* since when audio comes, if it has not begun: 0 not yet */
     uint64_t asked_us;   /* waiting or skipping: when a keyframe was asked for */
@@ -79,11 +84,9 @@ struct rtc_viewer {
     struct timer pace;   /* catching up: the next frame is due */
     struct timer report; /* the next sender reports are due, alone */
     unsigned reports_sent; /* since it went live */
-    uint64_t connected_us, first_packet_us, catch_up_us;
+    uint64_t connected_us, catch_up_us;
     uint64_t keyframes_asked, bad_rtcp, skips;
     char cname[RTC_CNAME_BYTES + 1];
-    struct viewer_track video, audio;
-    struct viewer_layers layers;
 };
 
 void viewer_send(struct rtc_viewer *v, const struct rtp_out *out);

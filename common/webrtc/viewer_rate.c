@@ -24,11 +24,11 @@ enum {
 /* What transport-wide feedback needs: 7 KB that other viewers do not have. */
 struct viewer_paced {
     struct rtc_viewer *viewer;
-    struct twcc_send sent;
-    struct pacer pacer;
     struct resend_watch watch; /* of video */
     struct timer due;
     uint64_t repeat;
+    struct pacer pacer;    /* the end of it, and the beginning of the next, are looked at with each packet */
+    struct twcc_send sent;
 };
 
 static uint64_t now_of(const struct rtc_viewer *v)
@@ -176,17 +176,15 @@ void viewer_rate_prefetch(const struct rtc_viewer *v, unsigned ahead)
 {
     const struct viewer_paced *w = v->rate.paced;
 
-    if (ahead == 2)
-        __builtin_prefetch(&v->rate.gcc.probe);
     if (!w)
         return;
     if (ahead == 1) {
         __builtin_prefetch(&w->sent.slots[w->sent.next % TWCC_SEND_SLOTS], 1);
         return;
     }
-    __builtin_prefetch(w, 1);
-    __builtin_prefetch(&w->pacer, 1);
-    __builtin_prefetch(&w->pacer.waits);
+    __builtin_prefetch(&w->pacer.n, 1);
+    __builtin_prefetch(&w->pacer.filled_us, 1);
+    __builtin_prefetch(&w->sent.flight_from, 1);
 }
 
 uint64_t viewer_rate_waited_us(const struct rtc_viewer *v)

@@ -51,6 +51,12 @@ static int scan_chunks(struct reader *r, size_t count, size_t *delta_bytes)
             return RTCP_ERR_SHORT;
         if (symbols == 0)
             return RTCP_ERR_VALUE; /* an empty run would never reach the count */
+        if (chunk < SYMBOL_LARGE << 13) { /* a run of one that has no delta, or a small one */
+            size_t n = symbols < count - seen ? symbols : count - seen;
+            *delta_bytes += n * (chunk >> 13);
+            seen += n;
+            continue;
+        }
         for (unsigned i = 0; i < symbols && seen < count; i++, seen++) {
             unsigned s = chunk_symbol(chunk, i);
             if (s > SYMBOL_LARGE)
