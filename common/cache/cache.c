@@ -2,7 +2,6 @@
 #include "cache/cache.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     RING_MIN = 256,
