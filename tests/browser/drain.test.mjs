@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { close, launch, open, pageState, picturesGrow, received, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
 import { getJson, http } from '../lib/http.mjs';
-import { longestPause } from '../lib/layers.mjs';
+import { longestPause, publishLayers } from '../lib/layers.mjs';
 import { publishLive } from '../lib/media.mjs';
 import { sleep, until } from '../lib/process.mjs';
 
@@ -68,6 +68,31 @@ await cluster.use(test, async (t) => {
         await until('the draining edge has nobody', 5_000, async () => (await cluster.sessions('edge', 'whep')).length === 0);
         assert.equal((await cluster.sessions('edge-eu-2', 'whep')).length, 1);
         await close(page);
+    });
+
+    await t.test('the quality that a viewer chose goes along, in whatever way it comes to another session', async () => {
+        await http(`${cluster.url('edge')}/api/v1/drain`, { method: 'DELETE' });
+        const publisher = await publishLayers(browser, cluster, 'sizes/test', 'VP8', { size: [640, 360], frameRate: 10, sendEncodings: [
+            { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 50_000 }, { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 300_000 }] });
+        const page = await watch(browser, cluster, 'sizes/test');
+        const sees = (width) => until(`a picture ${width} wide`, 20_000, async () => (await received(page)).video?.frameWidth === width);
+        await sees(640);
+        await page.evaluate(() => globalThis.millrace.player.chooseLayer('q'));
+        await sees(160);
+        assert.equal((await http(`${cluster.url('edge')}/api/v1/drain`, { method: 'POST' })).status, 200);
+        await isAt(page, 'edge-eu-2');
+        const chosen = async () => (await page.evaluate(() => globalThis.millrace.player.layers())).chosen;
+        assert.equal(await chosen(), 'q', 'before it was shown');
+        await sees(160);
+        await until('the menu says so', 5_000, () => page.evaluate(() => document.querySelector('#quality').value === 'q'));
+
+        await http(`${cluster.url('edge')}/api/v1/drain`, { method: 'DELETE' });
+        await page.evaluate(() => (globalThis.millrace.player.stop(), globalThis.millrace.player.start()));
+        await until('a third session', 15_000, async () => (await received(page)).opened === 3);
+        await pageState(page, 'live');
+        await until('it is asked for again', 5_000, async () => (await chosen()) === 'q');
+        await close(page);
+        await close(publisher);
     });
 
     await t.test('SIGTERM: the edge ends as soon as its viewers have gone', async () => {

@@ -47,7 +47,7 @@ export class Session extends EventTarget {
     mungeOffer(sdp) {
         return sdp;
     }
-    async takeOver() {} // when the session that it moves to can carry media: resolves once it is in use
+    async takeOver() {} // (session): when the one that it moves to can carry media; resolves once it is in use
     retries() { // (problem): whether to try again after it
         return true;
     }
@@ -68,10 +68,10 @@ export class Session extends EventTarget {
         this.#enter('idle');
     }
 
-    // The URL that the session's answer gave for a relation (RFC 8288); null: none.
-    link(relation) {
-        for (const [, target, rest] of this.#present?.links.matchAll(/<([^>]*)>([^<]*)/g) ?? [])
-            if (rest.includes(`rel="${relation}"`)) return new URL(target, this.#present.url).href;
+    // The URL that a session's answer gave for a relation (RFC 8288); null: none.
+    link(relation, session = this.#present) {
+        for (const [, target, rest] of session?.links.matchAll(/<([^>]*)>([^<]*)/g) ?? [])
+            if (rest.includes(`rel="${relation}"`)) return new URL(target, session.url).href;
         return null;
     }
 
@@ -135,7 +135,7 @@ export class Session extends EventTarget {
         const next = this.#begin(endpoint);
         try {
             await this.#open(next, signal);
-            await Promise.race([this.takeOver(), next.lost]);
+            await Promise.race([this.takeOver(next), next.lost]);
         } catch (error) {
             this.#drop(next);
             if (!signal.aborted) console.warn(`could not move to ${endpoint}: ${error.message}`);

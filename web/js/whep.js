@@ -27,6 +27,7 @@ export class WhepPlayer extends Session {
     #moved_ms = 0;
     #began_ms = 0;
     #events = null; // EventSource
+    #wish = ''; // the layer that was chosen, as chooseLayer takes it; sessions that follow are asked for it, too
 
     constructor({ endpoint, token, video, data = false }) {
         super({ endpoint, token });
@@ -62,7 +63,9 @@ export class WhepPlayer extends Session {
     }
 
     // The new session's first picture is waited for out of sight, so that the present one stays until then.
-    async takeOver() {
+    async takeOver(session) {
+        const wish = this.#wish;
+        await this.#chooseAgain(session);
         const hidden = document.createElement('video');
         hidden.muted = true;
         hidden.srcObject = this.#stream;
@@ -76,6 +79,7 @@ export class WhepPlayer extends Session {
         } finally {
             hidden.srcObject = null;
         }
+        if (this.#wish !== wish) await this.#chooseAgain(session);
     }
 
     // What was known is of the session before: this one's picture is there.
@@ -130,19 +134,32 @@ export class WhepPlayer extends Session {
         return this.#layerRequest({});
     }
 
-    // Choose one of them, or by its encodingId; '' leaves it to the server again. Holds for this session.
+    // Choose one of them, or by its encodingId; '' leaves it to the server again. Holds until another is chosen, in sessions that follow too.
     async chooseLayer(layer) {
-        const mediaId = this.pc?.getTransceivers().find((t) => t.receiver.track.kind === 'video')?.mid;
+        const known = await this.#choose(layer);
+        this.#wish = layer;
+        return known;
+    }
+
+    // In a session; in the present one when none is given.
+    #choose(layer, session) {
+        const mediaId = (session ?? this).pc?.getTransceivers().find((t) => t.receiver.track.kind === 'video')?.mid;
         const { encodingId = null, spatialLayerId, temporalLayerId } = typeof layer === 'string' ? { encodingId: layer || null } : layer;
         return this.#layerRequest({
             method: 'POST',
             headers: { 'Content-Type': 'application/json' },
             body: JSON.stringify({ mediaId, encodingId, maxSpatialLayerId: spatialLayerId, maxTemporalLayerId: temporalLayerId }),
-        });
+        }, session);
     }
 
-    async #layerRequest({ headers, ...options }) {
-        const url = this.link(LAYER);
+    // As in the session before. A server that has no such layer chooses by itself.
+    async #chooseAgain(session) {
+        if (!this.#wish) return;
+        await this.#choose(this.#wish, session).catch((error) => console.warn(`the quality is the server's choice: ${error.message}`));
+    }
+
+    async #layerRequest({ headers, ...options }, session) {
+        const url = this.link(LAYER, session);
         const none = { layers: [], chosen: null };
         if (!url) return none;
         const known = await getJson(url, { ...options, headers: { ...headers, ...this.authorization() } });
@@ -159,6 +176,7 @@ export class WhepPlayer extends Session {
             this.join_ms = 0;
         }
         if (this.state === 'live') {
+            this.#chooseAgain();
             this.#listen();
             this.#bytes = 0;
             this.#moved_ms = performance.now();
