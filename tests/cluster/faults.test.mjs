@@ -51,7 +51,7 @@ async function parentFails(name, what, { repair }) {
     assert.equal(got.frames, sent.frames, 'pictures');
     assert.equal(saw.gaps, 0, 'no gap in the timestamps of the pictures');
     assert.ok(Math.abs(got.audioSeconds - sent.audioSeconds) < 0.05, `${got.audioSeconds} s of ${sent.audioSeconds} s of sound`);
-    // Found by its silence, not by the end of its lease. (How long that takes: unit.pipe_ends, sim.pipe_failover.)
+    // Found by its silence, not by the end of its lease.
     assert.ok(nodes.some((node) => node.id === parent), `the directory had dropped ${parent} when, after ${took} ms, the edge did`);
 }
 
