@@ -65,11 +65,11 @@ async function rtmpPlayers(server, address, app, stream, pids) {
     await player.stop('SIGKILL');
 }
 
-// By what the load tester got: received(report) of its steady window, against the CPU of the same seconds.
+// By what the load tester got: received(report) of its steady window, against the CPU of the same seconds. ramp: joins a second.
 async function viewers(server, way, kind, url, pids, received, unit, more = [], ramp = 100) {
     const json = file(`load-${rows.length}.json`);
     const load = background(`load-${rows.length}`, LOAD, ['--quiet', '--no-events', `--${kind}`, url, '--viewers', `${VIEWERS}`, '--ramp', `${ramp}`,
-        '--duration', `${WINDOW_S + 6}`, '--settle', '3', '--timeout', '20', '--json', json, ...more]);
+        '--duration', `${WINDOW_S + 3.5}`, '--settle', '3', '--timeout', '20', '--json', json, ...more]);
     await sleep((VIEWERS / ramp + 3) * 1000);
     const w = await window(await pids(), () => 0);
     await load.ended;
@@ -202,7 +202,7 @@ async function mediasoup() {
     await listens(http);
     const { pids } = JSON.parse(server.output().split('\n').find((line) => line.startsWith('{')));
     const source = await feed(video, audio);
-    await whepWays(`mediasoup, ${workers} workers`, `http://127.0.0.1:${http}/whep`, async () => pids, 50);
+    await whepWays(`mediasoup, ${workers} workers`, `http://127.0.0.1:${http}/whep`, async () => pids, 20);
     await source.stop('SIGKILL');
     return server.stop('SIGTERM');
 }
