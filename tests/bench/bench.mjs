@@ -356,8 +356,8 @@ const measurements = {
             const w = await window('backbone', 'millrace_packets_sent_total{transport="pipe"}', WINDOW_S, viewers);
             await viewers.report();
             await publisher.process.stop('SIGINT');
-            // What comes to each of two workers between two looks.
-            const limit = Number((await must(LIMIT_PIPE, ['--seconds', quick ? '2' : '4', '--messages', `${streams / 8}`, '--packets', '4', '--rest', '3000'])).stdout);
+            // What comes to both workers between two looks: they share a thread.
+            const limit = Number((await must(LIMIT_PIPE, ['--seconds', quick ? '2' : '4', '--messages', `${streams / 4}`, '--packets', '4', '--rest', '3000'])).stdout);
             const more = streams === 24 ? '' : `_${streams}_streams`;
             figure(`pipe_limit_us_per_packet${more}`, limit, 'us');
             figure(`pipe_us_per_packet${more}`, w.cpu_us / w.n, 'us', 4, limit);
