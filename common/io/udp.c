@@ -12,7 +12,7 @@ enum {
     RECV_CALLS_A_TURN = 8,      /* 256 messages; what is left is read in the next turn, after the hooks */
     AFTER_MEDIA_US = 10000,     /* a turn, for what viewers say: a crowd's handshakes must not keep media waiting */
     LOOK_US = 3000,             /* between two looks at what viewers say: hundreds of them speak each millisecond */
-    LOOK_SPARING_US = 10000,    /* where no other turn comes in between; a repair that is asked for leaves 3 ms later on average */
+    LOOK_SPARING_US = 10000,    /* where no other turn comes in between; a repair leaves 7 ms later at most */
     SPARING_PERMILLE = 50,      /* of its time a worker is busy that is spared wake-ups; down to half of it, as they are less then */
 };
 
