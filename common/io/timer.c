@@ -3,8 +3,6 @@
 
 #include "worker_priv.h"
 
-enum { TIMERS_A_LOOK = 8 /* at the clock */ };
-
 /* ---- Pairing heap: a node's children are a list; prev of the first child is the parent ------- */
 
 static bool due_before(const struct timer *a, const struct timer *b)
@@ -96,19 +94,16 @@ static struct timer *heap_first(struct timer_heap *h)
     return h->root;
 }
 
-bool timer_heap_run(struct timer_heap *h, uint64_t now_us, uint64_t until_ns)
+void timer_heap_run(struct timer_heap *h, uint64_t now_us)
 {
     uint64_t started_before = h->next_order;
     struct timer *t;
 
-    for (unsigned n = 1; (t = heap_first(h)) && t->due_us <= now_us && t->order < started_before; n++) {
-        if (n % TIMERS_A_LOOK == 0 && uv_hrtime() >= until_ns)
-            return false;
+    while ((t = heap_first(h)) && t->due_us <= now_us && t->order < started_before) {
         heap_remove(h, t);
         t->running = false;
         t->on_due(t, now_us);
     }
-    return true;
 }
 
 uint64_t timer_heap_next_us(const struct timer_heap *h)

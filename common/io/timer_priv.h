@@ -12,8 +12,7 @@ struct timer_heap {
     uint64_t next_order; /* ties are run in the order of timer_start */
 };
 
-/* Runs what is due at now_us, in order, but begins nothing new after until_ns (uv_hrtime), give or take a few timers. Those that are started
- * from within for now run next time. False: some that are due are left. */
-bool timer_heap_run(struct timer_heap *h, uint64_t now_us, uint64_t until_ns);
+/* Runs what is due at now_us, in order. Those that are started from within for now run next time. */
+void timer_heap_run(struct timer_heap *h, uint64_t now_us);
 /* When the first may be due; UINT64_MAX when none runs. */
 uint64_t timer_heap_next_us(const struct timer_heap *h);

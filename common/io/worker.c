@@ -10,7 +10,6 @@
 enum {
     HOOKS_A_TURN_MAX = 100000, /* hooks that arm each other without end must not stop the loop */
     REST_MAX_US = 10000,       /* others wait for it too */
-    TIMERS_US = 1000,          /* a turn: hundreds of viewers' pacers, due at once, must not keep media waiting */
     CLOSE_ROUNDS = 64,         /* loop turns given at destroy to handles that are closing */
 };
 
@@ -112,19 +111,16 @@ static void set_due_wake(struct worker *w)
                          0);
 }
 
-/* As long as timers are left it is one turn to the governor, up to one that is late. */
 static void judge_turn(struct worker *w)
 {
     clock_expire(w->clock);
-    if (w->timers_left && clock_now(w->clock) - w->governor.last_us < GOVERNOR_TURN_US)
-        return;
     governor_on_turn(&w->governor, clock_now(w->clock), uv_metrics_idle_time(&w->loop) / 1000 + w->rested_us,
                      w->aside_ns / 1000);
 }
 
 bool worker_has_more(const struct worker *w)
 {
-    bool more = w->timers_left || atomic_load_explicit(&w->mailbox, memory_order_relaxed) != NULL;
+    bool more = atomic_load_explicit(&w->mailbox, memory_order_relaxed) != NULL;
 
     for (int stage = 0; stage < TURN_STAGES; stage++)
         more |= !list_empty(&w->hooks[stage]);
@@ -134,10 +130,8 @@ bool worker_has_more(const struct worker *w)
 void worker_end_turn(struct worker *w)
 {
     run_mails(w);
-    if (w->timers_left) /* what came in between goes first */
-        run_hooks(w);
-    w->timers_left = !timer_heap_run(&w->timers, worker_now_us(w), uv_hrtime() + UINT64_C(1000) * TIMERS_US);
-    (void)timer_heap_run(&w->lazy_timers, worker_now_us(w), UINT64_MAX);
+    timer_heap_run(&w->timers, worker_now_us(w));
+    timer_heap_run(&w->lazy_timers, worker_now_us(w));
     run_hooks(w);
     judge_turn(w);
     set_due_wake(w);

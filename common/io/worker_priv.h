@@ -57,7 +57,6 @@ struct worker {
     struct clock clock_store;
     struct clock *clock; /* &clock_store: the question for the time, of a const worker, may read it anew */
     struct timer_heap timers, lazy_timers;
-    bool timers_left; /* the last turn had no time for all that were due */
     struct governor governor;
     uint64_t aside_ns; /* spent on what viewers say, see udp.c */
     struct list hooks[TURN_STAGES];
