@@ -45,7 +45,7 @@ static const struct key keys[] = {
     {"rtc", "ice_servers", ORIGIN | EDGE, TEXTS, AT(rtc.ice_servers), "", 0, 0, {0}},
     {"rtc", "data", ORIGIN | EDGE, FLAG, AT(rtc.data), "true", 0, 0, {0}},
     {"rtc", "audio_hold_ms", EDGE, NUMBER, AT(rtc.audio_hold_ms), "40", 0, 1000, {0}},
-    {"rtc", "audio_hold_load", EDGE, NUMBER, AT(rtc.audio_hold_load), "10", 0, 100, {0}},
+    {"rtc", "audio_hold_load", EDGE, NUMBER, AT(rtc.audio_hold_load), "8", 0, 100, {0}},
     {"flv", "hold_ms", EDGE, NUMBER, AT(flv.hold_ms), "40", 0, 1000, {0}},
     {"flv", "hold_load", EDGE, NUMBER, AT(flv.hold_load), "5", 0, 100, {0}},
     {"rtmp", "listen", ORIGIN, ADDRESS, AT(rtmp.listen), "0.0.0.0:1935", 0, 0, {0}},

@@ -216,6 +216,8 @@ const measurements = {
         await freshEdge();
         const [few, limitFew] = await besideLimit(() => steady('whep-500', 'whep', 500));
         figure('whep_us_per_packet_500', few.cpu_us / few.n, 'us', 1.3 * limitFew, limitFew);
+        // What the limit program needs when it, too, sends a picture to each of a worker's viewers 30 times a second and sleeps in between.
+        figure('limit_us_per_packet_250_paced', await limitOf('--viewers', '250', '--rate', '30'), 'us', null, limitFew);
         const [many, limitMany] = await besideLimit(() => steady('whep-1000', 'whep', 1000));
         figure('whep_us_per_packet_1000', many.cpu_us / many.n, 'us', 1.3 * limitMany, limitMany);
         figure('whep_viewer_rss_bytes', (many.rss - few.rss) / 500, 'bytes', 24 * 1024);

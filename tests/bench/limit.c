@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * limit.c - the least that a packet to a viewer can cost on this machine: AES-128-GCM, then the kernel.
  *
- *   millrace-limit [--seconds S] [--viewers N] [--packets N] [--cm]
+ *   millrace-limit [--seconds S] [--viewers N] [--packets N] [--rate R] [--cm]
  *
  * Nine packets of 1,200 bytes (a frame of a 2.5 Mbit/s stream) for each viewer in turn, every viewer with keys and an address
  * of its own, are protected into an arena and sent by sendmmsg as GSO messages to a socket on loopback that another
  * thread drains. Prints the CPU time of the sending thread, user and system, in microseconds a packet: what a server's
- * own work is measured against. --packets: of a message, 1 .. 9, for what short ones cost (sound is one a message). No loop, no timers, no bookkeeping are in it. */
+ * own work is measured against. --packets: of a message, 1 .. 9, for what short ones cost (sound is one a message). --rate: not one round
+ * of all viewers after the other but so many a second, as pictures come, to a sink that looks every 1.5 ms as millrace-load does: what the
+ * same costs where caches and core have been others' in between. No loop, no timers, no bookkeeping are in it. */
 #include "limit.h"
 
 #include "secure/srtp_tx.h"
@@ -34,6 +36,7 @@ enum {
     DRAIN_BYTES = 65536,
     SOCKET_BYTES = 16 << 20,
     UNDER_WAY_BYTES = 2 << 20,
+    NAP_US = 1500,
 };
 
 struct viewer {
@@ -52,7 +55,7 @@ struct call {
     size_t n;
 };
 
-static atomic_bool done;
+static atomic_bool done, naps;
 static _Atomic uint64_t drained_bytes;
 
 static void set_buffer(int fd, int force, int plain)
@@ -77,11 +80,13 @@ static void *drain(void *arg)
             iov[i] = (struct iovec){bytes[i], DRAIN_BYTES};
             headers[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
         }
-        int n = recvmmsg(fd, headers, DRAIN_MESSAGES, MSG_WAITFORONE, NULL);
+        int n = recvmmsg(fd, headers, DRAIN_MESSAGES, naps ? MSG_DONTWAIT : MSG_WAITFORONE, NULL);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             die("recvmmsg");
         for (int i = 0; i < n; i++)
             drained_bytes += headers[i].msg_len;
+        if (n < DRAIN_MESSAGES && naps)
+            usleep(NAP_US);
     }
     return NULL;
 }
@@ -155,7 +160,19 @@ static void push_frame(struct call *c, struct srtp_engine *e, struct viewer *v, 
     c->n++;
 }
 
-static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, size_t n, size_t frame, double seconds)
+/* Until the next round is due; one that is late waits for nothing, and is not made up for. */
+static void wait_for_turn(uint64_t *next_ns, double rate)
+{
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+    *next_ns += (uint64_t)(1e9 / rate);
+    if (*next_ns > now_ns)
+        usleep((useconds_t)((*next_ns - now_ns) / 1000));
+    else
+        *next_ns = now_ns;
+}
+
+static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, size_t n, size_t frame, double seconds, double rate)
 {
     struct call *c = calloc(1, sizeof(*c));
     uint8_t *payload = calloc(FRAME_PACKETS, DATAGRAM_BYTES);
@@ -165,15 +182,21 @@ static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, siz
         die("memory");
     usleep(100000);
     drained_bytes = 0;
-    for (; clock_ns(CLOCK_MONOTONIC) < until_ns; index += frame)
+    for (uint64_t next_ns = clock_ns(CLOCK_MONOTONIC); clock_ns(CLOCK_MONOTONIC) < until_ns; index += frame) {
         for (size_t i = 0; i < n; i++) {
             push_frame(c, e, &viewers[i], index, payload, frame);
             packets += frame;
             if (c->n < CALL_MESSAGES)
                 continue;
             flush(fd, c);
-            wait_for_sink(packets * DATAGRAM_BYTES);
+            if (rate == 0)
+                wait_for_sink(packets * DATAGRAM_BYTES);
         }
+        if (rate == 0)
+            continue;
+        flush(fd, c);
+        wait_for_turn(&next_ns, rate);
+    }
     flush(fd, c);
     double us = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - from_ns) / 1e3 / (double)packets;
     free(c->arena);
@@ -185,7 +208,7 @@ static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, siz
 int main(int argc, char **argv)
 {
     enum srtp_profile profile = SRTP_PROFILE_GCM_128;
-    double seconds = 3;
+    double seconds = 3, rate = 0;
     size_t n = 500, frame = FRAME_PACKETS;
     struct srtp_engine *engine;
     uint16_t port;
@@ -199,11 +222,13 @@ int main(int argc, char **argv)
             n = strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--packets") == 0 && i + 1 < argc)
             frame = strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--rate") == 0 && i + 1 < argc)
+            rate = atof(argv[++i]);
         else
-            return fprintf(stderr, "usage: millrace-limit [--seconds S] [--viewers N] [--packets N] [--cm]\n"), 1;
+            return fprintf(stderr, "usage: millrace-limit [--seconds S] [--viewers N] [--packets N] [--rate R] [--cm]\n"), 1;
     }
-    if (frame < 1 || frame > FRAME_PACKETS || n < 1)
-        return fprintf(stderr, "millrace-limit: 1 to 9 packets, 1 viewer at least\n"), 1;
+    if (frame < 1 || frame > FRAME_PACKETS || n < 1 || rate < 0)
+        return fprintf(stderr, "millrace-limit: 1 to 9 packets, 1 viewer at least, no rate below 0\n"), 1;
     struct viewer *viewers = calloc(n ? n : 1, sizeof(*viewers));
     int sink = open_sink(&port), out = socket(AF_INET, SOCK_DGRAM, 0);
     if (!viewers || out < 0 || srtp_engine_create(&engine, SRTP_BACKEND_BEST))
@@ -220,8 +245,9 @@ int main(int argc, char **argv)
     pthread_t thread;
     if (pthread_create(&thread, NULL, drain, &sink))
         die("thread");
-    (void)measure(out, engine, viewers, n, frame, 0.2); /* warm */
-    printf("%.3f\n", measure(out, engine, viewers, n, frame, seconds));
+    naps = rate > 0;
+    (void)measure(out, engine, viewers, n, frame, 0.2, rate); /* warm */
+    printf("%.3f\n", measure(out, engine, viewers, n, frame, seconds, rate));
     done = true;
     pthread_join(thread, NULL);
     for (size_t i = 0; i < n; i++)
