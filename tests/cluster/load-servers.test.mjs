@@ -47,7 +47,7 @@ const playing = (name, n) => until(`${n} viewers play at ${name}`, 20_000, async
 
 function assertServed(report, viewers) {
     assert.equal(report.status, 0, report.output);
-    assert.deepEqual(report.viewers, { asked: viewers, joined: viewers, failed: 0, dropped: 0, left: viewers });
+    assert.deepEqual(report.viewers, { asked: viewers, joined: viewers, failed: 0, cut_off: 0, dropped: 0, left: viewers });
 }
 
 // A WHEP server of another make, as far as HTTP and SDP go: it redirects, names its session by a relative path, has no ETag and
