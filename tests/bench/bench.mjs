@@ -19,7 +19,7 @@ const args = process.argv.slice(2);
 const quick = args.includes('--quick');
 const LONG = ['streams', 'workers', 'overload', 'micro']; // left out by --quick
 const chosen = args.filter((arg) => !arg.startsWith('-'));
-const WINDOW_S = quick ? 5 : 12;
+const WINDOW_S = quick ? 4 : 12;
 const MEDIA = '720p30@2.5M';
 const TICKS_A_SECOND = Number((await must('getconf', ['CLK_TCK'])).stdout);
 
@@ -111,7 +111,7 @@ async function steady(name, kind, viewers, more = [], streams = 1, stream = 'tes
     const ramp = kind === 'flv' ? 1000 : 250;
     const sample = kind === 'flv' ? 'millrace_bytes_sent_total{transport="flv"}' : 'millrace_packets_sent_total{transport="webrtc"}';
     const l = load(name, [`--${kind}`, (kind === 'flv' ? flv : whep)(stream), '--viewers', `${viewers}`, '--ramp', `${ramp}`,
-        '--streams', `${streams}`, '--duration', `${WINDOW_S + 5}`, '--settle', '3', ...more]);
+        '--streams', `${streams}`, '--duration', `${WINDOW_S + 4}`, '--settle', '3', ...more]);
     await sleep((viewers / ramp + 3) * 1000);
     const w = await window('edge', sample, WINDOW_S, l);
     const rss = rssBytes('edge');
@@ -145,7 +145,7 @@ function figure(name, value, unit, target = null, limit = null) {
 }
 
 async function limitOf(...more) {
-    return Number((await must(LIMIT, ['--seconds', quick ? '2' : '4', ...more])).stdout);
+    return Number((await must(LIMIT, ['--seconds', quick ? '1.5' : '4', ...more])).stdout);
 }
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -217,7 +217,7 @@ const measurements = {
         const [few, limitFew] = await besideLimit(() => steady('whep-500', 'whep', 500));
         figure('whep_us_per_packet_500', few.cpu_us / few.n, 'us', 1.3 * limitFew, limitFew);
         // What the limit program needs when it, too, sends a picture to each of a worker's viewers 30 times a second and sleeps in between.
-        figure('limit_us_per_packet_250_paced', await limitOf('--viewers', '250', '--rate', '30'), 'us', null, limitFew);
+        if (!quick) figure('limit_us_per_packet_250_paced', await limitOf('--viewers', '250', '--rate', '30'), 'us', null, limitFew);
         const [many, limitMany] = await besideLimit(() => steady('whep-1000', 'whep', 1000));
         figure('whep_us_per_packet_1000', many.cpu_us / many.n, 'us', 1.3 * limitMany, limitMany);
         figure('whep_viewer_rss_bytes', (many.rss - few.rss) / 500, 'bytes', 24 * 1024);
