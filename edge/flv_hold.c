@@ -3,17 +3,8 @@
 #include "edge/flv_hold.h"
 
 enum {
-    BUSY_WEIGHT_LOG2 = 5, /* a second of pictures */
-    AT_ONCE_MAX = 256,    /* after which it is tried again, with pictures that come however unevenly */
+    AT_ONCE_MAX = 256, /* after which it is tried again, with pictures that come however unevenly */
 };
-
-/* What it saves makes the worker less busy: so it goes on until half of that is enough. */
-static void look_at_load(struct flv_hold *h, uint32_t busy_permille)
-{
-    h->busy_sum += busy_permille - (h->busy_sum >> BUSY_WEIGHT_LOG2);
-    uint32_t from_permille = h->saving ? h->from_permille / 2 : h->from_permille;
-    h->saving = h->busy_sum >> BUSY_WEIGHT_LOG2 >= from_permille;
-}
 
 bool flv_hold_wants(struct flv_hold *h, const struct flv_gathered *g, uint32_t busy_permille, uint64_t now_us)
 {
@@ -22,9 +13,9 @@ bool flv_hold_wants(struct flv_hold *h, const struct flv_gathered *g, uint32_t b
     if (more) {
         h->since_us = h->pictures ? h->since_us : now_us;
         h->pictures = g->pictures;
-        look_at_load(h, busy_permille);
+        governor_mark_push(&h->busy, busy_permille);
     }
-    if (g->pictures == 0 || g->key || !h->saving || g->interval_us == 0)
+    if (g->pictures == 0 || g->key || !h->busy.past || g->interval_us == 0)
         return false;
     if (h->at_once > 0) {
         h->at_once -= more;

@@ -9,15 +9,14 @@
 #pragma once
 
 #include "edge/flv_mux.h"
+#include "io/governor.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct flv_hold {
     uint64_t limit_us;      /* the longest that a picture waits; 0: none does */
-    uint32_t from_permille; /* so busy its worker has to be; 0: it need not be */
-    uint32_t busy_sum;      /* of the busy share, per mille, a mean over the last pictures times how many those are */
-    bool saving;            /* it is busy */
+    struct governor_mark busy; /* .past: its worker has so much to do that it pays */
     unsigned pictures;      /* that have been gathered since the last send */
     uint64_t since_us;      /* when the first of them came */
     unsigned at_once;       /* so many more pictures leave at once */

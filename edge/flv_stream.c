@@ -386,7 +386,7 @@ static struct flv_stream *stream_open(struct flv_host *host, const char *name)
     }
     s->host = host;
     s->video = s->audio = -1;
-    s->hold = (struct flv_hold){.limit_us = host->cfg.hold_us, .from_permille = host->cfg.hold_from_permille};
+    s->hold = (struct flv_hold){.limit_us = host->cfg.hold_us, .busy.from_permille = host->cfg.hold_from_permille};
     list_init(&s->viewers);
     strcpy(s->name, name);
     hash_push(&host->streams, &s->item, s->name, strlen(s->name));

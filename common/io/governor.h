@@ -66,6 +66,27 @@ static inline uint32_t governor_load_permille(const struct governor *g)
     return g->load_sum / GOVERNOR_LOAD_WINDOWS;
 }
 
+/* Whether it is busy enough for what spares it work. That makes it less busy: so once it is, half of it will do. */
+static inline bool governor_is_past(uint32_t load_permille, uint32_t from_permille, bool was_past)
+{
+    return load_permille >= (was_past ? from_permille / 2 : from_permille);
+}
+
+enum { GOVERNOR_MARK_WEIGHT_LOG2 = 5 /* a second of pictures */ };
+
+/* The same for who looks at it with each picture, and has a mean of its own over those. */
+struct governor_mark {
+    uint32_t from_permille; /* so busy its worker has to be; 0: it need not be */
+    uint32_t sum;           /* of the busy share, per mille, a mean over the last pictures times how many those are */
+    bool past;
+};
+
+static inline void governor_mark_push(struct governor_mark *m, uint32_t busy_permille)
+{
+    m->sum += busy_permille - (m->sum >> GOVERNOR_MARK_WEIGHT_LOG2);
+    m->past = governor_is_past(m->sum >> GOVERNOR_MARK_WEIGHT_LOG2, m->from_permille, m->past);
+}
+
 /* 0: all is well; 1: frames are left out; 2: some see keyframes only; 3: nobody else is let in. */
 static inline unsigned governor_level(const struct governor *g)
 {

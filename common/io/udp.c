@@ -171,7 +171,7 @@ static void rest(struct udp_socket *s)
 
     timer_stop(&s->in.soon);
     timer_stop(&s->in.rest);
-    s->in.sparing = load_permille >= (s->in.sparing ? SPARING_PERMILLE / 2 : SPARING_PERMILLE);
+    s->in.sparing = governor_is_past(load_permille, SPARING_PERMILLE, s->in.sparing);
     if (!s->in.resting)
         return;
     timer_start(&s->in.soon, LOOK_US);

@@ -9,16 +9,7 @@ enum {
     TOGETHER_US = 4000,  /* pictures of less distance are one frame's: 240 a second are none too few */
     PAUSE_US = 1000000,  /* pictures of more distance say nothing of the next */
     WEIGHT_LOG2 = 3,
-    BUSY_WEIGHT_LOG2 = 5, /* a second of pictures */
 };
-
-/* What it saves makes the worker less busy: so it goes on until half of that is enough. */
-static void hold_on_load(struct hold *h, uint32_t busy_permille)
-{
-    h->busy_sum += busy_permille - (h->busy_sum >> BUSY_WEIGHT_LOG2);
-    uint32_t from_permille = h->saving ? h->from_permille / 2 : h->from_permille;
-    h->saving = h->busy_sum >> BUSY_WEIGHT_LOG2 >= from_permille;
-}
 
 void hold_on_pictures(struct hold *h, uint64_t now_us, uint32_t busy_permille)
 {
@@ -33,7 +24,7 @@ void hold_on_pictures(struct hold *h, uint64_t now_us, uint32_t busy_permille)
     else
         h->interval_us += since_us / (1 << WEIGHT_LOG2) - h->interval_us / (1 << WEIGHT_LOG2);
     h->picture_us = now_us;
-    hold_on_load(h, busy_permille);
+    governor_mark_push(&h->busy, busy_permille);
 }
 
 void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz, uint64_t now_us)
@@ -58,7 +49,7 @@ bool hold_wants(const struct hold *h, size_t n, uint64_t now_us)
 {
     uint64_t due_us = h->picture_us + h->interval_us, limit_us = hold_us(h);
 
-    if (!h->saving || limit_us == 0 || h->interval_us == 0 || h->n + n > HOLD_PACKETS_MAX)
+    if (!h->busy.past || limit_us == 0 || h->interval_us == 0 || h->n + n > HOLD_PACKETS_MAX)
         return false;
     return due_us <= now_us + limit_us && now_us <= due_us + limit_us;
 }
@@ -72,7 +63,7 @@ uint64_t hold_left_us(const struct hold *h, uint64_t now_us)
 
 bool hold_keeps(const struct hold *h, uint64_t now_us)
 {
-    return h->saving && h->interval_us > 0 && h->interval_us <= hold_left_us(h, now_us);
+    return h->busy.past && h->interval_us > 0 && h->interval_us <= hold_left_us(h, now_us);
 }
 
 void hold_push(struct hold *h, struct packet *const *v, size_t n)

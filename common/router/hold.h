@@ -7,6 +7,7 @@
  * Pure: time is an argument. Hot: no allocation. Thread: the worker's. Ownership: embedded; owns the references it holds. */
 #pragma once
 
+#include "io/governor.h"
 #include "media/packet.h"
 
 #include <stdbool.h>
@@ -17,9 +18,7 @@ enum { HOLD_PACKETS_MAX = 16 /* 300 ms of Opus: more than ever waits */ };
 
 struct hold {
     uint64_t limit_us;    /* the longest that sound waits; 0: it never does */
-    uint32_t from_permille; /* so busy its worker has to be; 0: it need not be */
-    uint32_t busy_sum;    /* of the busy share, per mille, a mean over the last pictures times how many those are */
-    bool saving;          /* it is busy */
+    struct governor_mark busy; /* .past: its worker has so much to do that it pays */
     uint64_t picture_us;  /* when pictures last came; 0: never */
     uint64_t interval_us; /* mean time between them; 0: not known */
     uint64_t sound_us;    /* how long a packet of sound plays; 0: not known */

@@ -204,7 +204,7 @@ void router_publish(struct router *r, struct producer *p, const struct track_set
         r->counters.epochs++;
         cache_clear(r->cache);
         r->pictures = pictures_of(tracks);
-        r->hold = (struct hold){.limit_us = r->set->cfg.hold_us, .from_permille = r->set->cfg.hold_from_permille};
+        r->hold = (struct hold){.limit_us = r->set->cfg.hold_us, .busy.from_permille = r->set->cfg.hold_from_permille};
         memset(r->clocks, 0, sizeof(r->clocks));
         memset(r->keyframe_asked_us, 0, sizeof(r->keyframe_asked_us));
     }

@@ -76,7 +76,7 @@ static void pictures_leave_together_where_they_are_close_enough(void **state)
 
     (void)state;
     for (size_t i = 0; i < LEN(rows); i++) {
-        struct play p = {.hold = {.limit_us = rows[i].limit_us, .from_permille = rows[i].from_permille},
+        struct play p = {.hold = {.limit_us = rows[i].limit_us, .busy.from_permille = rows[i].from_permille},
                          .g.interval_us = rows[i].known_us};
         for (unsigned n = 0; n < PICTURES; n++)
             picture(&p, 1000000 + n * rows[i].interval_us, n % GOP == 0, 500);
@@ -114,7 +114,7 @@ static void it_goes_on_down_to_half_of_the_load(void **state)
         uint32_t busy_permille;
         bool pairs;
     } rows[] = {{40, false}, {49, false}, {55, true}, {30, true}, {26, true}, {20, false}, {45, false}, {1000, true}, {0, false}};
-    struct play p = {.hold = {.limit_us = 40000, .from_permille = 50}, .g.interval_us = 33333};
+    struct play p = {.hold = {.limit_us = 40000, .busy.from_permille = 50}, .g.interval_us = 33333};
     uint64_t now_us = 1000000;
 
     (void)state;

@@ -77,11 +77,11 @@ static void of_two_packets_of_sound_one_waits_when_the_next_picture_is_due_while
     (void)state;
     for (size_t i = 0; i < LEN(rows); i++) {
         struct hold h = after(rows[i].limit_us, rows[i].picture_us, rows[i].sound_us);
-        h.saving = true;
+        h.busy.past = true;
         print_message("  %s\n", rows[i].name);
         assert_int_equal(hold_left_us(&h, rows[i].now_us), rows[i].left_us);
         assert_int_equal(hold_keeps(&h, rows[i].now_us), rows[i].keeps);
-        h.saving = false;
+        h.busy.past = false;
         assert_false(hold_keeps(&h, rows[i].now_us));
     }
 }
@@ -123,7 +123,7 @@ static void it_waits_on_a_busy_worker_only(void **state)
     struct hold h = after(40000, 33000, 20000);
 
     (void)state;
-    h.from_permille = 300;
+    h.busy.from_permille = 300;
     assert_false(waits_when(&h, 200));
     assert_true(waits_when(&h, 320));
     assert_true(waits_when(&h, 200)); /* which is what it saves */
@@ -136,7 +136,7 @@ static void a_moment_of_work_does_not_count(void **state)
     struct hold h = after(40000, 33000, 20000);
 
     (void)state;
-    h.from_permille = 300;
+    h.busy.from_permille = 300;
     waits_when(&h, 100);
     for (unsigned i = 0; i < 3; i++)
         hold_on_pictures(&h, h.picture_us + 33000, 1000);
