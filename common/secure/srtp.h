@@ -34,7 +34,7 @@ enum srtp_err {
     SRTP_ERR_REPLAY = -3, /* seen before */
     SRTP_ERR_OLD = -4,    /* before the replay window */
     SRTP_ERR_PLAIN = -5,  /* RTCP with its E bit clear; WebRTC and pipes always encrypt (RFC 8827 s6.5) */
-    SRTP_ERR_FULL = -6,   /* too many RTCP senders in one association */
+    SRTP_ERR_FULL = -6,   /* too many sources in one association */
     SRTP_ERR_MEMORY = -7,
     SRTP_ERR_PROFILE = -8, /* not one of enum srtp_profile */
 };

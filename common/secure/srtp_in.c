@@ -13,6 +13,8 @@ enum { WINDOW = 2048 /* packets; a publisher's retransmissions come late */ };
 struct srtp_in {
     srtp_t session;
     size_t rtp_extra, rtcp_extra; /* bytes that protection adds */
+    uint32_t sources[SRTP_IN_SOURCES]; /* SSRCs that have authenticated, as the packets have them */
+    unsigned n_sources;
 };
 
 /* libsrtp2 wants one call a process, before all others. */
@@ -102,16 +104,40 @@ static int translate(srtp_err_status_t err)
     }
 }
 
+/* Its place among the sources, which is their number where it is not among them; at: the packet's SSRC. */
+static unsigned source_at(const struct srtp_in *in, const uint8_t *at)
+{
+    unsigned i = 0;
+
+    while (i < in->n_sources && memcmp(&in->sources[i], at, sizeof(in->sources[i])) != 0)
+        i++;
+    return i;
+}
+
+/* A packet of this source has authenticated. */
+static void keep_source(struct srtp_in *in, unsigned place, const uint8_t *at)
+{
+    if (place < in->n_sources)
+        return;
+    memcpy(&in->sources[place], at, sizeof(in->sources[place]));
+    in->n_sources++;
+}
+
 int srtp_in_unprotect(struct srtp_in *in, uint8_t *pkt, size_t len, size_t *plain_len)
 {
     int n = (int)len;
 
     if (len < 12 + in->rtp_extra || len > UINT16_MAX)
         return SRTP_ERR_SHORT;
+    unsigned source = source_at(in, pkt + 8);
+    if (source == SRTP_IN_SOURCES)
+        return SRTP_ERR_FULL;
     int err = translate(srtp_unprotect(in->session, pkt, &n));
-    if (err == SRTP_OK)
-        *plain_len = (size_t)n;
-    return err;
+    if (err != SRTP_OK)
+        return err;
+    keep_source(in, source, pkt + 8);
+    *plain_len = (size_t)n;
+    return SRTP_OK;
 }
 
 int srtp_in_unprotect_rtcp(struct srtp_in *in, uint8_t *pkt, size_t len, size_t *plain_len)
@@ -120,10 +146,15 @@ int srtp_in_unprotect_rtcp(struct srtp_in *in, uint8_t *pkt, size_t len, size_t 
 
     if (len < 8 + in->rtcp_extra || len > UINT16_MAX)
         return SRTP_ERR_SHORT;
+    unsigned source = source_at(in, pkt + 4);
+    if (source == SRTP_IN_SOURCES)
+        return SRTP_ERR_FULL;
     int err = translate(srtp_unprotect_rtcp(in->session, pkt, &n));
-    if (err == SRTP_OK)
-        *plain_len = (size_t)n;
-    return err;
+    if (err != SRTP_OK)
+        return err;
+    keep_source(in, source, pkt + 4);
+    *plain_len = (size_t)n;
+    return SRTP_OK;
 }
 
 int srtp_in_protect(struct srtp_in *in, uint8_t *pkt, size_t len, size_t cap)

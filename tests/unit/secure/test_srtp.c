@@ -493,6 +493,52 @@ static void publishers_packets_cut_changed_or_replayed_are_refused(void **state)
     for_each_crypto(libsrtp_refusals);
 }
 
+/* A publisher may name itself anew with each packet; what libsrtp keeps for each name must not grow with that. */
+static void a_publishers_sources_are_bounded(struct fixture *f)
+{
+    static const uint8_t report[8] = {0x80, 201, 0, 1, 0x55};
+    struct srtp_in *in;
+    size_t len, plain;
+
+    assert_int_equal(srtp_in_create(&in, SRTP_IN_RECEIVE, &f->m), 0);
+    for (uint32_t i = 0; i < 3 * SRTP_IN_SOURCES; i++) {
+        uint8_t *pkt = fixture_protect(f, SSRC + i % (2 * SRTP_IN_SOURCES), 500 + i, payload_bytes(), 33, &len);
+        bool known = i % (2 * SRTP_IN_SOURCES) < SRTP_IN_SOURCES;
+        assert_int_equal(srtp_in_unprotect(in, pkt, len, &plain), known ? SRTP_OK : SRTP_ERR_FULL);
+        free(pkt);
+    }
+    uint8_t pkt[sizeof(report) + SRTCP_OVERHEAD_MAX];
+    for (uint32_t sender = SSRC; sender <= SSRC + SRTP_IN_SOURCES; sender += SRTP_IN_SOURCES) {
+        memcpy(pkt, report, sizeof(report));
+        srtp_put32(pkt + 4, sender);
+        int n = srtp_tx_protect_rtcp(f->e, f->tx, pkt, sizeof(report), sizeof(pkt));
+        assert_int_equal(srtp_in_unprotect_rtcp(in, pkt, (size_t)n, &plain), sender == SSRC ? SRTP_OK : SRTP_ERR_FULL);
+    }
+    srtp_in_destroy(&in);
+}
+
+static void forged_sources_take_no_place(struct fixture *f)
+{
+    struct srtp_in *in;
+    size_t len, plain;
+
+    assert_int_equal(srtp_in_create(&in, SRTP_IN_RECEIVE, &f->m), 0);
+    for (uint32_t i = 0; i <= SRTP_IN_SOURCES; i++) {
+        uint8_t *pkt = fixture_protect(f, SSRC + i, 500, payload_bytes(), 33, &len);
+        pkt[len - 1] ^= i < SRTP_IN_SOURCES;
+        assert_int_equal(srtp_in_unprotect(in, pkt, len, &plain), i < SRTP_IN_SOURCES ? SRTP_ERR_AUTH : SRTP_OK);
+        free(pkt);
+    }
+    srtp_in_destroy(&in);
+}
+
+static void what_is_kept_of_a_publishers_sources_is_bounded(void **state)
+{
+    (void)state;
+    for_each_crypto(a_publishers_sources_are_bounded);
+    for_each_crypto(forged_sources_take_no_place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +558,7 @@ int main(void)
         cmocka_unit_test(rtcp_windows_are_per_sender_and_bounded),
         cmocka_unit_test(an_unknown_profile_is_refused),
         cmocka_unit_test(publishers_packets_cut_changed_or_replayed_are_refused),
+        cmocka_unit_test(what_is_kept_of_a_publishers_sources_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
