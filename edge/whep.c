@@ -192,7 +192,7 @@ void whep_on_session(struct whep *w, struct http_exchange *x)
     struct whep_session *s = token && index == w->cfg.index ? whep_session_find(w, token) : NULL;
     if (!s)
         http_problem(x, 404, "no such session");
-    else if (!http_bearer_session(x, w->cfg.key, "play", s->stream))
+    else if (!http_bearer_session(x, w->cfg.key, &s->resource.begun_with, "play", s->stream))
         return; /* it has been answered */
     else if (strcmp(sub, WHEP_LAYER_PATH) == 0)
         whep_layer_on_request(s, x);

@@ -197,7 +197,7 @@ static void on_get(struct http_exchange *x, void *arg)
     struct whep_events *e = arg;
     const char *stream = http_path(x) + strlen(EVENTS);
 
-    if (!http_bearer_session(x, e->cfg.key, "play", stream))
+    if (!http_bearer_session(x, e->cfg.key, NULL, "play", stream))
         return;
     struct router *router = stream_name_valid(stream) ? relay_router(e->cfg.relay, stream) : NULL;
     struct listener *l = router ? calloc(1, sizeof(*l)) : NULL;
@@ -233,7 +233,7 @@ static void on_delete(struct http_exchange *x, void *arg)
 {
     const struct whep_events *e = arg;
 
-    if (!http_bearer_session(x, e->cfg.key, "play", http_path(x) + strlen(EVENTS)))
+    if (!http_bearer_session(x, e->cfg.key, NULL, "play", http_path(x) + strlen(EVENTS)))
         return;
     /* nothing is kept but the response of the GET, which ends by itself */
     http_reply(x, 200, NULL, NULL, 0);

@@ -8,6 +8,7 @@
 #include "edge/whep_priv.h"
 
 #include "base/log.h"
+#include "http/bearer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,6 +271,7 @@ void whep_session_open(struct whep *w, struct http_exchange *x, const char *stre
     s->started_unix_us = worker_unix_us(w->worker);
     snprintf(s->stream, sizeof(s->stream), "%s", stream);
     rtc_resource_init(&s->resource, w->cfg.index, offer);
+    http_bearer_mark(x, w->cfg.key, &s->resource.begun_with);
     hash_push(&w->sessions, &s->item, rtc_resource_token(&s->resource), RTC_TOKEN_BYTES);
     timer_init(&s->timer, w->worker, on_timer);
     timer_start(&s->timer, w->cfg.join_us);

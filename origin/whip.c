@@ -143,7 +143,7 @@ static void on_session(struct http_exchange *x, void *arg)
     struct whip_session *s = token && index == w->cfg.index ? whip_session_find(w, token) : NULL;
     if (!s)
         http_problem(x, 404, "no such session");
-    else if (!http_bearer_session(x, w->cfg.key, "publish", s->stream))
+    else if (!http_bearer_session(x, w->cfg.key, &s->resource.begun_with, "publish", s->stream))
         return; /* it has been answered */
     else if (http_method(x) == HTTP_M_PATCH)
         patch(w, s, x);

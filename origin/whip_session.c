@@ -6,6 +6,7 @@
 #include "origin/whip_priv.h"
 
 #include "base/log.h"
+#include "http/bearer.h"
 #include "origin/transcode_tracks.h"
 
 #include <stdio.h>
@@ -304,6 +305,7 @@ static void init_session(struct whip_session *s, struct whip *w, struct http_exc
     s->started_unix_us = worker_unix_us(w->worker);
     snprintf(s->stream, sizeof(s->stream), "%s", stream);
     rtc_resource_init(&s->resource, w->cfg.index, offer);
+    http_bearer_mark(s->x, w->cfg.key, &s->resource.begun_with);
     hash_push(&w->sessions, &s->item, rtc_resource_token(&s->resource), RTC_TOKEN_BYTES);
     timer_init(&s->timer, w->worker, on_timer);
 }

@@ -33,19 +33,17 @@ static void refuse(struct http_exchange *x, int status, const char *error, const
     http_problem(x, status, "%s", detail);
 }
 
-typedef enum token_result check_fn(const struct token_key *, const char *token, const char *act, const char *stream, uint64_t now_unix_s);
-
-static bool bears(struct http_exchange *x, const struct token_key *key, check_fn *check, const char *act, const char *stream)
+static const char *wanted_token(struct http_exchange *x)
 {
-    const char *token = key ? token_of(x) : NULL;
+    const char *token = token_of(x);
 
-    if (!key)
-        return true;
-    if (!token) {
+    if (!token)
         refuse(x, 401, NULL, "This stream wants a token."); /* RFC 6750 s3.1: no error where none was given */
-        return false;
-    }
-    enum token_result result = check(key, token, act, stream, (uint64_t)time(NULL));
+    return token;
+}
+
+static bool is_good(struct http_exchange *x, enum token_result result)
+{
     if (result == TOKEN_ACT || result == TOKEN_STREAM)
         refuse(x, 403, "insufficient_scope", token_result_text(result));
     else if (result != TOKEN_OK)
@@ -55,10 +53,28 @@ static bool bears(struct http_exchange *x, const struct token_key *key, check_fn
 
 bool http_bearer(struct http_exchange *x, const struct token_key *key, const char *act, const char *stream)
 {
-    return bears(x, key, token_check, act, stream);
+    const char *token = key ? wanted_token(x) : NULL;
+
+    return !key || (token && is_good(x, token_check(key, token, act, stream, (uint64_t)time(NULL))));
 }
 
-bool http_bearer_session(struct http_exchange *x, const struct token_key *key, const char *act, const char *stream)
+void http_bearer_mark(const struct http_exchange *x, const struct token_key *key, struct token_mark *out)
 {
-    return bears(x, key, token_check_session, act, stream);
+    const char *token = key ? token_of(x) : NULL;
+
+    *out = (struct token_mark){0};
+    if (token)
+        token_mark(out, token);
+}
+
+bool http_bearer_session(struct http_exchange *x, const struct token_key *key, const struct token_mark *begun_with, const char *act,
+                         const char *stream)
+{
+    const char *token = key ? wanted_token(x) : NULL;
+
+    if (!token)
+        return !key;
+    if (http_method(x) == HTTP_M_DELETE && begun_with && token_has_mark(token, begun_with))
+        return true;
+    return is_good(x, token_check_session(key, begun_with, token, act, stream, (uint64_t)time(NULL)));
 }

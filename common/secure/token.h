@@ -12,10 +12,16 @@
 
 #include "base/compiler.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct token_key;
+
+/* Which token a session was begun with. All zero: none was wanted. */
+struct token_mark {
+    uint8_t sha256[32];
+};
 
 enum { TOKEN_MAX_BYTES = 4096, TOKEN_ERROR_CAP = 128, TOKEN_KEY_MAX_BYTES = 16384 };
 
@@ -36,9 +42,12 @@ void token_key_free(struct token_key **key);
 /* Whether the token lets its bearer do act ("publish", "play") with the stream at this time (seconds of the unix epoch). */
 MUST_USE enum token_result token_check(const struct token_key *key, const char *token, const char *act, const char *stream,
                                        uint64_t now_unix_s);
-/* As token_check, for what belongs to a session that is there already: a token of the key before is good, too. */
-MUST_USE enum token_result token_check_session(const struct token_key *key, const char *token, const char *act, const char *stream,
-                                               uint64_t now_unix_s);
+void token_mark(struct token_mark *out, const char *token);
+MUST_USE bool token_has_mark(const char *token, const struct token_mark *mark);
+/* As token_check, for what belongs to a session that is there already: a token of the key before is good, too, and the one that the
+ * session was begun with is, while it has not expired, whatever the key is by now. begun_with: NULL where that is not known. */
+MUST_USE enum token_result token_check_session(const struct token_key *key, const struct token_mark *begun_with, const char *token,
+                                               const char *act, const char *stream, uint64_t now_unix_s);
 /* From now on key is what *fresh was, which is taken over and cleared; what it was so far is the key before. Nothing changes when both
  * are the same. On the thread that uses key. */
 void token_key_replace(struct token_key *key, struct token_key **fresh);

@@ -10,6 +10,7 @@
 
 #include "base/compiler.h"
 #include "http/server.h"
+#include "secure/token.h"
 #include "webrtc/sdp.h"
 #include "webrtc/transport.h"
 
@@ -29,6 +30,7 @@ enum {
 struct rtc_resource {
     char id[RTC_ID_CAP];           /* "<worker>-<token>" */
     size_t token_at;               /* where in it the token begins */
+    struct token_mark begun_with;  /* the POST's bearer token; the user's to set */
     unsigned generation;           /* of ICE credentials: the ETag */
     uint64_t remote_ufrag;         /* hash of the client's present ufrag */
     enum sdp_kind kind;            /* of the section that has the transport ... */

@@ -64,6 +64,18 @@ async function wantsToken(kind, url, act, stream) {
     return { session, good };
 }
 
+// Who has begun a session may end it when the token has expired, and do nothing else.
+async function endsThoughExpired(kind, url, act, stream) {
+    const brief = tokenFor(act, stream, { exp: Math.floor(Date.now() / 1000) + 4 });
+    const created = await ask('POST', url, brief, { type: 'application/sdp', body: offer(kind) });
+    assert.equal(created.status, 201, created.text);
+    const session = new URL(created.headers.get('location'), url).href;
+    await until('the token has expired', 15_000, async () =>
+        (await ask('PATCH', session, brief, { type: 'application/trickle-ice-sdpfrag', body: '' })).status === 401);
+    isRefusal(await ask('DELETE', session, tokenFor(act, stream, { exp: 1 })), 401, 'invalid_token');
+    assert.equal((await ask('DELETE', session, brief)).status, 200);
+}
+
 await cluster.use(test, async (t) => {
     const first = publishLive(cluster, cluster.rtmp('live/one'));
     await cluster.isLive('origin', 'live/one');
@@ -143,6 +155,7 @@ await cluster.use(test, async (t) => {
         const stream = 'live/key';
         const { session, good } = await wantsToken('whip', `${cluster.url('origin-key')}/whip/${stream}`, 'publish', stream);
         assert.equal((await ask('DELETE', session, good)).status, 200);
+        await endsThoughExpired('whip', `${cluster.url('origin-key')}/whip/${stream}`, 'publish', stream);
         const between = await farAway(cluster.port('origin-key', 'rtmp'), 0);
         for (const query of ['', '?token=nonsense', `?token=${tokenFor('play', stream)}`]) {
             const refused = publishLive(cluster, `rtmp://127.0.0.1:${between.port}/${stream}${query}`);
@@ -171,6 +184,7 @@ await cluster.use(test, async (t) => {
         listener.request.destroy();
         isRefusal(await ask('DELETE', events), 401);
         assert.equal((await ask('DELETE', session, good)).status, 200);
+        await endsThoughExpired('whep', `${edge}/whep/${stream}`, 'play', stream);
 
         const flv = `${edge}/${stream}.flv`;
         isRefusal(await ask('GET', flv), 401);
@@ -200,17 +214,25 @@ await cluster.use(test, async (t) => {
         assert.equal((await ask('GET', `${session}/layer`, old)).status, 200);
         assert.equal((await ask('DELETE', new URL((await post(old)).headers.get('location'), url).href, old)).status, 200);
 
-        const secret = 'another secret of the tests, long enough';
-        await reload(secret, 'SIGHUP: keys and certificates are read again');
-        const fresh = tokenFor('play', stream, {}, secret);
-        await until('all workers have it', 5_000, async () =>
-            (await Promise.all(Array.from({ length: 8 }, () => ask('HEAD', url, fresh)))).every(({ status }) => status !== 401));
+        const renew = async (secret) => { // resolves to a token by it
+            await reload(secret, 'SIGHUP: keys and certificates are read again');
+            const fresh = tokenFor('play', stream, {}, secret);
+            await until('all workers have it', 5_000, async () =>
+                (await Promise.all(Array.from({ length: 8 }, () => ask('HEAD', url, fresh)))).every(({ status }) => status !== 401));
+            return fresh;
+        };
+        const other = tokenFor('play', 'live/*'); // by the same key as old
+        const fresh = await renew('another secret of the tests, long enough');
         isRefusal(await post(old), 401, 'invalid_token');
         const second = await post(fresh);
         assert.equal(second.status, 201, second.text);
-        assert.equal((await ask('GET', `${session}/layer`, old)).status, 200);
-        assert.equal((await ask('DELETE', session, old)).status, 200);
+        for (const token of [old, other]) assert.equal((await ask('GET', `${session}/layer`, token)).status, 200);
         assert.equal((await ask('DELETE', new URL(second.headers.get('location'), url).href, fresh)).status, 200);
+
+        await renew('a third secret, and long enough it is, too');
+        assert.equal((await ask('GET', `${session}/layer`, old)).status, 200, 'the token that the session was begun with');
+        isRefusal(await ask('GET', `${session}/layer`, other), 401, 'invalid_token');
+        assert.equal((await ask('DELETE', session, old)).status, 200);
     });
 
     await t.test('a name is free when its publisher has left', async () => {

@@ -351,10 +351,47 @@ static void after_a_new_key_sessions_go_on_with_the_one_before(void **state)
         for (size_t s = 0; s < 3; s++) {
             const char *token = hs256(GOOD, secrets[s], strlen(secrets[s]));
             assert_int_equal(play(key, token), rows[i].now[s]);
-            assert_int_equal(token_check_session(key, token, "play", "live/test", NOW), rows[i].session[s]);
-            assert_int_equal(token_check_session(key, token, "publish", "live/test", NOW),
+            assert_int_equal(token_check_session(key, NULL, token, "play", "live/test", NOW), rows[i].session[s]);
+            assert_int_equal(token_check_session(key, NULL, token, "publish", "live/test", NOW),
                              rows[i].session[s] == TOKEN_OK ? TOKEN_ACT : TOKEN_MALFORMED);
         }
+    }
+    token_key_free(&key);
+}
+
+/* Of two tokens by a key that nobody has any more: the one that the session was begun with, and another. */
+static void a_session_goes_on_by_the_token_it_was_begun_with_whatever_the_key_is(void **state)
+{
+    static const char *const own = GOOD, *const other = "{\"sub\":\"live/*\",\"act\":\"play\",\"exp\":1001}";
+    static const struct {
+        const char *claims;
+        bool known; /* the session's mark */
+        const char *act, *stream;
+        uint64_t now_unix_s;
+        enum token_result result;
+    } rows[] = {
+        {own, true, "play", "live/test", NOW, TOKEN_OK},
+        {own, true, "play", "live/test", NOW + 1, TOKEN_EXPIRED},
+        {own, true, "publish", "live/test", NOW, TOKEN_ACT},
+        {own, true, "play", "live/other", NOW, TOKEN_STREAM},
+        {own, false, "play", "live/test", NOW, TOKEN_MALFORMED},
+        {other, true, "play", "live/test", NOW, TOKEN_MALFORMED},
+    };
+    static const char gone[] = "a secret of two rotations ago, long enough";
+    const struct token_mark none = {0};
+    struct token_key *key = load(write_text("secret", SECRET));
+    struct token_mark mark;
+
+    (void)state;
+    token_mark(&mark, hs256(own, gone, strlen(gone)));
+    for (size_t i = 0; i < LEN(rows); i++) {
+        const char *token = hs256(rows[i].claims, gone, strlen(gone));
+        enum token_result result = token_check_session(key, rows[i].known ? &mark : NULL, token, rows[i].act, rows[i].stream,
+                                                       rows[i].now_unix_s);
+        if (result != rows[i].result)
+            fail_msg("row %zu: %s", i, token_result_text(result));
+        assert_int_equal(token_has_mark(token, &mark), rows[i].claims == own);
+        assert_false(token_has_mark(token, &none));
     }
     token_key_free(&key);
 }
@@ -405,6 +442,7 @@ int main(void)
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test(an_oversize_token_is_refused),
         cmocka_unit_test(after_a_new_key_sessions_go_on_with_the_one_before),
+        cmocka_unit_test(a_session_goes_on_by_the_token_it_was_begun_with_whatever_the_key_is),
         cmocka_unit_test(unusable_keys_are_told),
     };
 
