@@ -99,7 +99,31 @@ await cluster.use(test, async (t) => {
         await other.click('#join');
         await pageState(other, 'failed');
         assert.match(await other.innerText('#notice'), /other streams/);
+        // A token that is not good yet, then a visitor who makes the page ask again.
+        const from = Math.floor(Date.now() / 1000) + 4;
+        await other.evaluate((hash) => (location.hash = hash), `#token=${tokenFor('play', 'meeting/*', { nbf: from })}`);
+        await until('it is refused for another reason', 10_000, async () =>
+            /not valid yet/.test(await other.innerText('figure[data-stream="meeting/ann"] .message')));
+        await until('it is good', 10_000, () => Date.now() / 1000 > from);
+        const bob = await enter(browser, 'edge', 'bob');
+        await sees(other, 'ann');
+        await close(bob);
         await close(other);
+        await close(ann);
+    });
+
+    await t.test('who was refused is shown when the page is given a token', async () => {
+        const ann = await enter(browser, 'edge', 'ann');
+        const other = await open(browser, `${cluster.url('edge')}/room/meeting?name=eve`);
+        await until('a refusal', 10_000, async () => /wants a token/.test(await other.innerText('figure[data-stream="meeting/ann"] .message')));
+        await other.evaluate((hash) => (location.hash = hash), tokens('eve'));
+        await sees(other, 'ann');
+        await close(other);
+        const watching = await open(browser, `${cluster.url('edge')}/watch.html?stream=meeting/ann`);
+        await pageState(watching, 'failed');
+        await watching.evaluate((hash) => (location.hash = hash), tokens('eve'));
+        await pageState(watching, 'live');
+        await close(watching);
         await close(ann);
     });
 

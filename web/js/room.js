@@ -4,7 +4,7 @@
 // shown, each pulled through the edge that /route/play names.
 //
 // /room/<app> or /room.html?app=<app>, &name= for one's own name; #token=TOKEN to play where edges want one, &publish_token=TOKEN to
-// publish where origins do. Who is here is told by /api/v1/streams/events.
+// publish where origins do; new ones may be put there at any time. Who is here is told by /api/v1/streams/events.
 import { cluster, getJson, isStreamName, nodeUrl } from './api.js';
 import { otherEdge, stateAt } from './edges.js';
 import { $, count, el, notice, repeat, showNode, tokenOfPage } from './page.js';
@@ -13,13 +13,16 @@ import { WhipPublisher } from './whip.js';
 
 const query = new URLSearchParams(location.search);
 const app = query.get('app') ?? decodeURIComponent(location.pathname.match(/^\/room\/([^/]+)\/?$/)?.[1] ?? '');
-const token = tokenOfPage();
-const publishToken = tokenOfPage('publish_token') || token;
+const RETRY_MS = 2_000; // from a change of who is here to asking again for who was refused
+
 const tiles = new Map(); // stream -> {element, video, player, epoch}
+let token = '';
+let publishToken = '';
 let nodes = []; // of the cluster, as last known
 let publisher = null;
 let media = null;
 let own = ''; // the stream that we publish
+let retry = 0; // timer
 
 // ---- which node ----
 
@@ -94,6 +97,21 @@ function removeTile(stream) {
     showCount();
 }
 
+// Those who are not shown because we were refused.
+function retryRefused() {
+    clearTimeout(retry);
+    retry = 0;
+    for (const { player } of tiles.values()) if (player?.state === 'failed') player.start();
+}
+
+function takeTokens() {
+    token = tokenOfPage();
+    publishToken = tokenOfPage('publish_token') || token;
+    for (const { player } of tiles.values()) if (player) player.token = token;
+    if (publisher) publisher.token = publishToken;
+    retryRefused();
+}
+
 function showCount() {
     const n = tiles.size;
     $('#count').textContent = n ? `${count(n, 'other')} here` : 'Nobody else is here yet.';
@@ -107,6 +125,7 @@ function onPublished({ name, epoch }) {
     if (name === own || !isStreamName(name)) return;
     if (tile) tile.epoch = epoch;
     else addTile(name, epoch);
+    retry ||= setTimeout(retryRefused, RETRY_MS);
 }
 
 // EventSource opens a lost stream again by itself, and is then told everything anew: who is not named
@@ -215,6 +234,8 @@ function open() {
     $('#leave').addEventListener('click', leave);
     $('#mute').addEventListener('click', toggleMute);
     showCount();
+    takeTokens();
+    addEventListener('hashchange', takeTokens);
     listen();
     repeat(60_000, () => cluster().then((known) => (nodes = known.nodes), () => {})); // what was known goes on being used
     globalThis.millrace = { tiles, get publisher() { return publisher; } }; // for the console

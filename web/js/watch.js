@@ -13,7 +13,7 @@ import { WhepPlayer } from './whep.js';
 const query = new URLSearchParams(location.search);
 const stream = query.get('stream') ?? '';
 const flv = query.get('via') === 'flv';
-const token = tokenOfPage();
+let token = '';
 const video = $('#video');
 const stats = new Stats();
 let base = location.origin; // of the edge that is played from first
@@ -230,7 +230,8 @@ function showControls() {
     $('#screen').hidden = false;
     $('#controls').hidden = false;
     $('#other').textContent = flv ? 'Watch by WebRTC' : 'Watch by HTTP-FLV';
-    $('#other').href = `?stream=${encodeURIComponent(stream)}${flv ? '' : '&via=flv'}${token ? `#token=${encodeURIComponent(token)}` : ''}`;
+    takeToken();
+    addEventListener('hashchange', takeToken);
     $('#unmute').addEventListener('click', () => setMuted(false));
     $('#sound').addEventListener('click', () => setMuted(!video.muted));
     $('#stats').addEventListener('click', toggleStats);
@@ -240,6 +241,15 @@ function showControls() {
         if (['idle', 'failed'].includes(player.state)) player.start();
         else player.stop();
     });
+}
+
+// At the beginning, and when another is put into the page's address: a stream that was refused is asked for again.
+function takeToken() {
+    token = tokenOfPage();
+    $('#other').href = `?stream=${encodeURIComponent(stream)}${flv ? '' : '&via=flv'}${token ? `#token=${encodeURIComponent(token)}` : ''}`;
+    if (!player) return;
+    player.token = token;
+    if (player.state === 'failed') player.start();
 }
 
 function showLive(known) {
