@@ -28,6 +28,7 @@ struct rtmp_chunk_reader {
     size_t n_streams;
     size_t bodies_bytes; /* sum of cap_bytes */
     uint32_t chunk_bytes;
+    bool stranger;
     struct chunk_stream *in_chunk; /* NULL: a header is being gathered */
     size_t chunk_left;
     uint8_t header[HEADER_MAX_BYTES];
@@ -53,6 +54,11 @@ void rtmp_chunk_reader_destroy(struct rtmp_chunk_reader **r)
     }
     free(*r);
     *r = NULL;
+}
+
+void rtmp_chunk_reader_limit(struct rtmp_chunk_reader *r, bool stranger)
+{
+    r->stranger = stranger;
 }
 
 static struct chunk_stream *stream_find(const struct rtmp_chunk_reader *r, uint32_t id)
@@ -119,11 +125,11 @@ static struct chunk_stream *stream_open(struct rtmp_chunk_reader *r, uint32_t id
     return s;
 }
 
-static size_t message_cap(uint8_t type)
+static size_t message_cap(const struct rtmp_chunk_reader *r, uint8_t type)
 {
     bool media = type == RTMP_AUDIO || type == RTMP_VIDEO || type == RTMP_AGGREGATE;
 
-    return media ? RTMP_MEDIA_MAX_BYTES : RTMP_COMMAND_MAX_BYTES;
+    return media && !r->stranger ? RTMP_MEDIA_MAX_BYTES : RTMP_COMMAND_MAX_BYTES;
 }
 
 static void read_message_header(struct chunk_stream *s, uint8_t fmt, struct reader h)
@@ -168,7 +174,7 @@ static int begin_chunk(struct rtmp_chunk_reader *r)
         return RTMP_CHUNK_ERR_HEADER;
     if (!s->open) {
         read_message_header(s, fmt, reader_init(r->header + basic, r->header_len - basic));
-        if (s->len > message_cap(s->type))
+        if (s->len > message_cap(r, s->type))
             return RTMP_CHUNK_ERR_BIG;
         s->ts_ms += s->delta_ms;
         s->got = 0;
@@ -204,12 +210,13 @@ static int read_header(struct rtmp_chunk_reader *r, struct reader *in)
 static int body_reserve(struct rtmp_chunk_reader *r, struct chunk_stream *s, size_t n)
 {
     size_t need = s->got + n, cap = s->cap_bytes ? s->cap_bytes : BODY_FIRST_BYTES;
+    size_t most = r->stranger ? RTMP_STRANGER_MAX_BYTES : RTMP_UNFINISHED_MAX_BYTES;
 
     if (need <= s->cap_bytes)
         return RTMP_CHUNK_OK;
     while (cap < need)
         cap *= 2;
-    if (r->bodies_bytes - s->cap_bytes + cap > RTMP_UNFINISHED_MAX_BYTES)
+    if (r->bodies_bytes - s->cap_bytes + cap > most)
         return RTMP_CHUNK_ERR_BIG;
     uint8_t *grown = realloc(s->body, cap);
     if (!grown)

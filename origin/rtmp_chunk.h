@@ -45,6 +45,7 @@ enum {
     RTMP_MEDIA_MAX_BYTES = 8 << 20,       /* a message of type 8, 9 or 22: a 4K keyframe is about 2 MiB */
     RTMP_COMMAND_MAX_BYTES = 64 << 10,    /* any other message */
     RTMP_UNFINISHED_MAX_BYTES = 12 << 20, /* memory for bodies, all chunk streams together */
+    RTMP_STRANGER_MAX_BYTES = 256 << 10,  /* the same, of a peer that may not publish yet */
 };
 
 struct rtmp_message {
@@ -61,6 +62,8 @@ struct rtmp_chunk_reader;
 /* 0 or RTMP_CHUNK_ERR_MEMORY. */
 MUST_USE int rtmp_chunk_reader_create(struct rtmp_chunk_reader **out);
 void rtmp_chunk_reader_destroy(struct rtmp_chunk_reader **r);
+/* A stranger's messages have RTMP_COMMAND_MAX_BYTES at most, whatever their type, and all together RTMP_STRANGER_MAX_BYTES. */
+void rtmp_chunk_reader_limit(struct rtmp_chunk_reader *r, bool stranger);
 
 /* Takes bytes from in. 1 and the next whole message (bytes may be left in in: call again), 0 when all
  * bytes are taken, or an rtmp_chunk_err: the stream cannot be followed any further. */

@@ -21,6 +21,7 @@ enum {
     ACK_WINDOW_BYTES = 2500000,       /* what servers commonly ask for; encoders take it */
     LINGER_US = 2000000,              /* for the last answer */
     MESSAGE_STREAM = 1,               /* the one that createStream gives */
+    PUBLISHES_MAX = 32,               /* of one connection: each is a claim for the cluster, and a router that lingers */
     CHUNK_STREAM_CONTROL = 2,         /* s5.4 */
     CHUNK_STREAM_COMMAND = 3,
     CHUNK_STREAM_STATUS = 5,
@@ -39,6 +40,7 @@ struct rtmp_session {
     struct timer deadline, announce;
     enum rtmp_session_state state;
     bool connected;
+    unsigned publishes;
     uint64_t started_unix_us, messages, bytes, acked_bytes;
     uint32_t ack_window_bytes; /* the peer wants to hear from us after so many */
     char id[SESSION_ID_CHARS + 1];
@@ -244,6 +246,10 @@ static void publish(struct rtmp_session *s, struct amf0_str key)
         bad_input(s, RTMP_BAD_COMMAND, "publish while publishing", 0);
         return;
     }
+    if (s->publishes++ == PUBLISHES_MAX) {
+        bad_input(s, RTMP_BAD_COMMAND, "publish too often", 0);
+        return;
+    }
     const char *why = s->host->refusal ? s->host->refusal(s->host->arg) : NULL;
     if (why) {
         refuse(s, &c->refused_overload, "NetStream.Publish.Failed", why);
@@ -266,6 +272,7 @@ static void publish(struct rtmp_session *s, struct amf0_str key)
         return;
     }
     s->state = RTMP_SESSION_CLAIMING;
+    rtmp_chunk_reader_limit(s->chunks, false);
 }
 
 static void unpublish(struct rtmp_session *s)
@@ -559,6 +566,7 @@ void rtmp_session_open(struct rtmp_host *host, struct conn *conn)
         conn_close(conn);
         return;
     }
+    rtmp_chunk_reader_limit(s->chunks, true);
     s->host = host;
     s->conn = conn;
     s->started_unix_us = worker_unix_us(host->worker);

@@ -177,6 +177,40 @@ static void unfinished_messages_are_bounded_together(void **state)
     rtmp_chunk_reader_destroy(&c);
 }
 
+/* Before it may publish, a peer takes no more memory than commands need. */
+static void a_strangers_messages_are_small_and_bounded_together(void **state)
+{
+    static uint8_t piece[60 << 10];
+    static const uint8_t large[] = {8, 0, 0, 0, 1, 0, 1, 9, 1, 0, 0, 0};
+    struct rtmp_chunk_reader *c;
+    struct rtmp_message m;
+
+    (void)state;
+    for (int stranger = 0; stranger < 2; stranger++) {
+        struct reader in = reader_init(BYTES("\x02\0\0\0\0\0\4\1\0\0\0\0\0\0\xf0\0"));
+        size_t begun = 0;
+        int got = 0;
+        assert_int_equal(rtmp_chunk_reader_create(&c), 0);
+        rtmp_chunk_reader_limit(c, stranger);
+        assert_int_equal(rtmp_chunk_read(c, &in, &m), 1);
+        for (; begun < 10 && got == 0; begun++) { /* of 64 KiB each, but for the last bytes */
+            uint8_t header[] = {(uint8_t)(16 + begun), 0, 0, 0, 1, 0, 0, 9, 1, 0, 0, 0};
+            in = reader_init(header, sizeof(header));
+            assert_int_equal(rtmp_chunk_read(c, &in, &m), 0);
+            in = reader_init(piece, sizeof(piece));
+            got = rtmp_chunk_read(c, &in, &m);
+        }
+        assert_int_equal(got, stranger ? RTMP_CHUNK_ERR_BIG : 0);
+        assert_int_equal(begun, stranger ? 4 : 10); /* 4 KiB are the control message's */
+        rtmp_chunk_reader_destroy(&c);
+        assert_int_equal(rtmp_chunk_reader_create(&c), 0);
+        rtmp_chunk_reader_limit(c, stranger);
+        in = reader_init(large, sizeof(large));
+        assert_int_equal(rtmp_chunk_read(c, &in, &m), stranger ? RTMP_CHUNK_ERR_BIG : 0);
+        rtmp_chunk_reader_destroy(&c);
+    }
+}
+
 static void what_is_written_reads_back(void **state)
 {
     static const size_t lens[] = {0, 1, 127, 128, 129, 4096, 10000};
@@ -253,6 +287,7 @@ int main(void)
         cmocka_unit_test(a_stream_cut_short_waits_for_more),
         cmocka_unit_test(more_chunk_streams_than_allowed_end_it),
         cmocka_unit_test(unfinished_messages_are_bounded_together),
+        cmocka_unit_test(a_strangers_messages_are_small_and_bounded_together),
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(a_message_that_does_not_fit_is_not_written),
         cmocka_unit_test(noise_ends_in_an_error_or_in_waiting),

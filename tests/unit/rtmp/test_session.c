@@ -489,6 +489,53 @@ static void each_bad_message_closes_its_connection_only(void **state)
     client_close(&good);
 }
 
+/* The header of a video of 100,000 bytes and the first of them. */
+static void begin_large_video(struct client *c)
+{
+    static const uint8_t begin[] = {6, 0, 0, 0, 1, 0x86, 0xa0, RTMP_VIDEO, 1, 0, 0, 0, 0x17, 1};
+
+    tcp_write(c->tcp, begin, sizeof(begin));
+}
+
+static void who_may_not_publish_sends_no_large_messages(void **state)
+{
+    struct client c;
+
+    (void)state;
+    for (int publishes = 0; publishes < 2; publishes++) {
+        client_open(&c);
+        send_connect(&c, "live");
+        if (publishes)
+            send_command(&c, RTMP_COMMAND_AMF0, "publish", "test");
+        begin_large_video(&c);
+        test_loop_run_for(&s.loop, 20000);
+        assert_int_equal(c.closed, !publishes);
+        client_close(&c);
+    }
+    assert_int_equal(rtmp_counters(s.rtmp)->bad_input[RTMP_BAD_CHUNK], 1);
+}
+
+/* Each publish is a claim that all the cluster hears of. */
+static void a_connection_publishes_so_often_and_no_more(void **state)
+{
+    struct client c;
+    char name[16];
+
+    (void)state;
+    client_open(&c);
+    send_connect(&c, "live");
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(name, sizeof(name), "test%u", i);
+        send_command(&c, RTMP_COMMAND_AMF0, "publish", name);
+        send_command(&c, RTMP_COMMAND_AMF0, "FCUnpublish", name);
+    }
+    settle(&c);
+    assert_true(c.closed);
+    assert_int_equal(s.relay.claims, 32);
+    assert_int_equal(s.relay.closes, 32);
+    client_close(&c);
+}
+
 static void noise_and_other_protocols_are_closed_at_once(void **state)
 {
     static const char *const hellos[] = {"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01", "\x06"};
@@ -621,6 +668,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unknown_codec_and_a_takeover_are_told, begin, end),
         cmocka_unit_test_setup_teardown(a_ping_is_answered_and_bytes_are_acknowledged, begin, end),
         cmocka_unit_test_setup_teardown(each_bad_message_closes_its_connection_only, begin, end),
+        cmocka_unit_test_setup_teardown(who_may_not_publish_sends_no_large_messages, begin, end),
+        cmocka_unit_test_setup_teardown(a_connection_publishes_so_often_and_no_more, begin, end),
         cmocka_unit_test_setup_teardown(noise_and_other_protocols_are_closed_at_once, begin, end),
         cmocka_unit_test(who_is_silent_too_long_is_dropped),
         cmocka_unit_test(more_connections_than_allowed_are_closed),
