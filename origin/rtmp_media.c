@@ -2,6 +2,7 @@
 #include "origin/rtmp_media.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/list.h"
 #include "base/log.h"
@@ -27,8 +28,10 @@ struct rtmp_media {
     bool waiting, wait_asked, wait_over;
     bool announced;
     bool b_frames;
+    unsigned changes; /* announcements anew, less those that time has forgiven */
+    uint64_t forgiven_us;
     struct list held;
-    size_t held_bytes;
+    size_t held_bytes, held_frames;
     uint64_t held_dropped;
 };
 
@@ -52,6 +55,7 @@ static void held_drop(struct rtmp_media *m, struct held *h)
 {
     list_remove(&h->link);
     m->held_bytes -= h->frame.len;
+    m->held_frames--;
     free(h);
 }
 
@@ -159,7 +163,7 @@ void rtmp_media_poll(struct rtmp_media *m)
 
 static int hold(struct rtmp_media *m, unsigned medium, const struct rtmp_frame *f)
 {
-    if (m->held_bytes + f->len > RTMP_HELD_MAX_BYTES) {
+    if (m->held_bytes + f->len > RTMP_HELD_MAX_BYTES || m->held_frames == RTMP_HELD_MAX_FRAMES) {
         m->held_dropped++;
         return RTMP_MEDIA_OK;
     }
@@ -172,24 +176,47 @@ static int hold(struct rtmp_media *m, unsigned medium, const struct rtmp_frame *
     memcpy(h->bytes, f->data, f->len);
     list_push_back(&m->held, &h->link);
     m->held_bytes += f->len;
+    m->held_frames++;
     return RTMP_MEDIA_OK;
 }
 
-static int configure(struct rtmp_media *m, unsigned medium, const struct flv_media *v)
+static bool same_record(const struct track *a, const struct track *b)
+{
+    return a->config_len == b->config_len && (a->config_len == 0 || memcmp(a->config, b->config, a->config_len) == 0);
+}
+
+/* Video's parameters go in-band; another codec, clock or configuration of audio, or a track more, is another set of tracks. */
+static bool is_another(const struct track *before, const struct track *now)
+{
+    return before->codec != now->codec || before->clock_hz != now->clock_hz ||
+           (codec_kind(now->codec) == CODEC_KIND_AUDIO && !same_record(before, now));
+}
+
+static int announce_anew(struct rtmp_media *m, uint64_t unix_us)
+{
+    uint64_t passed = (unix_us - m->forgiven_us) / RTMP_CHANGE_US;
+
+    if (passed) {
+        m->changes = passed < m->changes ? m->changes - (unsigned)passed : 0;
+        m->forgiven_us = unix_us;
+    }
+    if (m->changes++ == RTMP_CHANGES_MAX)
+        return RTMP_MEDIA_ERR_RESTLESS;
+    announce(m);
+    return RTMP_MEDIA_OK;
+}
+
+static int configure(struct rtmp_media *m, unsigned medium, const struct flv_media *v, uint64_t unix_us)
 {
     struct rtmp_track *t = &m->tracks[medium];
-    enum codec codec = t->facts.codec;
-    uint32_t clock_hz = t->facts.clock_hz;
+    const struct track before = t->facts;
     int err = rtmp_track_configure(t, v);
 
     if (err)
         return err == CODEC_ERR_SUPPORT  ? RTMP_MEDIA_ERR_CODEC
                : err == CODEC_ERR_MEMORY ? RTMP_MEDIA_ERR_MEMORY
                                          : RTMP_MEDIA_ERR_SYNTAX;
-    /* New parameters go in-band; another codec or clock, or a track more, is another set of tracks. */
-    if (m->announced && (codec != t->facts.codec || clock_hz != t->facts.clock_hz))
-        announce(m);
-    return RTMP_MEDIA_OK;
+    return m->announced && is_another(&before, &t->facts) ? announce_anew(m, unix_us) : RTMP_MEDIA_OK;
 }
 
 static void note_reordering(struct rtmp_media *m, const struct rtmp_frame *f)
@@ -259,7 +286,7 @@ int rtmp_media_push(struct rtmp_media *m, const struct rtmp_message *msg, uint64
     bool fresh =
         !m->tracks[medium].configured || m->tracks[medium].facts.codec != codec_of_fourcc(v.fourcc);
     if (v.packet == FLV_PACKET_SEQUENCE_START || (v.packet == FLV_PACKET_FRAME && headerless && fresh))
-        err = configure(m, medium, &v);
+        err = configure(m, medium, &v, unix_us);
     if (err)
         return err;
     if (v.packet == FLV_PACKET_FRAME && m->tracks[medium].facts.codec == codec_of_fourcc(v.fourcc))

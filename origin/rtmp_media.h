@@ -4,7 +4,7 @@
  * The tracks are announced when what was promised is known: both sequence headers, or those that
  * onMetaData names, and the first video frame, whose composition offset tells whether there are B-frames.
  * After RTMP_ANNOUNCE_WAIT_US whatever is known is announced. Frames that come earlier are held, bounded.
- * A track that appears later makes a new announcement (a new epoch).
+ * A track that appears later makes a new announcement (a new epoch), as do another codec and another configuration of audio.
  * Thread: the worker's. Ownership: borrows the publication and the messages. */
 #pragma once
 
@@ -18,6 +18,9 @@
 enum {
     RTMP_ANNOUNCE_WAIT_US = 1000000, /* from the first media message */
     RTMP_HELD_MAX_BYTES = 4 << 20,
+    RTMP_HELD_MAX_FRAMES = 2048, /* small ones cost more than their bytes */
+    RTMP_CHANGES_MAX = 20,       /* announcements anew, each an epoch for the whole cluster; a playlist needs one a piece ... */
+    RTMP_CHANGE_US = 10000000,   /* ... so one more is granted in so long */
 };
 
 enum rtmp_media_err {
@@ -25,6 +28,7 @@ enum rtmp_media_err {
     RTMP_MEDIA_ERR_SYNTAX = -1, /* a header or sequence header that cannot be read: close */
     RTMP_MEDIA_ERR_CODEC = -2,  /* a codec, or a way of packing it, that is not carried: refuse */
     RTMP_MEDIA_ERR_MEMORY = -3,
+    RTMP_MEDIA_ERR_RESTLESS = -4, /* other tracks again and again: close */
 };
 
 struct rtmp_media_cfg {

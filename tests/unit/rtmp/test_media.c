@@ -341,6 +341,55 @@ static void new_parameter_sets_need_no_new_announcement(void **state)
     clip_destroy(&b);
 }
 
+/* Nothing in-band tells a player of it. */
+static void push_aac_config(uint8_t channels, uint32_t ts_ms, int result)
+{
+    uint8_t record[16];
+    struct aac_config config = {.object_type = AAC_OBJECT_LC, .rate_hz = 48000, .channels = channels};
+    int len = aac_config_write(record, sizeof(record), &config);
+    struct flv_media v = {.fourcc = FLV_MP4A, .packet = FLV_PACKET_SEQUENCE_START, .data = record, .data_len = (size_t)len};
+
+    assert_true(len > 0);
+    assert_int_equal(push(RTMP_AUDIO, &v, ts_ms), result);
+}
+
+static void another_configuration_of_audio_is_announced_anew(void **state)
+{
+    struct clip c = clip_of(CODEC_AAC);
+    struct track first;
+
+    (void)state;
+    rtmp_media_start(media, publication);
+    rtmp_media_metadata(media, &(struct rtmp_metadata){.known = true, .audio = true});
+    push_aac_config(2, 0, RTMP_MEDIA_OK);
+    push_frame(&c, 0, false, 0, 0);
+    push_aac_config(2, 20, RTMP_MEDIA_OK); /* said again */
+    assert_int_equal(relay.starts, 1);
+    first = relay.tracks.v[0];
+    push_aac_config(1, 40, RTMP_MEDIA_OK);
+    assert_int_equal(relay.starts, 2);
+    assert_int_equal(relay.tracks.v[0].channels, 1);
+    assert_int_equal(relay.tracks.v[0].config_len, first.config_len);
+    assert_memory_not_equal(relay.tracks.v[0].config, first.config, first.config_len);
+    clip_destroy(&c);
+}
+
+static void who_changes_its_tracks_all_the_time_is_no_publisher(void **state)
+{
+    uint32_t ms = 0;
+
+    (void)state;
+    rtmp_media_start(media, publication);
+    rtmp_media_metadata(media, &(struct rtmp_metadata){.known = true, .audio = true});
+    for (uint32_t i = 0; i < 100; i++) /* a playlist: one a quarter of a minute */
+        push_aac_config(1 + i % 2, ms += 15000, RTMP_MEDIA_OK);
+    assert_int_equal(relay.starts, 100);
+    ms += 1000000;
+    for (uint32_t i = 0; i <= RTMP_CHANGES_MAX; i++)
+        push_aac_config(1 + i % 2, ms += 10, i < RTMP_CHANGES_MAX ? RTMP_MEDIA_OK : RTMP_MEDIA_ERR_RESTLESS);
+    assert_int_equal(relay.starts, 100 + RTMP_CHANGES_MAX);
+}
+
 struct bad_row {
     const char *name;
     enum rtmp_message_type type;
@@ -417,6 +466,21 @@ static void held_frames_are_bounded(void **state)
     clip_destroy(&c);
 }
 
+static void held_frames_are_bounded_however_small(void **state)
+{
+    struct clip c = clip_of(CODEC_H264);
+    struct flv_media v = {.fourcc = FLV_AVC1, .packet = FLV_PACKET_FRAME, .data = (const uint8_t *)"x", .data_len = 1};
+    struct rtmp_media_facts facts;
+
+    (void)state;
+    push_record(&c, false);
+    for (uint32_t i = 0; i < RTMP_HELD_MAX_FRAMES + 10; i++)
+        assert_int_equal(push(RTMP_VIDEO, &v, i), RTMP_MEDIA_OK);
+    rtmp_media_facts(media, &facts);
+    assert_int_equal(facts.dropped_frames, 10);
+    clip_destroy(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,9 +491,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_does_not_come_is_waited_for_a_second, begin, end),
         cmocka_unit_test_setup_teardown(a_track_that_comes_later_is_announced_anew, begin, end),
         cmocka_unit_test_setup_teardown(new_parameter_sets_need_no_new_announcement, begin, end),
+        cmocka_unit_test_setup_teardown(another_configuration_of_audio_is_announced_anew, begin, end),
+        cmocka_unit_test_setup_teardown(who_changes_its_tracks_all_the_time_is_no_publisher, begin, end),
         cmocka_unit_test(each_bad_message_is_answered_as_written),
         cmocka_unit_test_setup_teardown(a_damaged_frame_is_left_out_and_counted, begin, end),
         cmocka_unit_test_setup_teardown(held_frames_are_bounded, begin, end),
+        cmocka_unit_test_setup_teardown(held_frames_are_bounded_however_small, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
