@@ -38,7 +38,7 @@ struct publication {
     void *arg;
     struct packet *turn[PARCEL_MAX];
     size_t n_turn;
-    size_t parcels; /* under way to ourselves, when both ends are on one worker */
+    size_t parcels, starts; /* under way to ourselves, when both ends are on one worker */
     struct turn_hook flush;
     /* The home's end. */
     struct relay *home;
@@ -230,9 +230,12 @@ static void run_claim(struct mail *m, struct worker *w)
 static void run_start(struct mail *m, struct worker *w)
 {
     struct start *start = container_of(m, struct start, mail);
-    struct feed *f = &start->pub->feed;
+    struct publication *p = start->pub;
+    struct feed *f = &p->feed;
 
     (void)w;
+    if (p->ingest == p->home)
+        p->starts--;
     if (f->state == FEED_CLAIMED || f->state == FEED_LIVE || (f->state == FEED_CLAIMING && f->tracks)) {
         if (!f->tracks)
             f->tracks = malloc(sizeof(*f->tracks));
@@ -342,6 +345,8 @@ void publish_start(struct publication *p, const struct track_set *tracks)
         return;
     }
     *start = (struct start){.mail.run = run_start, .pub = p, .tracks = *tracks};
+    flush(p); /* what came before belongs to the tracks before */
+    p->starts += p->ingest == p->home;
     worker_post(relay_worker(p->home), &start->mail);
 }
 
@@ -349,7 +354,7 @@ void publish_start(struct publication *p, const struct track_set *tracks)
  * is live and none of these is under way. */
 void publish_push(struct publication *p, struct packet *packet)
 {
-    if (p->ingest == p->home && p->feed.state == FEED_LIVE && !p->n_turn && !p->parcels) {
+    if (p->ingest == p->home && p->feed.state == FEED_LIVE && !p->n_turn && !p->parcels && !p->starts) {
         feed_push(&p->feed, packet);
         return;
     }

@@ -16,16 +16,20 @@ struct scene {
     struct udp_socket *udp; /* datagrams to ourselves: what comes from the network, in its place in a turn */
     struct addr self;
     unsigned came;
-    size_t n;
-    uint64_t seqs[2 * NOTES];
+    uint64_t epoch; /* that the ear has heard of */
+    void (*on_note)(struct scene *s); /* what a datagram brings */
+    size_t n, awaited;
+    uint64_t seqs[2 * NOTES], epochs[2 * NOTES];
 };
+
+static uint64_t granted;
 
 /* The hub, for which there would have to be a directory: grants all. */
 void __wrap_hub_ask_claim(struct hub *h, struct relay *asker, const char *name, uint64_t token);
 void __wrap_hub_ask_claim(struct hub *h, struct relay *asker, const char *name, uint64_t token)
 {
     (void)h;
-    relay_on_claim(asker, name, token, CLAIM_OK, 7, "");
+    relay_on_claim(asker, name, token, CLAIM_OK, ++granted, "");
 }
 
 void __wrap_hub_tell_release(struct hub *h, const char *name, uint64_t epoch);
@@ -33,7 +37,7 @@ void __wrap_hub_tell_release(struct hub *h, const char *name, uint64_t epoch)
 {
     (void)h;
     (void)name;
-    assert_int_equal(epoch, 7);
+    assert_int_equal(epoch, granted);
 }
 
 static void push(struct scene *s, uint64_t seq)
@@ -46,16 +50,27 @@ static void push(struct scene *s, uint64_t seq)
     publish_push(s->pub, p);
 }
 
-/* With the first the publishing begins. Each brings two packets, and has the next one there for the next turn. */
+static void start(struct scene *s, enum codec codec)
+{
+    struct track_set tracks = {.n = 1, .v = {{.codec = codec, .clock_hz = 90000, .n_layers = 1}}};
+
+    publish_start(s->pub, &tracks);
+}
+
 static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
 {
     struct scene *s = arg;
-    struct track_set tracks = {.n = 1, .v = {{.codec = CODEC_H264, .clock_hz = 90000, .n_layers = 1}}};
 
     (void)v;
     assert_int_equal(n, 1);
+    s->on_note(s);
+}
+
+/* With the first the publishing begins. Each brings two packets, and has the next one there for the next turn. */
+static void on_two_packets(struct scene *s)
+{
     if (s->came == 0)
-        publish_start(s->pub, &tracks);
+        start(s, CODEC_H264);
     push(s, FIRST + 2 * s->came);
     push(s, FIRST + 2 * s->came + 1);
     if (++s->came < NOTES)
@@ -93,18 +108,33 @@ static const struct publish_ops publish_ops = {on_claimed, on_want, on_keyframe,
 
 static void ear_on_tracks(struct consumer *c, const struct track_set *tracks)
 {
-    (void)c;
-    assert_int_equal(tracks->epoch, 7);
+    struct scene *s = container_of(c, struct scene, ear);
+
+    assert_int_equal(tracks->epoch, ++s->epoch);
+}
+
+/* One packet, the next when it has arrived; other tracks with the third. */
+static void on_other_tracks(struct scene *s)
+{
+    bool other = s->came == 2;
+
+    if (s->came == 0 || other)
+        start(s, other ? CODEC_VP8 : CODEC_H264);
+    push(s, FIRST + 1000 * s->came++ + 10);
 }
 
 static void ear_on_packets(struct consumer *c, const struct packet_batch *b)
 {
     struct scene *s = container_of(c, struct scene, ear);
 
-    for (size_t i = 0; i < b->n; i++)
+    for (size_t i = 0; i < b->n; i++) {
+        s->epochs[s->n] = s->epoch;
         s->seqs[s->n++] = b->v[i]->seq;
-    if (s->n == 2 * NOTES)
+    }
+    if (s->n == s->awaited)
         worker_stop(s->loop.w);
+    else if (s->on_note == on_other_tracks)
+        udp_send(s->udp, &s->self, "on", 2);
 }
 
 static void ear_on_end(struct consumer *c, enum stream_end why)
@@ -115,13 +145,14 @@ static void ear_on_end(struct consumer *c, enum stream_end why)
 
 static const struct consumer_ops ear_ops = {.on_tracks = ear_on_tracks, .on_packets = ear_on_packets, .on_end = ear_on_end};
 
-static void scene_init(struct scene *s)
+static void scene_init(struct scene *s, void (*on_note)(struct scene *s), size_t awaited)
 {
     struct udp_cfg udp = {.on_datagrams = on_datagrams, .arg = s};
     struct relay_cfg cfg = {
         .workers = 1, .cache = {.cap_bytes = 1 << 20, .cap_packets = 100, .cap_us = 1000000}, .linger_us = 1000, .packets = 100};
 
-    *s = (struct scene){.ear = {.ops = &ear_ops, .kind = "test"}};
+    *s = (struct scene){.ear = {.ops = &ear_ops, .kind = "test"}, .on_note = on_note, .awaited = awaited};
+    granted = 0;
     test_loop_init(&s->loop);
     assert_int_equal(relay_create(&s->relay, s->loop.w, &cfg), 0);
     s->peers[0] = s->relay;
@@ -131,30 +162,55 @@ static void scene_init(struct scene *s)
     udp_local(s->udp, &s->self);
 }
 
+static void publish_all(struct scene *s)
+{
+    router_attach(relay_router(s->relay, "live/a"), &s->ear, want_track(0));
+    assert_int_equal(publish_claim(&s->pub, s->relay, "live/a", "test", &publish_ops, s), 0);
+    test_loop_run(&s->loop);
+}
+
+static void scene_fini(struct scene *s)
+{
+    router_detach(&s->ear);
+    publish_close(&s->pub);
+    udp_close(&s->udp);
+    test_loop_run_for(&s->loop, 10000);
+    relay_close(s->relay);
+    relay_destroy(&s->relay);
+    worker_destroy(&s->loop.w);
+}
+
 static void what_comes_in_the_turn_after_the_start_does_not_overtake_what_came_with_it(void **state)
 {
     struct scene s;
 
     (void)state;
-    scene_init(&s);
-    router_attach(relay_router(s.relay, "live/a"), &s.ear, want_track(0));
-    assert_int_equal(publish_claim(&s.pub, s.relay, "live/a", "test", &publish_ops, &s), 0);
-    test_loop_run(&s.loop);
+    scene_init(&s, on_two_packets, 2 * NOTES);
+    publish_all(&s);
     for (size_t i = 0; i < s.n; i++)
         assert_int_equal(s.seqs[i], FIRST + i);
-    router_detach(&s.ear);
-    publish_close(&s.pub);
-    udp_close(&s.udp);
-    test_loop_run_for(&s.loop, 10000);
-    relay_close(s.relay);
-    relay_destroy(&s.relay);
-    worker_destroy(&s.loop.w);
+    scene_fini(&s);
+}
+
+static void packets_of_other_tracks_do_not_get_into_the_epoch_before(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_init(&s, on_other_tracks, NOTES);
+    publish_all(&s);
+    for (size_t i = 0; i < s.n; i++) {
+        assert_int_equal(s.seqs[i], FIRST + 1000 * i + 10);
+        assert_int_equal(s.epochs[i], i < 2 ? 1 : 2);
+    }
+    scene_fini(&s);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_comes_in_the_turn_after_the_start_does_not_overtake_what_came_with_it),
+        cmocka_unit_test(packets_of_other_tracks_do_not_get_into_the_epoch_before),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
