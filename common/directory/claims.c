@@ -79,12 +79,17 @@ static void log_error_reply(const char *what, const char *name, const redisReply
 
 /* ---- Taking ------------------------------------------------------------------------------------------------- */
 
-static uint64_t proposed_epoch(const struct directory *d, const char *name)
+/* Later than any before it, though the clock may have been set back, and Redis, which remembers, be away. */
+static uint64_t proposed_epoch(struct directory *d, const char *name)
 {
     const struct stream_record *last = streams_known(d, name);
-    uint64_t now_ms = worker_unix_us(d->worker) / 1000;
+    uint64_t epoch = worker_unix_us(d->worker) / 1000;
 
-    return last && last->epoch >= now_ms ? last->epoch + 1 : now_ms;
+    if (last && last->epoch >= epoch)
+        epoch = last->epoch + 1;
+    if (d->last_epoch >= epoch)
+        epoch = d->last_epoch + 1;
+    return d->last_epoch = epoch;
 }
 
 void claim_provisionally(struct request *q)
@@ -115,6 +120,8 @@ static void on_claim_reply(void *arg, const redisReply *r)
         q->d->counters.claims_refused++;
         q->result = CLAIM_TAKEN;
     } else {
+        if (q->record.epoch > q->d->last_epoch)
+            q->d->last_epoch = q->record.epoch;
         q->result = claim_keep(q->d, q->name, q->record.epoch) ? CLAIM_OK : CLAIM_FAILED;
     }
     request_answer(q);

@@ -55,6 +55,7 @@ struct directory {
 
     struct hash streams; /* struct stream_entry */
     struct hash claims;  /* struct claim */
+    uint64_t last_epoch; /* the highest of all that were proposed here, or granted */
     struct hash present; /* struct present_entry: streams that this node has */
     uint64_t presence_due_us; /* monotonic: when they are to be written again */
     struct list pending; /* struct request: finds and claims, waiting for an answer or for Redis */

@@ -70,6 +70,30 @@ static void with_redis_away_a_claim_is_provisional_and_registered_later(void **s
     scene_fini(&s);
 }
 
+/* However fast one follows the other, and whatever the clock says meanwhile: an epoch is one publishing. */
+static void provisional_epochs_grow_with_each_claim(void **state)
+{
+    struct scene s;
+    uint64_t last = 0;
+
+    (void)state;
+    scene_init(&s, false);
+    party_open(&s, &s.a, "a", NODE_ORIGIN);
+    assert_true(until(&s, both_away, 3000000));
+    for (int i = 0; i < 100; i++) {
+        s.a.answers = 0;
+        directory_claim(s.a.d, "live/x", false, on_claimed, &s.a);
+        while (!s.a.answers)
+            test_loop_run_for(&s.loop, 0);
+        assert_int_equal(s.a.claim, CLAIM_OK);
+        assert_true(s.a.epoch > last);
+        last = s.a.epoch;
+        if (i % 2)
+            directory_release(s.a.d, "live/x", last);
+    }
+    scene_fini(&s);
+}
+
 static void a_claim_made_while_connecting_waits_for_redis(void **state)
 {
     struct scene s;
@@ -105,6 +129,7 @@ int main(void)
         cmocka_unit_test(what_was_released_while_redis_was_away_is_gone_when_it_is_back),
         cmocka_unit_test(redis_killed_and_back_empty_has_everything_again_within_a_lease),
         cmocka_unit_test(with_redis_away_a_claim_is_provisional_and_registered_later),
+        cmocka_unit_test(provisional_epochs_grow_with_each_claim),
         cmocka_unit_test(a_claim_made_while_connecting_waits_for_redis),
         cmocka_unit_test(a_silent_redis_is_noticed),
     };
