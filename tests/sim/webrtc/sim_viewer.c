@@ -9,6 +9,7 @@
 #include "net.h"
 #include "../seed.h"
 #include "unit/io/virtual_worker.h"
+#include "unit/router/silent.h"
 
 #include "../../unit/webrtc/fake_transport.h"
 #include "base/seq.h"
@@ -93,11 +94,6 @@ static struct sim *S; /* for callbacks without an argument */
 
 /* ---- the source ------------------------------------------------------------------------------------------------- */
 
-static void on_want(struct producer *p, uint64_t want)
-{
-    (void)p, (void)want;
-}
-
 static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
 {
     (void)p, (void)track, (void)layer;
@@ -107,7 +103,7 @@ static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
     S->key_us = at > S->keyed_us + KEY_AGAIN_US ? at : S->keyed_us + KEY_AGAIN_US;
 }
 
-static const struct producer_ops producer_ops = {on_want, on_keyframe};
+static const struct producer_ops producer_ops = {ignore_want, on_keyframe};
 
 static void push_frame(struct sim *s, const struct browser_mark *frame, uint64_t bytes, uint8_t flags)
 {
@@ -364,11 +360,6 @@ static void run_for(struct sim *s, uint64_t us, const char *phase)
         if (only_seed && s->now_us / TICK_US % 200 == 0)
             tell(s, phase);
     }
-}
-
-static void ignore_router(void *arg, struct router *r)
-{
-    (void)arg, (void)r;
 }
 
 static void on_tracks(void *arg, bool playable)

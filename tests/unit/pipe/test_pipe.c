@@ -2,6 +2,8 @@
  * test_pipe.c - a parent and a child in one loop: streams over real TLS and UDP. */
 #include "pair.h"
 
+#include "unit/router/silent.h"
+
 #include <stdlib.h>
 
 static const uint64_t want_all = (uint64_t)0xffff;
@@ -287,19 +289,6 @@ static void what_the_parent_no_longer_has_is_given_up_and_counted(void **state)
     assert_int_equal(c->gone, 10);
     assert_in_range(c->requested, 10, 60);
     assert_in_range(pipe_server_counters(p->server).total.gone, 10, c->requested);
-}
-
-static void ignore_want(struct producer *producer, uint64_t want)
-{
-    (void)producer;
-    (void)want;
-}
-
-static void ignore_keyframe(struct producer *producer, unsigned track, unsigned layer)
-{
-    (void)producer;
-    (void)track;
-    (void)layer;
 }
 
 static const struct producer_ops deaf_producer = {.on_want = ignore_want, .on_keyframe = ignore_keyframe};

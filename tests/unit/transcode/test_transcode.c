@@ -2,6 +2,7 @@
  * test_transcode.c - the derived track of a router: only while wanted, in time with its source, over epochs and ends. */
 #include "unit/codec/clip.h"
 #include "unit/io/loop.h"
+#include "unit/router/silent.h"
 #include "unit/wire/exact.h"
 
 #include "codec/packetise.h"
@@ -32,26 +33,7 @@ static struct packetiser packetiser;
 static struct track_set tracks;
 static uint64_t next_seq, n_pushed;
 
-static void nothing(void *arg, struct router *r)
-{
-    (void)arg;
-    (void)r;
-}
-
-static void on_want(struct producer *p, uint64_t want)
-{
-    (void)p;
-    (void)want;
-}
-
-static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
-{
-    (void)p;
-    (void)track;
-    (void)layer;
-}
-
-static const struct producer_ops producer_ops = {.on_want = on_want, .on_keyframe = on_keyframe};
+static const struct producer_ops producer_ops = {.on_want = ignore_want, .on_keyframe = ignore_keyframe};
 
 static void publish(uint64_t epoch)
 {
@@ -63,7 +45,7 @@ static void publish(uint64_t epoch)
 static int begin_codec(enum codec codec)
 {
     struct router_set_cfg cfg = {.cache = {.cap_bytes = 1 << 20, .cap_packets = 1000, .cap_us = 1000000},
-                                 .linger_us = 1000, .on_demand = nothing, .on_idle = nothing};
+                                 .linger_us = 1000, .on_demand = ignore_router, .on_idle = ignore_router};
 
     test_loop_init(&loop);
     assert_int_equal(packet_pool_create(&pool, 4096), 0);

@@ -6,6 +6,7 @@
 #include "router/router.h"
 #include "base/writer.h"
 #include "unit/io/loop.h"
+#include "unit/router/silent.h"
 #include "webrtc/viewer.h"
 #include "wire/rtcp.h"
 
@@ -42,22 +43,12 @@ enum governor_thin __wrap_worker_thinning(const struct worker *w, uint32_t rank)
 
 static struct fixture *F; /* for the producer's callbacks, which have no argument */
 
-static void on_want(struct producer *p, uint64_t want)
-{
-    (void)p, (void)want;
-}
-
 static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
 {
     (void)p;
     assert_int_equal(track, 0);
     assert_in_range(layer, 0, LAYERS - 1);
     F->keyframes_wanted[layer]++;
-}
-
-static void ignore_router(void *arg, struct router *r)
-{
-    (void)arg, (void)r;
 }
 
 static void on_tracks(void *arg, bool playable)
@@ -71,7 +62,7 @@ static void on_end(void *arg, enum stream_end why)
     (void)arg, (void)why;
 }
 
-static const struct producer_ops producer_ops = {on_want, on_keyframe};
+static const struct producer_ops producer_ops = {ignore_want, on_keyframe};
 static const struct rtc_viewer_ops viewer_ops = {.on_tracks = on_tracks, .on_end = on_end};
 
 static void publish(struct fixture *f)

@@ -6,6 +6,7 @@
 
 #include "router/router.h"
 #include "unit/io/loop.h"
+#include "unit/router/silent.h"
 #include "webrtc/viewer.h"
 
 #include <stdlib.h>
@@ -36,12 +37,6 @@ struct fixture {
 
 static struct fixture *F; /* for the producer's callbacks, which have no argument */
 
-static inline void on_want(struct producer *p, uint64_t want)
-{
-    (void)p;
-    (void)want;
-}
-
 static inline void on_keyframe(struct producer *p, unsigned track, unsigned layer)
 {
     (void)p;
@@ -50,13 +45,7 @@ static inline void on_keyframe(struct producer *p, unsigned track, unsigned laye
     F->keyframes_wanted++;
 }
 
-static inline void ignore_router(void *arg, struct router *r)
-{
-    (void)arg;
-    (void)r;
-}
-
-static const struct producer_ops producer_ops = {on_want, on_keyframe};
+static const struct producer_ops producer_ops = {ignore_want, on_keyframe};
 
 static inline void on_tracks(void *arg, bool playable)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scene.h"
 #include "webrtc/resource.h"
+#include "unit/router/silent.h"
 #include "unit/webrtc/fake_transport.h"
 #include "webrtc/sdp.h"
 
@@ -25,25 +26,6 @@ struct worker *relay_worker(struct relay *r)
 }
 
 /* ---- the fixture ------------------------------------------------------------------------------------------------ */
-
-static void ignore_router(void *arg, struct router *r)
-{
-    (void)arg;
-    (void)r;
-}
-
-static void on_want(struct producer *p, uint64_t want)
-{
-    (void)p;
-    (void)want;
-}
-
-static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
-{
-    (void)p;
-    (void)track;
-    (void)layer;
-}
 
 static bool forward(void *arg, struct http_exchange *x, unsigned index)
 {
@@ -113,7 +95,7 @@ int tear_down(void **state)
 
 void publish(struct fixture *f, enum codec video, enum codec beside)
 {
-    static const struct producer_ops ops = {on_want, on_keyframe};
+    static const struct producer_ops ops = {ignore_want, ignore_keyframe};
     struct router *r = router_open(f->routers, "live/test");
     struct track_set set = {.epoch = ++f->epoch, .n = 2};
 
