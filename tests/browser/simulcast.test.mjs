@@ -31,8 +31,9 @@ function turn(page, rid, active) {
 
 const choose = (page, rid) => page.evaluate((name) => globalThis.millrace.player.chooseLayer(name), rid);
 
-function seesWidth(page, width, timeout_ms = 20_000) {
-    return until(`a picture ${width} wide`, timeout_ms, async () => {
+// Where a busy machine makes a path look narrow, a step up that did not last puts the next one off, up to 40 s (layer_choice.h).
+function seesWidth(page, width) {
+    return until(`a picture ${width} wide`, 60_000, async () => {
         const { video } = await received(page);
         if (video?.frameWidth !== width) throw new Error(`it is ${video?.frameWidth}: ${JSON.stringify(await cluster.sessions('edge', 'whep'))}`);
         return true;
