@@ -100,6 +100,15 @@ static bool layer_grow(struct layer_index *x, size_t span)
     return true;
 }
 
+/* The way of those that come in order: the next number, and room for it. */
+static inline bool layer_append(struct layer_index *x, uint64_t seq)
+{
+    if (seq != x->end || x->first == x->end || seq - x->first >= x->cap)
+        return false;
+    x->end = seq + 1;
+    return true;
+}
+
 /* Makes [first, end) reach over seq. False: too old, or no memory. */
 static bool layer_reach(struct layer_index *x, uint64_t seq)
 {
@@ -152,23 +161,35 @@ static void layer_remove(struct layer_index *x, const struct packet *p)
 
 /* ---- By arrival ---------------------------------------------------------------------------------- */
 
-static void evict_oldest(struct cache *c)
+static void evict(struct cache *c)
 {
     struct packet **slot = &c->ring[c->begin & (c->cap - 1)];
     struct packet *p = *slot;
     struct layer_index *x = c->layers[p->track][p->layer];
-    size_t cost = packet_cost_bytes(p);
 
     *slot = NULL;
     c->begin++;
-    c->bytes -= cost;
-    if (c->cfg.budget)
-        atomic_fetch_sub_explicit(&c->cfg.budget->used_bytes, cost, memory_order_relaxed);
+    c->bytes -= packet_cost_bytes(p);
     if (x)
         layer_remove(x, p);
     packet_unref(&p);
     if (c->end - c->begin > EVICT_AHEAD) /* nobody has looked at it for long: it is fetched before its turn comes */
         __builtin_prefetch(c->ring[(c->begin + EVICT_AHEAD) & (c->cap - 1)], 1);
+}
+
+/* The budget hears of the difference to what the cache held before. Mostly there is none: one packet came, one went. */
+static void account(struct cache *c, size_t before_bytes)
+{
+    if (c->cfg.budget && c->bytes != before_bytes)
+        atomic_fetch_add_explicit(&c->cfg.budget->used_bytes, c->bytes - before_bytes, memory_order_relaxed); /* modulo */
+}
+
+static void evict_oldest(struct cache *c)
+{
+    size_t before_bytes = c->bytes;
+
+    evict(c);
+    account(c, before_bytes);
 }
 
 static const struct packet *oldest(const struct cache *c)
@@ -321,20 +342,21 @@ bool cache_push(struct cache *c, struct packet *p)
 
     if (!x)
         return false;
-    layer_restart(c, x, p->seq);
-    if (!layer_reach(x, p->seq) || *layer_slot(x, p->seq))
-        return false;
+    if (!layer_append(x, p->seq)) {
+        layer_restart(c, x, p->seq);
+        if (!layer_reach(x, p->seq) || *layer_slot(x, p->seq))
+            return false;
+    }
+    size_t before_bytes = c->bytes;
     if (c->end - c->begin == c->cap && !arrival_grow(c))
-        evict_oldest(c);
+        evict(c);
     *layer_slot(x, p->seq) = p;
     layer_note_key(x, p, c->end);
     c->ring[c->end++ & (c->cap - 1)] = packet_ref(p);
-    size_t cost = packet_cost_bytes(p);
-    c->bytes += cost;
-    if (c->cfg.budget)
-        atomic_fetch_add_explicit(&c->cfg.budget->used_bytes, cost, memory_order_relaxed);
+    c->bytes += packet_cost_bytes(p);
     while (c->end - c->begin > 1 && over_own_bounds(c, p->capture_us))
-        evict_oldest(c);
+        evict(c);
+    account(c, before_bytes);
     relieve_budget(c);
     return true;
 }

@@ -83,8 +83,8 @@ struct packet *packet_create(struct pool *pool);
 /* Will soon be written: its memory, which nobody has used for as long as caches reach back, is fetched meanwhile. */
 static inline void packet_fetch(struct packet *p, size_t payload_bytes)
 {
-    for (size_t at = 0; at < payload_bytes && at < PACKET_PAYLOAD_MAX; at += CACHE_LINE_BYTES)
-        __builtin_prefetch(p->bytes + at, 1);
+    for (uint8_t *at = p->bytes, *end = at + payload_bytes; at < end; at += CACHE_LINE_BYTES)
+        __builtin_prefetch(at, 1);
 }
 
 static inline struct packet *packet_ref(const struct packet *p)
@@ -99,7 +99,10 @@ static inline void packet_unref(struct packet **p)
 {
     struct packet *gone = *p;
     *p = NULL;
-    if (gone && atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) == 1)
+    if (!gone)
+        return;
+    if (atomic_load_explicit(&gone->refs, memory_order_acquire) == 1 || /* nobody else knows of it: one locked operation less */
+        atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) == 1)
         pool_give(gone->pool, gone);
 }
 

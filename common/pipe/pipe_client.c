@@ -2,12 +2,13 @@
 #include "pipe/pipe_client.h"
 
 #include "base/random.h"
-#include "base/reader.h"
 #include "pipe/messages.h"
 #include "pipe/pipe_client_priv.h"
 #include "wire/demux.h"
+#include "wire/rtp_view.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,16 +33,23 @@ static void wake(struct pipe_subscription *s, uint64_t now_us)
         timer_start(&s->timer, due_us > now_us ? due_us - now_us : 0);
 }
 
+/* Blocks are given out one after the other: each mostly finds its place by itself. */
+static struct pipe_subscription **seat_of(struct pipe_client *c, uint32_t block)
+{
+    return &c->seats[block % CLIENT_SEATS];
+}
+
 static struct pipe_subscription *find_block(struct pipe_client *c, uint32_t ssrc)
 {
     uint32_t block = ssrc >> SSRC_BLOCK_BITS;
+    struct pipe_subscription **seat = seat_of(c, block);
 
-    if (c->last && c->last->block == block)
-        return c->last;
+    if (*seat && (*seat)->block == block)
+        return *seat;
     struct hash_item *it = hash_find(&c->by_block, &block, sizeof(block));
     if (it)
-        c->last = container_of(it, struct pipe_subscription, by_block);
-    return it ? c->last : NULL;
+        *seat = container_of(it, struct pipe_subscription, by_block);
+    return it ? *seat : NULL;
 }
 
 static void on_rtp(struct pipe_subscription *s, struct udp_datagram *d, uint64_t now_us)
@@ -67,17 +75,20 @@ static void on_rtcp(struct pipe_subscription *s, struct udp_datagram *d, uint64_
         pipe_parent_note_rtt(s->parent, rtt_us);
 }
 
+static uint32_t get32(const uint8_t *at)
+{
+    uint32_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return be32toh(v);
+}
+
 static void on_datagram(struct pipe_client *c, struct udp_datagram *d, uint64_t now_us)
 {
     enum demux_kind kind = demux_datagram(d->bytes, d->len);
-    struct reader r = reader_init(d->bytes, d->len);
+    bool ours = d->len >= RTP_HEADER_BYTES && (kind == DEMUX_RTP || kind == DEMUX_RTCP);
+    struct pipe_subscription *s = ours ? find_block(c, get32(d->bytes + (kind == DEMUX_RTP ? 8 : 4))) : NULL; /* the SSRC */
 
-    reader_u32(&r);
-    if (kind == DEMUX_RTP)
-        reader_u32(&r); /* the time; an RTCP packet has its SSRC here */
-    uint32_t ssrc = reader_u32(&r);
-    bool ours = !r.bad && (kind == DEMUX_RTP || kind == DEMUX_RTCP);
-    struct pipe_subscription *s = ours ? find_block(c, ssrc) : NULL;
     if (!s)
         c->unknown++;
     else if (kind == DEMUX_RTP)
@@ -314,8 +325,8 @@ void pipe_subscription_over(struct pipe_subscription *s)
     list_remove(&s->link);
     hash_remove(&p->by_id, &s->by_id);
     hash_remove(&s->client->by_block, &s->by_block);
-    if (s->client->last == s)
-        s->client->last = NULL;
+    if (*seat_of(s->client, s->block) == s)
+        *seat_of(s->client, s->block) = NULL;
     pipe_rx_fini(&s->rx);
     if (list_empty(&p->subscriptions))
         p->idle_since_us = worker_now_us(s->client->worker);

@@ -19,6 +19,7 @@ enum {
     PARENT_SILENT_TICKS = PIPE_SILENCE_US / PARENT_TICK_US,
     CLOCK_SAMPLES = 8,
     SSRC_BLOCK_BITS = 12, /* of an SSRC: 64 associations of 64 layers */
+    CLIENT_SEATS = 64,
     PARENT_ADDRESS_MAX = 255,
 };
 
@@ -29,7 +30,7 @@ struct pipe_client {
     struct list parents; /* all that are not down */
     struct hash by_block; /* pipe_subscription.by_block */
     uint32_t next_block;
-    struct pipe_subscription *last; /* whose datagram was last: a batch is mostly of one */
+    struct pipe_subscription *seats[CLIENT_SEATS]; /* by block, those whose datagrams came last; else by_block knows */
     uint64_t unknown; /* datagrams for no subscription */
 };
 

@@ -37,11 +37,11 @@ _Static_assert(RTP_HEADER_BYTES + 4 + 2 + PIPE_META_MAX + 3 + PACKET_PAYLOAD_MAX
 #define PIPE_INDEX_MASK (((uint64_t)1 << 48) - 1) /* SRTP's packet index: the low 48 bits of seq */
 
 /* Writes the RTP header with its extension; payload and tag come after it. The canonical elements are left
- * out when the datagram would be longer than PIPE_DATAGRAM_MAX. cap >= PIPE_RTP_HEADER_MAX. Returns its
- * length. */
+ * out when the datagram would be longer than PIPE_DATAGRAM_MAX. cap >= PIPE_RTP_HEADER_MAX; behind the header up to three bytes of it
+ * are overwritten. Returns its length. */
 size_t pipe_rtp_write(uint8_t *dst, size_t cap, const struct packet *p, uint32_t ssrc);
 
-/* Reads what was sent clear (before it is authenticated: nothing of it may be believed yet) into the fields
- * of *out: all but refs, pool, track, layer and the payload. Returns RTP_OK or an rtp_err; *out is then
- * undefined. */
-MUST_USE int pipe_rtp_parse(struct packet *out, const struct rtp_view *v);
+/* Reads what was sent clear (before it is authenticated: nothing of it may be believed yet) of bytes[0..len) into the fields
+ * of *out: all but refs, pool, track, layer and the payload, which is at *hdr_len. Strict: what pipes send has no CSRCs, no
+ * padding, and our element first. Returns RTP_OK or an rtp_err; *out and *hdr_len are then undefined. */
+MUST_USE int pipe_rtp_parse(struct packet *out, const uint8_t *bytes, size_t len, size_t *hdr_len);

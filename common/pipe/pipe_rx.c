@@ -4,12 +4,12 @@
 #include "base/seq.h"
 #include "pipe/pipe_feedback.h"
 #include "pipe/pipe_rtp.h"
-#include "wire/rtp_view.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RTP_PADDING_BIT = 0x20 };
+enum { RTP_SSRC_AT = 8 };
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
@@ -78,45 +78,23 @@ static void heard(struct pipe_rx *rx, uint64_t now_us, uint64_t hello_us)
     rx->quiet_us = 0;
 }
 
-/* The window guesses the index from the one before; where the guess would be wrong (the first packet, a long
- * gap) a copy is put to the number the datagram claims, and kept only if that proves true. */
-static int open_packet(struct pipe_rx *rx, struct rx_layer *l, uint64_t seq, uint8_t *bytes, size_t len,
-                       size_t *plain_len)
+/* Its payload is decrypted into the packet. */
+static int fill_packet(struct pipe_rx *rx, struct rx_layer *l, struct packet *p, const uint8_t *bytes, size_t len)
 {
-    uint64_t index = seq & PIPE_INDEX_MASK;
+    size_t hdr_len;
 
-    if (l->open && (seq16_extend(l->window.top, (uint16_t)index) & PIPE_INDEX_MASK) == index)
-        return srtp_rx_unprotect(rx->engine, rx->in, &l->window, bytes, len, plain_len, NULL);
-    if (l->open && index < l->window.top)
-        return SRTP_ERR_OLD;
-    struct srtp_window moved = l->window;
-    if (l->open)
-        srtp_window_advance(&moved, index);
-    else
-        srtp_window_init(&moved, index);
-    int err = srtp_rx_unprotect(rx->engine, rx->in, &moved, bytes, len, plain_len, NULL);
-    if (err == SRTP_OK) {
-        l->window = moved;
-        l->open = true;
-    }
-    return err;
-}
-
-static int fill_packet(struct pipe_rx *rx, struct rx_layer *l, struct packet *p, const struct rtp_view *v,
-                       uint8_t *bytes, size_t len)
-{
-    size_t hdr_len = (size_t)(v->payload - bytes), plain_len = 0;
-
-    if (bytes[0] & RTP_PADDING_BIT || pipe_rtp_parse(p, v) != RTP_OK ||
+    if (pipe_rtp_parse(p, bytes, len, &hdr_len) != RTP_OK || len < hdr_len + PIPE_TAG_BYTES ||
         len > hdr_len + PIPE_TAG_BYTES + PACKET_PAYLOAD_MAX)
         return SRTP_ERR_AUTH;
-    packet_fetch(p, len - hdr_len);
-    int err = open_packet(rx, l, p->seq, bytes, len, &plain_len);
-    if (err)
-        return err;
-    p->payload_len = (uint16_t)(plain_len - hdr_len);
-    memcpy(p->bytes + p->ext_len, v->payload, p->payload_len);
-    return SRTP_OK;
+    p->payload_len = (uint16_t)(len - hdr_len - PIPE_TAG_BYTES);
+    packet_fetch(p, p->payload_len);
+    uint64_t index = p->seq & PIPE_INDEX_MASK;
+    if (!l->open)
+        srtp_window_init(&l->window, index);
+    int err = srtp_rx_open(rx->engine, rx->in, &l->window, &(struct srtp_rx_packet){
+        .index = index, .bytes = bytes, .len = len, .hdr_len = hdr_len, .dst = p->bytes + p->ext_len});
+    l->open |= err == SRTP_OK;
+    return err;
 }
 
 static void count_refused(struct pipe_rx *rx, int err)
@@ -143,7 +121,7 @@ static void arrived(struct pipe_rx *rx, struct rx_layer *l, const struct packet 
 
     rx->counters.packets++;
     rx->counters.bytes += p->payload_len;
-    recovery_push(&l->recovery, p->seq, now_us);
+    (void)recovery_push(&l->recovery, p->seq, now_us);
     if (l->recovery.n > gaps && now_us + l->recovery.reorder_us < rx->wake_us)
         rx->wake_us = now_us + l->recovery.reorder_us;
     if (rx->wait_until_us && complete(rx))
@@ -151,15 +129,16 @@ static void arrived(struct pipe_rx *rx, struct rx_layer *l, const struct packet 
     heard(rx, now_us, RX_QUIET_US);
 }
 
-struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us)
+struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, const uint8_t *bytes, size_t len, uint64_t now_us)
 {
-    struct rtp_view v;
+    uint32_t ssrc;
 
-    if (!rx->in || rtp_view_parse(&v, bytes, len) != RTP_OK) {
+    if (!rx->in || len < RTP_SSRC_AT + sizeof(ssrc)) {
         rx->counters.unauthenticated++;
         return NULL;
     }
-    uint32_t i = v.ssrc - rx->ssrc;
+    memcpy(&ssrc, bytes + RTP_SSRC_AT, sizeof(ssrc));
+    uint32_t i = be32toh(ssrc) - rx->ssrc;
     if (i >= PIPE_STREAM_LAYERS || !rx->layers[i]) {
         rx->counters.stale++;
         return NULL;
@@ -169,7 +148,7 @@ struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *byte
         rx->counters.exhausted++;
         return NULL;
     }
-    int err = fill_packet(rx, rx->layers[i], p, &v, bytes, len);
+    int err = fill_packet(rx, rx->layers[i], p, bytes, len);
     if (err) {
         count_refused(rx, err);
         packet_unref(&p);

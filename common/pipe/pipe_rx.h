@@ -72,8 +72,8 @@ void pipe_rx_fini(struct pipe_rx *rx);
  * is none). */
 MUST_USE int pipe_rx_associate(struct pipe_rx *rx, const struct pipe_rx_cfg *cfg, uint64_t now_us);
 
-/* One RTP datagram, decrypted in place. The packet, with one reference for the caller, or NULL: counted. */
-struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len, uint64_t now_us);
+/* One RTP datagram. The packet, with one reference for the caller, or NULL: counted. */
+struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, const uint8_t *bytes, size_t len, uint64_t now_us);
 /* One RTCP datagram. False: it was none of ours, counted. *rtt_us: the round trip that it tells; 0: none. */
 bool pipe_rx_feedback(struct pipe_rx *rx, uint8_t *bytes, size_t len, uint64_t now_us, uint64_t *rtt_us);
 

@@ -30,19 +30,18 @@ static unsigned layer_of(const struct packet *p)
 /* Returns the datagram's length. */
 static size_t send_packet(struct pipe_tx *tx, const struct packet *p)
 {
-    uint8_t hdr[PIPE_RTP_HEADER_MAX];
-    size_t hdr_len = pipe_rtp_write(hdr, sizeof(hdr), p, tx->ssrc + layer_of(p));
-    size_t len = hdr_len + p->payload_len + PIPE_TAG_BYTES;
-
-    srtp_tx_protect(tx->shared->engine, &(struct srtp_tx_packet){
+    uint8_t *dst = udp_reserve(tx->shared->udp, &tx->peer, PIPE_DATAGRAM_MAX);
+    size_t hdr_len = pipe_rtp_write(dst, PIPE_DATAGRAM_MAX, p, tx->ssrc + layer_of(p));
+    size_t len = srtp_tx_protect(tx->shared->engine, &(struct srtp_tx_packet){
         .tx = tx->out,
         .index = p->seq & PIPE_INDEX_MASK,
-        .hdr = hdr,
+        .hdr = dst,
         .payload = packet_payload(p),
-        .dst = udp_reserve(tx->shared->udp, &tx->peer, len),
+        .dst = dst,
         .hdr_len = (uint16_t)hdr_len,
         .payload_len = p->payload_len,
     });
+
     udp_commit(tx->shared->udp, len);
     return len;
 }

@@ -167,7 +167,7 @@ static enum recovery_arrival push_missing(struct recovery *r, size_t i, uint64_t
     return RECOVERY_RECOVERED;
 }
 
-enum recovery_arrival recovery_push(struct recovery *r, uint64_t seq, uint64_t now_us)
+enum recovery_arrival recovery_push_out_of_order(struct recovery *r, uint64_t seq, uint64_t now_us)
 {
     if (!r->based) {
         r->based = true;

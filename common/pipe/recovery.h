@@ -73,7 +73,14 @@ void recovery_expect(struct recovery *r, uint64_t end, uint64_t now_us);
 /* The layer is no longer sent: nothing is missing. */
 void recovery_stop(struct recovery *r);
 /* A packet came that was not here before. */
-enum recovery_arrival recovery_push(struct recovery *r, uint64_t seq, uint64_t now_us);
+enum recovery_arrival recovery_push_out_of_order(struct recovery *r, uint64_t seq, uint64_t now_us);
+static inline enum recovery_arrival recovery_push(struct recovery *r, uint64_t seq, uint64_t now_us)
+{
+    if (!r->based || seq != r->end)
+        return recovery_push_out_of_order(r, seq, now_us);
+    r->end = seq + 1;
+    return RECOVERY_NEW;
+}
 /* The parent has not got [first, end), which was asked for. */
 void recovery_gone(struct recovery *r, uint64_t first, uint64_t end, uint64_t now_us);
 /* Ranges to ask for now: writes at most cap and returns how many; the others stay due. */

@@ -97,16 +97,16 @@ static void gcm_seal(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv
 }
 
 static bool gcm_open(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_GCM_IV_BYTES],
-                     const uint8_t *aad, size_t aad_len, uint8_t *bytes, size_t len,
+                     const uint8_t *aad, size_t aad_len, const uint8_t *src, size_t len, uint8_t *dst,
                      const uint8_t tag[SRTP_GCM_TAG_BYTES])
 {
     struct mb *mb = e->impl;
     uint8_t is[SRTP_GCM_TAG_BYTES];
 
     if (k->profile == SRTP_PROFILE_GCM_128)
-        IMB_AES128_GCM_DEC(mb->mgr, gcm_of(k), &mb->gcm, bytes, bytes, len, iv, aad, aad_len, is, sizeof(is));
+        IMB_AES128_GCM_DEC(mb->mgr, gcm_of(k), &mb->gcm, dst, src, len, iv, aad, aad_len, is, sizeof(is));
     else
-        IMB_AES256_GCM_DEC(mb->mgr, gcm_of(k), &mb->gcm, bytes, bytes, len, iv, aad, aad_len, is, sizeof(is));
+        IMB_AES256_GCM_DEC(mb->mgr, gcm_of(k), &mb->gcm, dst, src, len, iv, aad, aad_len, is, sizeof(is));
     return CRYPTO_memcmp(is, tag, sizeof(is)) == 0;
 }
 

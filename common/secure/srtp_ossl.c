@@ -75,7 +75,7 @@ static void gcm_seal(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv
 }
 
 static bool gcm_open(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_GCM_IV_BYTES],
-                     const uint8_t *aad, size_t aad_len, uint8_t *bytes, size_t len,
+                     const uint8_t *aad, size_t aad_len, const uint8_t *src, size_t len, uint8_t *dst,
                      const uint8_t tag[SRTP_GCM_TAG_BYTES])
 {
     EVP_CIPHER_CTX *ctx = of(k)->ctx;
@@ -87,7 +87,7 @@ static bool gcm_open(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv
     must(EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, iv));
     must(EVP_DecryptUpdate(ctx, NULL, &n, aad, (int)aad_len));
     if (len)
-        must(EVP_DecryptUpdate(ctx, bytes, &n, bytes, (int)len));
+        must(EVP_DecryptUpdate(ctx, dst, &n, src, (int)len));
     must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SRTP_GCM_TAG_BYTES, wanted));
     return EVP_DecryptFinal_ex(ctx, nothing, &n) == 1;
 }

@@ -56,9 +56,9 @@ struct srtp_crypt {
     void (*gcm_seal)(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_GCM_IV_BYTES],
                      const uint8_t *aad, size_t aad_len, const uint8_t *src, size_t len, uint8_t *dst,
                      uint8_t tag[SRTP_GCM_TAG_BYTES]);
-    /* False when the tag does not fit; bytes is undefined then. In place. */
+    /* False when the tag does not fit; dst is undefined then. */
     bool (*gcm_open)(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_GCM_IV_BYTES],
-                     const uint8_t *aad, size_t aad_len, uint8_t *bytes, size_t len,
+                     const uint8_t *aad, size_t aad_len, const uint8_t *src, size_t len, uint8_t *dst,
                      const uint8_t tag[SRTP_GCM_TAG_BYTES]);
     /* AES in counter mode, either way. */
     void (*cm_xor)(struct srtp_engine *e, struct srtp_key *k, const uint8_t iv[SRTP_CM_IV_BYTES],

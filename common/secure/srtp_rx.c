@@ -85,13 +85,6 @@ void srtp_window_init(struct srtp_window *w, uint64_t near_index)
     *w = (struct srtp_window){.top = near_index & SRTP_INDEX_MASK};
 }
 
-void srtp_window_advance(struct srtp_window *w, uint64_t near_index)
-{
-    near_index &= SRTP_INDEX_MASK;
-    if (near_index > w->top)
-        window_raise(w, near_index);
-}
-
 static int window_check(const struct srtp_window *w, uint64_t index)
 {
     if (index > w->top)
@@ -108,7 +101,9 @@ bool srtp_window_refuses(const struct srtp_window *w, uint64_t index)
 
 static void window_mark(struct srtp_window *w, uint64_t index)
 {
-    if (index > w->top)
+    if (index == w->top + 1) /* its bit is a window old */
+        w->top = index;
+    else if (index > w->top)
         window_raise(w, index);
     w->seen[window_word(index)] |= window_bit(index);
 }
@@ -131,17 +126,17 @@ static size_t clear_len(const uint8_t *pkt, size_t len)
     return r.bad ? 0 : len - reader_left(&r);
 }
 
-static bool open_gcm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, uint8_t *pkt, size_t clear,
-                     size_t len)
+static bool open_gcm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, const uint8_t *pkt, size_t clear,
+                     size_t len, uint8_t *dst)
 {
     uint8_t iv[SRTP_GCM_IV_BYTES];
 
     srtp_gcm_iv(iv, k->salt, pkt + 8, index);
-    return e->crypt->gcm_open(e, k, iv, pkt, clear, pkt + clear, len - clear, pkt + len);
+    return e->crypt->gcm_open(e, k, iv, pkt, clear, pkt + clear, len - clear, dst, pkt + len);
 }
 
-static bool open_cm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, uint8_t *pkt, size_t clear,
-                    size_t len)
+static bool open_cm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, const uint8_t *pkt, size_t clear,
+                    size_t len, uint8_t *dst)
 {
     uint8_t iv[SRTP_CM_IV_BYTES], roc[4], mac[SRTP_SHA1_BYTES];
 
@@ -150,8 +145,33 @@ static bool open_cm(struct srtp_engine *e, struct srtp_key *k, uint64_t index, u
     if (CRYPTO_memcmp(mac, pkt + len, SRTP_CM_TAG_BYTES) != 0)
         return false;
     srtp_cm_iv(iv, k->salt, pkt + 8, index);
-    e->crypt->cm_xor(e, k, iv, pkt + clear, len - clear, pkt + clear);
+    e->crypt->cm_xor(e, k, iv, pkt + clear, len - clear, dst);
     return true;
+}
+
+/* len: without the tag. */
+static int open_rtp(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_window *w, uint64_t index, const uint8_t *pkt,
+                    size_t clear, size_t len, uint8_t *dst)
+{
+    struct srtp_key *k = rx->rtp;
+    int err = window_check(w, index);
+
+    if (err)
+        return err;
+    if (!(srtp_is_gcm(k->profile) ? open_gcm : open_cm)(e, k, index, pkt, clear, len, dst))
+        return SRTP_ERR_AUTH;
+    window_mark(w, index);
+    return SRTP_OK;
+}
+
+int srtp_rx_open(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_window *w, const struct srtp_rx_packet *p)
+{
+    size_t tag_len = srtp_is_gcm(rx->rtp->profile) ? SRTP_GCM_TAG_BYTES : SRTP_CM_TAG_BYTES;
+
+    assert(rx->takes_rtp && p->hdr_len >= RTP_HEADER_BYTES);
+    if (p->len < p->hdr_len + tag_len)
+        return SRTP_ERR_SHORT;
+    return open_rtp(e, rx, w, p->index, p->bytes, p->hdr_len, p->len - tag_len, p->dst);
 }
 
 int srtp_rx_unprotect(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_window *w, uint8_t *pkt,
@@ -169,18 +189,21 @@ int srtp_rx_unprotect(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_win
         return SRTP_ERR_SHORT;
     uint16_t seq = (uint16_t)(pkt[2] << 8 | pkt[3]);
     uint64_t index = seq16_extend(w->top, seq) & SRTP_INDEX_MASK; /* s3.3.1, appendix A */
-    int err = window_check(w, index);
+    int err = open_rtp(e, rx, w, index, pkt, clear, len, pkt + clear);
     if (err)
         return err;
-    bool ok = srtp_is_gcm(k->profile) ? open_gcm(e, k, index, pkt, clear, len)
-                                      : open_cm(e, k, index, pkt, clear, len);
-    if (!ok)
-        return SRTP_ERR_AUTH;
-    window_mark(w, index);
     *plain_len = len;
     if (index_out)
         *index_out = index;
     return SRTP_OK;
+}
+
+void srtp_rx_prefetch(const struct srtp_rx *rx)
+{
+    const uint8_t *at = (const uint8_t *)rx->rtp;
+
+    for (size_t i = 0; i < sizeof(*rx->rtp); i += 64)
+        __builtin_prefetch(at + i);
 }
 
 /* ---- RTCP ------------------------------------------------------------------------------------ */
@@ -232,7 +255,7 @@ static bool open_rtcp_gcm(struct srtp_engine *e, struct srtp_key *k, uint8_t *pk
     memcpy(aad + RTCP_CLEAR_BYTES, word, SRTCP_INDEX_BYTES);
     srtp_gcm_iv(iv, k->salt, pkt + 4, get32(word) & ~SRTCP_E);
     return e->crypt->gcm_open(e, k, iv, aad, sizeof(aad), pkt + RTCP_CLEAR_BYTES, len - RTCP_CLEAR_BYTES,
-                              pkt + len);
+                              pkt + RTCP_CLEAR_BYTES, pkt + len);
 }
 
 /* As above; RFC 3711 s3.4: the tag lies after the word and covers it. */

@@ -35,9 +35,6 @@ struct srtp_window {
 /* near_index: the index (48 bits) expected about now; a packet's roll-over counter is guessed as the one
  * that brings it nearest to top. For a stream from its start: the sequence number of its first packet. */
 void srtp_window_init(struct srtp_window *w, uint64_t near_index);
-/* Moves top up to near_index when that is ahead (a stream resumes after a gap of more than 2^15
- * packets); what was seen stays seen. */
-void srtp_window_advance(struct srtp_window *w, uint64_t near_index);
 /* A packet of this index would be refused: it was seen, or is too old to tell. */
 bool srtp_window_refuses(const struct srtp_window *w, uint64_t index);
 
@@ -46,6 +43,21 @@ bool srtp_window_refuses(const struct srtp_window *w, uint64_t index);
  * payload's bytes are undefined. index may be NULL. */
 MUST_USE int srtp_rx_unprotect(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_window *w, uint8_t *pkt,
                                size_t len, size_t *plain_len, uint64_t *index);
+
+/* A packet whose header its receiver has read: all borrowed. */
+struct srtp_rx_packet {
+    uint64_t index; /* 48 bits, as the packet claims: it does not authenticate under another */
+    const uint8_t *bytes;
+    size_t len;     /* with the tag */
+    size_t hdr_len; /* of bytes: all that was sent clear; >= 12 */
+    uint8_t *dst;   /* room for len - hdr_len bytes; overlaps nothing */
+};
+
+/* The same, but the plain payload goes to dst, and the index is given: so the window needs no guess, and moves by any gap to what
+ * proved authentic. The payload's length is len - hdr_len - the tag's. */
+MUST_USE int srtp_rx_open(struct srtp_engine *e, struct srtp_rx *rx, struct srtp_window *w, const struct srtp_rx_packet *p);
+/* Asks for the key that RTP is opened with to be in the processor's cache soon. */
+void srtp_rx_prefetch(const struct srtp_rx *rx);
 
 /* ---- RTCP ------------------------------------------------------------------------------------ */
 

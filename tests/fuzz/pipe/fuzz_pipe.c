@@ -5,7 +5,6 @@
 #include "pipe/messages.h"
 #include "pipe/pipe_feedback.h"
 #include "pipe/pipe_rtp.h"
-#include "wire/rtp_view.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -82,12 +81,13 @@ static void feed_rtp(const uint8_t *bytes, size_t len)
 {
     uint8_t hdr[PIPE_RTP_HEADER_MAX];
     struct packet p = {0}, again = {0};
-    struct rtp_view v;
+    size_t hdr_len, again_len;
 
-    if (rtp_view_parse(&v, bytes, len) != RTP_OK || pipe_rtp_parse(&p, &v) != RTP_OK)
+    if (pipe_rtp_parse(&p, bytes, len, &hdr_len) != RTP_OK)
         return;
-    size_t hdr_len = pipe_rtp_write(hdr, sizeof(hdr), &p, v.ssrc);
-    must(rtp_view_parse(&v, hdr, hdr_len) == RTP_OK && pipe_rtp_parse(&again, &v) == RTP_OK);
+    must(hdr_len <= len);
+    hdr_len = pipe_rtp_write(hdr, sizeof(hdr), &p, 1);
+    must(pipe_rtp_parse(&again, hdr, hdr_len, &again_len) == RTP_OK && again_len == hdr_len);
     must(again.seq == p.seq && again.ts_ticks == p.ts_ticks && again.capture_us == p.capture_us &&
          again.cts_ticks == p.cts_ticks && again.flags == p.flags && again.spatial == p.spatial &&
          again.temporal == p.temporal && again.ext_len == p.ext_len && memcmp(again.bytes, p.bytes, p.ext_len) == 0);

@@ -24,9 +24,9 @@ static struct {
     uint8_t bytes[1500];
 } lost_ones[LOST_MAX];
 
-struct packet *__real_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len,
+struct packet *__real_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, const uint8_t *bytes, size_t len,
                                    uint64_t now_us);
-struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len,
+struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, const uint8_t *bytes, size_t len,
                                    uint64_t now_us);
 void __real_pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const struct addr *from,
                              uint64_t now_us);
@@ -54,7 +54,7 @@ static bool lose(const uint8_t *bytes, size_t len)
     return true;
 }
 
-struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, uint8_t *bytes, size_t len,
+struct packet *__wrap_pipe_rx_take(struct pipe_rx *rx, struct pool *pool, const uint8_t *bytes, size_t len,
                                    uint64_t now_us)
 {
     if (the_path.keep) {

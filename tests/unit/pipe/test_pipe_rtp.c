@@ -7,6 +7,7 @@
 #include "pipe/pipe_feedback.h"
 #include "pipe/pipe_rtp.h"
 #include "wire/rtp_view.h"
+#include "wire/rtp_write.h"
 
 /* One packet, not from a pool. */
 static struct packet make(uint64_t seq, uint64_t ts_ticks, int32_t cts_ticks)
@@ -24,7 +25,7 @@ static void check_round_trip(const struct packet *p)
     uint8_t hdr[PIPE_RTP_HEADER_MAX];
     struct rtp_view v;
     struct packet got = {0};
-    size_t len = pipe_rtp_write(hdr, sizeof(hdr), p, 0x12345678);
+    size_t len = pipe_rtp_write(hdr, sizeof(hdr), p, 0x12345678), hdr_len;
     uint8_t *exact = exact_dup(hdr, len);
 
     assert_int_equal(rtp_view_parse(&v, exact, len), RTP_OK);
@@ -33,7 +34,8 @@ static void check_round_trip(const struct packet *p)
     assert_int_equal(v.ts_ticks, p->ts_ticks & UINT32_MAX);
     assert_int_equal(v.marker, (p->flags & PACKET_MARKER) != 0);
     assert_int_equal(v.pt, PIPE_RTP_PT);
-    assert_int_equal(pipe_rtp_parse(&got, &v), RTP_OK);
+    assert_int_equal(pipe_rtp_parse(&got, exact, len, &hdr_len), RTP_OK);
+    assert_int_equal(hdr_len, len);
     assert_int_equal(got.seq, p->seq);
     assert_int_equal(got.ts_ticks, p->ts_ticks);
     assert_int_equal(got.capture_us, p->capture_us);
@@ -127,16 +129,20 @@ static void the_same_packet_gives_the_same_bytes(void **state)
     assert_memory_equal(a, b, len);
 }
 
-/* An RTP header with this extension block, two-byte form. */
-static int parse_block(const char *block, size_t len)
+/* An RTP header with this extension block, two-byte form, filled up with zeros; then `more` bytes of payload. */
+static int parse_block(const char *block, size_t len, size_t more)
 {
-    struct rtp_view v = {
-        .ext = (const uint8_t *)block, .ext_len = len, .ext_profile = RTP_EXT_PROFILE_TWO_BYTE};
-    uint8_t *exact = exact_dup(block, len);
+    uint8_t bytes[512] = {0};
+    size_t ext_len = (len + 3) / 4 * 4, whole = (size_t)rtp_header_write(bytes, sizeof(bytes), &(struct rtp_header){
+        .ext = bytes + 256, .ext_len = ext_len, .ext_profile = RTP_EXT_PROFILE_TWO_BYTE, .pt = PIPE_RTP_PT}), hdr_len;
     struct packet got;
 
-    v.ext = exact;
-    int err = pipe_rtp_parse(&got, &v);
+    if (ext_len)
+        memcpy(bytes + whole - ext_len, block, len);
+    uint8_t *exact = exact_dup(bytes, whole + more);
+    int err = pipe_rtp_parse(&got, exact, whole + more, &hdr_len);
+    if (!err)
+        assert_int_equal(hdr_len, whole);
     free(exact);
     return err;
 }
@@ -150,7 +156,6 @@ static void each_damaged_extension_is_refused(void **state)
     } rows[] = {
         {"whole", BYTES("\1\x0b\x10\0\1\0\0\0\0\0\0\0\0"), RTP_OK},
         {"bytes of a later version after it", BYTES("\1\x0d\x10\0\1\0\0\0\0\0\0\0\0zz"), RTP_OK},
-        {"no element", BYTES(""), RTP_ERR_VALUE},
         {"only padding", BYTES("\0\0\0\0"), RTP_ERR_VALUE},
         {"another element only", BYTES("\2\1\x30"), RTP_ERR_VALUE},
         {"another version", BYTES("\1\x0b\x20\0\1\0\0\0\0\0\0\0\0"), RTP_ERR_VALUE},
@@ -167,9 +172,49 @@ static void each_damaged_extension_is_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < LEN(rows); i++) {
-        int err = parse_block(rows[i].block, rows[i].len);
+        for (size_t more = 0; more <= 40; more += 20) {
+            int err = parse_block(rows[i].block, rows[i].len, more);
+            if (err != rows[i].err)
+                fail_msg("%s: %d", rows[i].name, err);
+        }
+    }
+}
+
+static void what_no_pipe_sends_is_refused(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+        uint8_t byte;
+        int err;
+    } rows[] = {
+        {"as it was", 2, 0, RTP_OK},
+        {"bits of the application", 13, 0x03, RTP_OK},
+        {"version 1", 0, 0x50, RTP_ERR_VALUE},
+        {"padding", 0, 0xb0, RTP_ERR_VALUE},
+        {"a CSRC", 0, 0x91, RTP_ERR_VALUE},
+        {"no extension", 0, 0x80, RTP_ERR_VALUE},
+        {"one-byte elements", 12, 0xbe, RTP_ERR_VALUE},
+        {"more words than came", 15, 5, RTP_ERR_SHORT},
+        {"an element longer than its words", 17, 16, RTP_ERR_SHORT},
+    };
+    struct packet p = make(1 << 20, 90000, 0), got;
+    uint8_t hdr[PIPE_RTP_HEADER_MAX];
+    size_t len = pipe_rtp_write(hdr, sizeof(hdr), &p, 1), hdr_len;
+
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        uint8_t *exact = exact_dup(hdr, len);
+        exact[rows[i].at] = rows[i].byte;
+        int err = pipe_rtp_parse(&got, exact, len, &hdr_len);
         if (err != rows[i].err)
             fail_msg("%s: %d", rows[i].name, err);
+        free(exact);
+    }
+    for (size_t cut = 0; cut < len; cut++) {
+        uint8_t *exact = exact_dup(hdr, cut);
+        assert_int_equal(pipe_rtp_parse(&got, exact, cut, &hdr_len), RTP_ERR_SHORT);
+        free(exact);
     }
 }
 
@@ -180,9 +225,9 @@ static void more_elements_than_a_packet_holds_are_refused(void **state)
     (void)state;
     block[13] = 2;
     block[14] = 126;
-    assert_int_equal(parse_block(block, 13 + 2 + 126), RTP_OK);
+    assert_int_equal(parse_block(block, 13 + 2 + 126, 0), RTP_OK);
     block[14] = 127;
-    assert_int_equal(parse_block(block, 13 + 2 + 127), RTP_ERR_VALUE);
+    assert_int_equal(parse_block(block, 13 + 2 + 127, 0), RTP_ERR_VALUE);
 }
 
 /* ---- Feedback -------------------------------------------------------------------------------- */
@@ -276,6 +321,7 @@ int main(void)
         cmocka_unit_test(elements_are_left_out_of_a_datagram_that_would_be_too_long),
         cmocka_unit_test(the_same_packet_gives_the_same_bytes),
         cmocka_unit_test(each_damaged_extension_is_refused),
+        cmocka_unit_test(what_no_pipe_sends_is_refused),
         cmocka_unit_test(more_elements_than_a_packet_holds_are_refused),
         cmocka_unit_test(hello_and_welcome_go_through),
         cmocka_unit_test(requests_and_answers_of_every_size_go_through),
