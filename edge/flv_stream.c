@@ -146,13 +146,18 @@ static void stream_end(struct flv_stream *s, int status, const char *why)
     flv_stream_free_if_idle(s);
 }
 
+static uint32_t pixels(const struct layer *l)
+{
+    return (uint32_t)l->width * l->height;
+}
+
 /* The one with the most pixels; the first where nobody said. */
 static unsigned best_layer(const struct track *t)
 {
     unsigned best = 0;
 
     for (unsigned i = 1; i < t->n_layers; i++)
-        if (t->layers[i].width * t->layers[i].height > t->layers[best].width * t->layers[best].height)
+        if (pixels(&t->layers[i]) > pixels(&t->layers[best]))
             best = i;
     return best;
 }

@@ -105,7 +105,7 @@ static void a_simulcast_layer_that_is_not_sent_is_left_for_another(void **state)
     (void)state;
     open_all(&(struct flv_cfg){.layer_silent_us = 50000});
     two.v[0].n_layers = 2;
-    two.v[0].layers[1] = (struct layer){.width = 1280, .height = 720}; /* the packets are of layer 0 */
+    two.v[0].layers[1] = (struct layer){.width = UINT16_MAX, .height = UINT16_MAX}; /* the packets are of layer 0 */
     join(&a, "GET");
     router_publish(router_open(relay.set, "live/test"), &producer, &two);
     router_ready(&producer);
