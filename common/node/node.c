@@ -391,12 +391,26 @@ static void node_fini(struct node *n)
 
 /* ---- main -------------------------------------------------------------------------------------------------------- */
 
+/* Each viewer of HTTP-FLV, publisher of RTMP and path over TCP takes a descriptor; what a shell and systemd give is 1024 at first, and
+ * leave to be raised by programs that do not use select(2). */
+static void raise_file_limit(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+        log_warn("node", "the limit of open files cannot be raised: %s", strerror(errno));
+}
+
 static int node_run(struct node *n, char *error)
 {
     static const int signums[] = {SIGTERM, SIGINT, SIGHUP};
 
     struct worker_cfg cfg = {.name = "main", .index = WORKER_MAIN};
 
+    raise_file_limit();
     if (probe_ports(n, error) != 0 || open_secrets(n, error) != 0 ||
         open_ice_link(n, error) != 0 || route_init(n, error) != 0)
         return -1;

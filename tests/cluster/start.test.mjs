@@ -2,7 +2,8 @@
 //
 // start.test.mjs - what stops a start: one clear line and exit code 1. And what does not: Redis away.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -82,10 +83,14 @@ await cluster.use(test, async (t) => {
     });
 
     await t.test('Redis away at start: alive but not ready, says so once, serves when it comes', async () => {
+        execFileSync('prlimit', ['--pid', process.pid, '--nofile=900:']); // as a shell's; the nodes inherit it
         const [origin] = ['origin', 'edge'].map((name) => cluster.startNode(name));
         await until('alive', 20_000, async () => (await http(`${cluster.url('origin')}/healthz`)).status === 200);
         await until('alive', 20_000, async () => (await http(`${cluster.url('edge')}/healthz`)).status === 200);
         assert.equal((await http(`${cluster.url('origin')}/readyz`)).status, 503);
+        const [, soft, hard] = readFileSync(`/proc/${origin.pid}/limits`, 'utf8').match(/Max open files +(\d+) +(\d+)/);
+        assert.ok(Number(hard) > 900, 'or there is nothing to be seen here');
+        assert.equal(soft, hard, 'as many connections as the system allows');
         publishLive(cluster, cluster.rtmp('live/early'));
         await new Promise((resolve) => setTimeout(resolve, 2500)); // several tries of the directory
         const said = origin.output().split('\n').filter((line) => /redis at \S+ is away/.test(line));
