@@ -207,14 +207,21 @@ static bool same_secret(const char *a, const char *b)
     return !difference;
 }
 
-/* With the token; without one configured, from this host, and not by way of a proxy on it. */
+/* Somebody else's request that this host only passes on: a proxy's, or a browser's for a page of whatever origin (a simple POST is sent
+ * without asking first). */
+static bool is_passed_on(const struct http_exchange *x)
+{
+    return http_header(x, "X-Forwarded-For") || http_header(x, "Forwarded") || http_header(x, "Origin");
+}
+
+/* With the token; without one configured, from this host. */
 static bool authorized(const struct node *n, const struct http_exchange *x)
 {
     static const char scheme[] = "Bearer ";
     const char *given = http_header(x, "Authorization"), *token = n->config.http.admin_token;
 
     if (!token[0])
-        return addr_is_loopback(http_peer(x)) && !http_header(x, "X-Forwarded-For");
+        return addr_is_loopback(http_peer(x)) && !is_passed_on(x);
     return given && strncmp(given, scheme, strlen(scheme)) == 0 && same_secret(given + strlen(scheme), token);
 }
 

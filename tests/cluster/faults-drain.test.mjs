@@ -71,7 +71,8 @@ await cluster.use(test, async (t) => {
         const joined = await whep('edge', 'live/drain');
         const listener = await listenTo('edge', joined);
         await until('it is told that the publisher is there', 5_000, () => listener.events.some((e) => e.event === 'active'));
-        assert.equal((await drain('edge', 'POST', { 'X-Forwarded-For': '127.0.0.1' })).status, 401, 'by way of a proxy');
+        for (const [header, value] of [['X-Forwarded-For', '127.0.0.1'], ['Forwarded', 'for=127.0.0.1'], ['Origin', 'https://elsewhere.example']])
+            assert.equal((await drain('edge', 'POST', { [header]: value })).status, 401, `by way of a proxy, or of a browser: ${header}`);
         const began = Date.now();
         assert.equal((await drain('edge')).status, 200);
         assert.equal((await whep('edge', 'live/drain')).status, 503);
