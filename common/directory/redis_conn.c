@@ -96,6 +96,8 @@ static void on_ready(void *arg, int err, bool readable, bool writable)
 {
     struct redis_conn *c = arg;
 
+    if (readable && c->cfg.channel)
+        c->asked_us = 0; /* see send_ping */
     if ((writable || err) && c->ac)
         redisAsyncHandleWrite(c->ac);
     if ((readable || err) && c->ac)
@@ -153,8 +155,18 @@ static void on_pong(redisAsyncContext *ac, void *reply, void *p)
         c->asked_us = 0;
 }
 
-/* Before "up": the deadline of connecting. Then: pings (a subscribed context takes PING too, but answers it
- * as a message in this hiredis, so its silence is left to TCP and to the other connection). */
+/* On a subscribed context the answer is a message for which hiredis has no callback, and would keep each of ours for ever. So the words are
+ * written past its list, and whatever comes is the answer. Without them one whose host or firewall has forgotten it stays open without a
+ * word, as nothing else is ever sent on it. */
+static void send_ping(struct redis_conn *c)
+{
+    if (!c->cfg.channel)
+        redisAsyncCommand(c->ac, on_pong, NULL, "PING");
+    else if (redisAppendCommand(&c->ac->c, "PING") == REDIS_OK)
+        ev_add_write(c);
+}
+
+/* Before "up": the deadline of connecting. Then: pings. */
 static void on_beat(struct timer *t, uint64_t now_us)
 {
     struct redis_conn *c = container_of(t, struct redis_conn, beat);
@@ -167,9 +179,9 @@ static void on_beat(struct timer *t, uint64_t now_us)
         go_down(c, "silent");
         return;
     }
-    if (!c->asked_us && !c->cfg.channel) {
+    if (!c->asked_us) {
         c->asked_us = now_us;
-        redisAsyncCommand(c->ac, on_pong, NULL, "PING");
+        send_ping(c);
     }
     timer_start(t, PING_US);
 }

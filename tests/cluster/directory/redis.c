@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -87,4 +88,95 @@ const char *test_redis_cli(const struct test_redis *r, const char *words)
         n--;
     out[n] = '\0';
     return out;
+}
+
+/* ---- A way that forgets --------------------------------------------------------------------------------- */
+
+enum { WAY_CONNECTIONS_MAX = 32, WAY_LOOK_MS = 10 };
+
+struct way {
+    int listener;
+    struct pollfd ends[2 * WAY_CONNECTIONS_MAX]; /* a client's beside its Redis' */
+    nfds_t n;
+    uint16_t to;
+};
+
+static volatile sig_atomic_t forgets;
+
+static void on_forget(int signum)
+{
+    (void)signum;
+    forgets = 1;
+}
+
+static void way_accept(struct way *w)
+{
+    struct sockaddr_in a = loopback(w->to);
+    int client = accept(w->listener, NULL, NULL), redis = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (w->n == 2 * WAY_CONNECTIONS_MAX || connect(redis, (struct sockaddr *)&a, sizeof(a)) != 0)
+        _exit(1);
+    w->ends[w->n++] = (struct pollfd){.fd = client, .events = POLLIN};
+    w->ends[w->n++] = (struct pollfd){.fd = redis, .events = POLLIN};
+}
+
+static void way_pass_on(struct way *w, nfds_t i)
+{
+    struct pollfd *from = &w->ends[i], *to = &w->ends[i ^ 1];
+    char bytes[4096];
+    ssize_t n = read(from->fd, bytes, sizeof(bytes));
+
+    if (n > 0 && write(to->fd, bytes, (size_t)n) == n)
+        return;
+    close(from->fd);
+    close(to->fd);
+    from->fd = to->fd = -1;
+}
+
+static void way_run(struct way *w)
+{
+    for (;;) {
+        struct pollfd one = {.fd = w->listener, .events = POLLIN};
+        if (poll(&one, 1, 0) > 0)
+            way_accept(w);
+        if (poll(w->ends, w->n, WAY_LOOK_MS) > 0)
+            for (nfds_t i = 0; i < w->n; i++)
+                if (w->ends[i].fd >= 0 && w->ends[i].revents)
+                    way_pass_on(w, i);
+        for (nfds_t i = 0; forgets && i < w->n; i++)
+            w->ends[i].fd = -1; /* and stays open */
+        forgets = 0;
+    }
+}
+
+void test_way_open(struct test_way *t, const struct test_redis *r)
+{
+    struct way w = {.listener = socket(AF_INET, SOCK_STREAM, 0), .to = r->port};
+    struct sockaddr_in a = loopback(0);
+    socklen_t len = sizeof(a);
+
+    assert_int_equal(bind(w.listener, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(listen(w.listener, WAY_CONNECTIONS_MAX), 0);
+    assert_int_equal(getsockname(w.listener, (struct sockaddr *)&a, &len), 0);
+    t->port = ntohs(a.sin_port);
+    t->pid = fork();
+    assert_true(t->pid >= 0);
+    if (t->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        signal(SIGUSR1, on_forget);
+        way_run(&w);
+    }
+    close(w.listener);
+}
+
+void test_way_forget(const struct test_way *t)
+{
+    kill(t->pid, SIGUSR1);
+}
+
+void test_way_close(struct test_way *t)
+{
+    kill(t->pid, SIGKILL);
+    waitpid(t->pid, NULL, 0);
+    t->pid = 0;
 }

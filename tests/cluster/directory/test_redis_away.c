@@ -123,6 +123,42 @@ static void a_silent_redis_is_noticed(void **state)
     scene_fini(&s);
 }
 
+static bool b_connected_anew(const struct scene *s)
+{
+    return directory_counters(s->b.d)->failures > 0 && directory_state(s->b.d) == DIRECTORY_UP;
+}
+
+static bool b_heard(const struct scene *s)
+{
+    return s->b.n > 0;
+}
+
+/* The one for events, too, on which nothing is sent but what others do. */
+static void connections_that_are_forgotten_on_their_way_are_made_anew(void **state)
+{
+    struct scene s;
+    struct test_way way;
+
+    (void)state;
+    scene_init(&s, true);
+    test_way_open(&way, &s.redis);
+    party_open(&s, &s.a, "a", NODE_ORIGIN);
+    snprintf(s.address, sizeof(s.address), "127.0.0.1:%u", way.port);
+    party_open(&s, &s.b, "b", NODE_BACKBONE);
+    assert_true(until(&s, both_up, 3000000));
+    assert_true(until(&s, both_see_both, 2000000));
+    test_way_forget(&way);
+    assert_true(until(&s, b_connected_anew, 12000000));
+    test_loop_run_for(&s.loop, 2 * LEASE_MS * 1000); /* both have been looked at */
+    assert_true(until(&s, both_up, 8000000));
+    uint64_t events = directory_counters(s.b.d)->events;
+    assert_int_equal(claim(&s, &s.a, "live/x", false), CLAIM_OK);
+    assert_true(until(&s, b_heard, 3000000));
+    assert_true(directory_counters(s.b.d)->events > events); /* not from a look at what it missed */
+    scene_fini(&s);
+    test_way_close(&way);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +168,7 @@ int main(void)
         cmocka_unit_test(provisional_epochs_grow_with_each_claim),
         cmocka_unit_test(a_claim_made_while_connecting_waits_for_redis),
         cmocka_unit_test(a_silent_redis_is_noticed),
+        cmocka_unit_test(connections_that_are_forgotten_on_their_way_are_made_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
