@@ -3,6 +3,7 @@
 #include "fetch.h"
 #include "flv_reader.h"
 #include "frames.h"
+#include "stamp.h"
 #include "thread.h"
 #include "wire/flv.h"
 
@@ -32,10 +33,11 @@ static struct flv *flv_of(struct viewer *v)
 
 static void look_at_delay(struct flv *p, const struct flv_media *m, uint64_t now_us)
 {
-    uint64_t sent_us, unix_us = worker_unix_us(p->v.thread->worker);
+    uint64_t unix_us = worker_unix_us(p->v.thread->worker);
+    struct stamp s;
 
-    if (now_us >= p->live_from_us && stamp_find(m->data, m->data_len, &sent_us))
-        histogram_push(&p->v.thread->tally.delay_us, unix_us > sent_us ? unix_us - sent_us : 0);
+    if (now_us >= p->live_from_us && stamp_find(m->data, m->data_len, &s))
+        histogram_push(&p->v.thread->tally.delay_us, unix_us > s.sent_us ? unix_us - s.sent_us : 0);
 }
 
 static void on_video(struct flv *p, const struct flv_seen *tag)

@@ -3,12 +3,12 @@
 #include "pacer.h"
 
 #include "base/writer.h"
-#include "frames.h"
 
 #include <stdlib.h>
 
 enum {
     LATE_US = 5000,
+    STOPPED_US = 500000, /* so late is not slow but was stopped */
     LENGTH_BYTES = 4,
     AUD_NAL_TYPE = 9,
 };
@@ -23,16 +23,16 @@ static size_t place_of_stamp(const struct media_frame *f)
     return 0;
 }
 
-static void stamp(struct pacer *p, struct media_frame *f)
+static void stamp(struct pacer *p, struct media_frame *f, const struct stamp_frame *sent)
 {
     size_t at = place_of_stamp(f);
-    struct writer w = writer_init(p->stamped, f->len + LENGTH_BYTES + STAMP_NAL_BYTES);
-    uint8_t nal[STAMP_NAL_BYTES];
+    struct writer w = writer_init(p->stamped, f->len + LENGTH_BYTES + STAMP_NAL_MAX_BYTES);
+    uint8_t nal[STAMP_NAL_MAX_BYTES];
+    size_t len = stamp_write(nal, sent, &p->past);
 
-    stamp_write(nal, worker_unix_us(p->timer.worker));
     writer_bytes(&w, f->data, at);
-    writer_u32(&w, STAMP_NAL_BYTES);
-    writer_bytes(&w, nal, STAMP_NAL_BYTES);
+    writer_u32(&w, (uint32_t)len);
+    writer_bytes(&w, nal, len);
     writer_bytes(&w, f->data + at, f->len - at);
     f->data = p->stamped;
     f->len = writer_len(&w);
@@ -40,13 +40,33 @@ static void stamp(struct pacer *p, struct media_frame *f)
 
 static void send_one(struct pacer *p, const struct media_frame *frame)
 {
+    struct stamp_frame sent = {p->round_us + frame->pts_us, worker_unix_us(p->timer.worker)};
     struct media_frame f = *frame;
 
     if (f.video && p->n_video++ % p->stamp_every == 0)
-        stamp(p, &f);
+        stamp(p, &f, &sent);
+    else if (f.video)
+        stamp_past_push(&p->past, &sent);
     p->tally->publish_frames++;
     p->tally->publish_bytes += f.len;
     p->on_frame(p->arg, &f, p->round_us);
+}
+
+/* The next keyframe is due now. */
+static void go_on_at(struct pacer *p, uint64_t now_us)
+{
+    const struct media_source *m = p->media;
+
+    for (size_t i = 0; i < m->n_frames; i++) {
+        size_t at = (p->next + i) % m->n_frames;
+        const struct media_frame *f = &m->frames[at];
+
+        if (!f->video || !f->keyframe)
+            continue;
+        p->next = at;
+        p->round_us = now_us - p->start_us - f->dts_us;
+        return;
+    }
 }
 
 static void on_due(struct timer *t, uint64_t now_us)
@@ -63,6 +83,10 @@ static void on_due(struct timer *t, uint64_t now_us)
             return;
         }
         p->tally->publish_late += now_us - due_us > LATE_US;
+        if (now_us - due_us > STOPPED_US && m->has_video) {
+            go_on_at(p, now_us);
+            f = &m->frames[p->next];
+        }
         send_one(p, f);
         if (!p->stamped)
             return; /* stopped meanwhile */
@@ -86,7 +110,7 @@ int pacer_start(struct pacer *p, struct worker *w, const struct media_source *m,
                         .on_frame = on_frame,
                         .arg = arg,
                         .start_us = worker_now_us(w)};
-    p->stamped = malloc(max + LENGTH_BYTES + STAMP_NAL_BYTES);
+    p->stamped = malloc(max + LENGTH_BYTES + STAMP_NAL_MAX_BYTES);
     if (!p->stamped)
         return -1;
     timer_init(&p->timer, w, on_due);

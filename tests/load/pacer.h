@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pacer.h - a source's frames at their times, round and round, some with the stamp of their sending.
  *
+ * A program that was stopped for a while goes on with a keyframe at the time that it is then, as an encoder would: what was due
+ * meanwhile is not made up for.
+ *
  * Thread: the worker's. Ownership: embedded in a publisher. */
 #pragma once
 
 #include "io/timer.h"
 #include "media_source.h"
+#include "stamp.h"
 #include "tally.h"
 
 #include <stdint.h>
@@ -20,6 +24,7 @@ struct pacer {
     uint64_t start_us, round_us;
     size_t next;
     unsigned n_video, stamp_every;
+    struct stamp_past past;
     uint8_t *stamped; /* room for the largest frame and its stamp */
 };
 

@@ -10,7 +10,7 @@
  *     - rtmp: rtmp://127.0.0.1/live/s{n}
  *       synthetic: 720p30@2.5M
  *       count: 4           # {n} is 0, 1, 2, 3
- *       stamp_every: 7     # of so many frames one says when it was sent
+ *       stamp_every: 7     # of so many frames one says when it and those since the last one were sent
  *       start: 1           # and ramp, hold: as below; without hold they publish until all viewers have left
  *   watch:
  *     - whep: http://127.0.0.1:8082/whep/live/s{n}
@@ -48,7 +48,7 @@ struct plan_group {
     double churn;        /* viewers: so many a second leave and are replaced */
     char source[PLAN_PATH_MAX]; /* publishers: a file, or */
     char synthetic[64];  /* "720p30@2.5M" */
-    unsigned stamp_every; /* publishers: of so many frames one says when it was sent (frames.h) */
+    unsigned stamp_every; /* publishers: of so many frames one says when it was sent (stamp.h) */
 };
 
 enum {

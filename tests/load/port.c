@@ -28,6 +28,7 @@ struct port {
     struct port_cfg cfg;
     struct fd_watch *watch;
     int fd; /* PORT_SHARED; else -1 */
+    bool behind;
     struct port_slot **slots; /* PORT_SHARED: by index */
     uint32_t next;
     uint16_t local_port;
@@ -140,8 +141,9 @@ static void on_shared_ready(void *arg, int err, bool readable, bool writable)
     struct port *p = arg;
 
     (void)err, (void)readable, (void)writable;
-    for (int i = 0; i < CALLS_A_TURN && receive(p, p->fd, NULL); i++)
-        ;
+    p->behind = true;
+    for (int i = 0; i < CALLS_A_TURN && p->behind; i++)
+        p->behind = receive(p, p->fd, NULL);
 }
 
 static void on_slot_ready(void *arg, int err, bool readable, bool writable)
@@ -317,6 +319,11 @@ int port_slot_open(struct port *p, struct port_slot *s, const struct addr *towar
 bool port_is_one_each(const struct port *p)
 {
     return p->cfg.mode == PORT_EACH;
+}
+
+bool port_is_behind(const struct port *p)
+{
+    return p->behind;
 }
 
 void port_slot_close(struct port_slot *s)

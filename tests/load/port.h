@@ -55,5 +55,7 @@ MUST_USE int port_slot_open(struct port *p, struct port_slot *s, const struct ad
 void port_slot_close(struct port_slot *s);
 /* Whether each slot has a socket of its own. */
 bool port_is_one_each(const struct port *p);
+/* Whether more had come to the shared socket than one turn reads. */
+bool port_is_behind(const struct port *p);
 /* What does not go out is lost, as in a network. */
 void port_slot_send(struct port_slot *s, const struct addr *to, const void *bytes, size_t len);

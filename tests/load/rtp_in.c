@@ -15,7 +15,6 @@ enum {
     PLI_GAP_US = 500000,
     TIMER_MAX_US = 1000000,
     UNCHECKED_MAX = 256,     /* however small the share: the roll-over counter must be followed */
-    STAMP_WITHIN_BYTES = 256,
     LIVE_AFTER_US = 2000000, /* delay is measured when a viewer's catch-up is over */
     NACKS_MAX = 128,
 };
@@ -124,8 +123,10 @@ static struct rtp_in_track *track_of(struct rtp_in *r, uint32_t ssrc, uint8_t pt
                       });
     t->started = true;
     t->pt = pt;
-    if (video)
+    if (video) {
         rtp_frames_init(&r->frames, r->cfg.tally, on_keyframe, r);
+        r->arrivals = (struct stamp_arrivals){0};
+    }
     return t;
 }
 
@@ -217,32 +218,34 @@ static void count_congestion(struct rtp_in *r, const struct arrived *a)
         twcc_feedback_on_packet(r->twcc, seq, a->view.ssrc, a->at_us);
 }
 
-static void look_at_delay(struct rtp_in *r, const struct arrived *a)
+/* A frame's first packet: its number and timestamp are told without its key. */
+static void look_at_delay(struct rtp_in *r, const struct arrived *a, uint64_t ts_us)
 {
-    size_t n = a->view.payload_len < STAMP_WITHIN_BYTES ? a->view.payload_len : STAMP_WITHIN_BYTES;
-    uint64_t sent_us;
+    struct stamp_counts counts = {&r->cfg.tally->delay_us, r->cfg.firsts, &r->cfg.tally->delay_first_us};
+    struct stamp_arrival frame = {ts_us, a->unix_us};
+    struct stamp s;
 
-    if (a->at_us < r->live_from_us || !stamp_find(a->view.payload, n, &sent_us))
+    if (a->at_us < r->live_from_us)
         return;
-    uint64_t delay_us = a->unix_us > sent_us ? a->unix_us - sent_us : 0;
-    histogram_push(&r->cfg.tally->delay_us, delay_us);
-    if (r->cfg.stamps && stamps_seen_push(r->cfg.stamps, sent_us))
-        histogram_push(&r->cfg.tally->delay_first_us, delay_us);
+    if (a->plain && stamp_find(a->view.payload, a->view.payload_len, &s))
+        stamp_count(&r->arrivals, &s, &frame, &counts, a->at_us);
+    else
+        stamp_arrivals_push(&r->arrivals, ts_us, a->unix_us);
 }
 
 static void on_video(struct rtp_in *r, const struct arrived *a, const struct rtp_arrival *arrival)
 {
+    uint64_t ts_us = arrival->ts_ticks * 100 / 9; /* 90 kHz */
     struct payload_marks marks = {0};
 
-    if (a->plain && a->view.payload_len > 0) {
-        if (rtp_frames_begins(&r->frames, arrival->seq))
-            look_at_delay(r, a);
-        if (codec_inspect(r->payloads[a->view.pt].codec, a->view.payload, a->view.payload_len, &marks) != CODEC_OK)
-            marks = (struct payload_marks){0};
-    }
+    if (rtp_frames_begins(&r->frames, arrival->seq))
+        look_at_delay(r, a, ts_us);
+    if (a->plain && a->view.payload_len > 0 &&
+        codec_inspect(r->payloads[a->view.pt].codec, a->view.payload, a->view.payload_len, &marks) != CODEC_OK)
+        marks = (struct payload_marks){0};
     rtp_frames_push(&r->frames, &(struct rtp_frames_packet){
                                     .seq = arrival->seq,
-                                    .ts_us = arrival->ts_ticks * 100 / 9, /* 90 kHz */
+                                    .ts_us = ts_us,
                                     .at_us = a->at_us,
                                     .marker = a->view.marker,
                                     .keyframe = marks.keyframe,

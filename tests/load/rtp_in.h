@@ -7,6 +7,7 @@
 
 #include "assoc.h"
 #include "rtp_frames.h"
+#include "stamp.h"
 #include "webrtc/rtp_receiver.h"
 #include "webrtc/sdp.h"
 #include "webrtc/twcc_feedback.h"
@@ -38,7 +39,7 @@ struct rtp_in_track {
 struct rtp_in_cfg {
     struct assoc *assoc;
     struct tally *tally;
-    struct stamps_seen *stamps; /* of all viewers of the thread; NULL: who is the first is not asked */
+    struct stamp_firsts *firsts; /* of all viewers of the thread; NULL: who is the first is not asked */
     double check; /* share of packets to decrypt */
     bool no_feedback; /* no NACK, PLI, transport-cc whatever was agreed on */
     void (*on_first_packet)(void *arg, uint64_t at_us);
@@ -54,6 +55,7 @@ struct rtp_in {
     struct rtp_clock clock;
     struct rtp_in_track video, audio;
     struct rtp_frames frames;
+    struct stamp_arrivals arrivals;
     struct twcc_feedback *twcc; /* NULL: not agreed on */
     struct timer timer;
     uint64_t report_due_us, pli_due_us, live_from_us;

@@ -3,6 +3,7 @@
 #include "thread.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 enum {
     TICK_US = 5000,
     NAP_US = 1500,           /* with many viewers; see on_nap */
+    LONG_NAP_US = 8000,
     NAP_FROM_VIEWERS = 64,
     STARTS_A_TICK = 64,      /* at most, so that media is read in between */
     MAIL_US = 250000,        /* how often the main thread gets the tally */
@@ -213,9 +215,22 @@ static void mail_tally(struct load_thread *t, bool last)
     worker_post(t->main, &m->mail);
 }
 
+/* Whether arrivals have the kernel's time, and nobody waits for an answer. */
+static bool may_nap_long(const struct load_thread *t)
+{
+    if (t->alive > t->playing)
+        return false; /* somebody joins */
+    for (size_t i = 0; i < t->plan->n_groups; i++)
+        if (t->plan->groups[i].kind != PLAN_WHEP)
+            return false;
+    return true;
+}
+
 /* To be woken for each packet costs the sender an interrupt to another processor, which a server would not pay for viewers
- * elsewhere: with many viewers a thread looks for packets at intervals instead. Times of arrival are the kernel's, so
- * what is measured of RTP does not change; HTTP-FLV's delay and the steps of joining in a crowd become up to 1.5 ms longer. */
+ * elsewhere: with many viewers a thread looks for packets at intervals instead. On the server's own processors each look also comes in
+ * the midst of what it sends; so looks are rare, and do not interrupt who is at work (sched(7): SCHED_BATCH). Times of arrival are the
+ * kernel's, so what is measured of RTP does not change, but feedback leaves up to 8 ms later. HTTP-FLV's delay, publishers' frames and
+ * the steps of joining would come later too: while there are any, looks are 1.5 ms apart. */
 static void on_nap(struct timer *timer, uint64_t now_us)
 {
     struct load_thread *t = container_of(timer, struct load_thread, nap);
@@ -223,7 +238,8 @@ static void on_nap(struct timer *timer, uint64_t now_us)
     (void)now_us;
     if (t->playing < NAP_FROM_VIEWERS || t->ending)
         return;
-    usleep(NAP_US);
+    if (!port_is_behind(t->shared.port))
+        usleep(may_nap_long(t) ? LONG_NAP_US : NAP_US);
     timer_start(timer, 1);
 }
 
@@ -245,13 +261,13 @@ static void run_groups(struct load_thread *t, uint64_t now_us)
 
         if (t->progress[i].ended)
             continue;
+        room -= start_due(t, i, at_s, now_us, room); /* who was due before the end is asked for, however late this is */
         if (at_s >= plan_group_end_s(t->plan, g)) {
             t->progress[i].ended = true;
             if (plan_is_viewer(g) || g->hold_s >= 0) /* publishers who have no end of their own go after the last viewer */
                 leave_all(t, &t->groups[i], !plan_is_viewer(g));
             continue;
         }
-        room -= start_due(t, i, at_s, now_us, room);
         if (g->churn > 0 && at_s > plan_group_ramped_s(g))
             churn(t, i, now_us - t->last_tick_us, now_us);
     }
@@ -283,6 +299,7 @@ static void begin_end(struct load_thread *t)
     if (t->ending)
         return;
     t->ending = true;
+    stamp_firsts_settle(&t->firsts, &t->tally.delay_first_us, worker_now_us(t->worker), true);
     mail_tally(t, false); /* before anyone leaves */
     leave_all(t, NULL, false);
     timer_init(&t->tick, t->worker, on_viewers_gone);
@@ -295,10 +312,13 @@ static void on_tick(struct timer *timer, uint64_t now_us)
 
     free_dead(t);
     run_groups(t, now_us);
-    if (t->playing >= NAP_FROM_VIEWERS && !timer_running(&t->nap))
+    if (t->playing >= NAP_FROM_VIEWERS && !timer_running(&t->nap)) {
+        (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
         timer_start(&t->nap, 1);
+    }
     t->last_tick_us = now_us;
     if (now_us >= t->next_mail_us) {
+        stamp_firsts_settle(&t->firsts, &t->tally.delay_first_us, now_us, false);
         mail_tally(t, false);
         t->next_mail_us = now_us + MAIL_US;
         if (t->options->reconnect)

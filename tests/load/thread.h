@@ -8,10 +8,10 @@
 #include "assoc.h"
 #include "base/list.h"
 #include "fetch.h"
-#include "frames.h"
 #include "http_client.h"
 #include "media_source.h"
 #include "plan.h"
+#include "stamp.h"
 #include "tally.h"
 
 #include <stdbool.h>
@@ -132,7 +132,7 @@ struct load_thread {
     bool ending;
     enum port_mode port_mode;
     struct tally tally;
-    struct stamps_seen stamps;
+    struct stamp_firsts firsts;
     struct worker *main;
     void (*on_tally)(void *arg, struct load_thread *t, const struct tally *tally, unsigned playing, bool last);
     void *arg;

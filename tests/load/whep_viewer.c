@@ -196,7 +196,7 @@ static int open_parts(struct whep *p, const struct url *url, const struct addr *
     struct load_thread *t = p->v.thread;
     struct fetch_cfg fetch = {.v = &p->v, .method = "POST", .content_type = "application/sdp", .accept = "application/sdp",
                               .name = "whep", .on_answer = on_answer, .on_late = on_late, .arg = p};
-    struct rtp_in_cfg in = {.assoc = &p->assoc, .tally = &t->tally, .stamps = &t->stamps, .check = t->options->check,
+    struct rtp_in_cfg in = {.assoc = &p->assoc, .tally = &t->tally, .firsts = &t->firsts, .check = t->options->check,
                             .no_feedback = t->options->no_feedback, .on_first_packet = on_first_packet,
                             .on_first_keyframe = on_first_keyframe, .arg = p};
 

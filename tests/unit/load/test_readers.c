@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * test_readers.c - FLV cut anywhere, and the stamp in a frame. */
+ * test_readers.c - FLV cut anywhere. */
+#include "base/compiler.h"
 #include "load/flv_reader.h"
-#include "load/frames.h"
 #include "wire/flv.h"
 
 #include <setjmp.h>
@@ -96,45 +96,11 @@ static void what_is_not_flv_is_told_and_thrown_away(void **state)
     assert_int_equal(s.n, 1);
 }
 
-static void a_stamp_is_found_where_a_relay_puts_it(void **state)
-{
-    uint8_t nal[STAMP_NAL_BYTES], *frame = malloc(100 + STAMP_NAL_BYTES);
-    uint64_t unix_us = 0;
-
-    (void)state;
-    stamp_write(nal, 1234567890123456);
-    for (size_t at = 0; at <= 100; at += 25) {
-        memset(frame, 0x41, 100 + STAMP_NAL_BYTES);
-        memcpy(frame + at, nal, sizeof(nal));
-        assert_true(stamp_find(frame, 100 + STAMP_NAL_BYTES, &unix_us));
-        assert_int_equal(unix_us, 1234567890123456);
-    }
-    assert_false(stamp_find(frame, 100 + 20, &unix_us)); /* cut */
-    assert_false(stamp_find(frame, 0, &unix_us));
-    frame[100 + 3 + 16 + 2] = 'x';
-    assert_false(stamp_find(frame, 100 + STAMP_NAL_BYTES, &unix_us));
-    free(frame);
-}
-
-static void a_stamp_needs_no_emulation_prevention(void **state)
-{
-    uint8_t nal[STAMP_NAL_BYTES];
-
-    (void)state;
-    stamp_write(nal, 0);
-    assert_int_equal(nal[0] & 0x1f, 6);
-    assert_int_equal(nal[2], STAMP_NAL_BYTES - 4);
-    for (size_t i = 0; i + 2 < sizeof(nal); i++)
-        assert_false(nal[i] == 0 && nal[i + 1] == 0 && nal[i + 2] <= 3);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_is_read_whatever_the_size_of_its_pieces),
         cmocka_unit_test(what_is_not_flv_is_told_and_thrown_away),
-        cmocka_unit_test(a_stamp_is_found_where_a_relay_puts_it),
-        cmocka_unit_test(a_stamp_needs_no_emulation_prevention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
