@@ -238,8 +238,8 @@ void router_unpublish(struct producer *p, enum stream_end why, bool keep_epoch)
 
     if (!r)
         return;
+    list_remove(&p->link); /* first: of what it brought may come wishes, which it must not hear any more */
     router_deliver_all(r);
-    list_remove(&p->link);
     p->router = NULL;
     if (!p->primary)
         return;

@@ -26,6 +26,7 @@ struct ear {
     enum stream_end why;
     struct ear *detaches; /* on its first packets */
     uint64_t wants;       /* says so in on_tracks, unless 0 */
+    uint64_t wants_more;  /* says so in on_packets, and that it needs a keyframe, unless 0 */
 };
 
 struct mouth {
@@ -58,6 +59,10 @@ static inline void ear_on_packets(struct consumer *c, const struct packet_batch 
         e->seqs[e->n++] = b->v[i]->seq;
     if (e->detaches)
         router_detach(&e->detaches->c);
+    if (e->wants_more) {
+        consumer_want(c, e->wants_more);
+        router_need_keyframe(c->router, 0, 0);
+    }
 }
 
 static inline void ear_on_end(struct consumer *c, enum stream_end why)

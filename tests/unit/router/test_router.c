@@ -70,6 +70,35 @@ static void a_newcomer_gets_nothing_twice(void **state)
     scene_fini(&s);
 }
 
+/* It may be half gone: a pull has closed its subscription by then. */
+static void who_leaves_hears_no_wishes_while_what_it_brought_is_handed_out(void **state)
+{
+    struct scene s;
+    struct ear ear = new_ear();
+    struct mouth leaves = new_mouth(), stays = new_mouth();
+
+    (void)state;
+    scene_init(&s);
+    struct router *r = router_open(s.set, "live/a");
+    publish(r, &leaves, 1);
+    router_add_producer(r, &stays.p);
+    router_attach(r, &ear.c, want_track(0));
+    ear.wants_more = want_track(0) | want_track(1);
+    unsigned wants = leaves.wants;
+    uint64_t want = leaves.want;
+    push(&s, r, 0, FIRST);
+    router_unpublish(&leaves.p, STREAM_UNREACHABLE, true);
+    assert_int_equal(ear.n, 1);
+    assert_int_equal(leaves.keyframes, 0);
+    assert_int_equal(leaves.wants, wants);
+    assert_int_equal(leaves.want, want);
+    assert_int_equal(stays.keyframes, 1);
+    assert_int_equal(stays.want, ear.wants_more);
+    router_detach(&ear.c);
+    router_unpublish(&stays.p, STREAM_UNPUBLISHED, false);
+    scene_fini(&s);
+}
+
 /* Two packets of sound, which play for a second each, and three pictures. */
 static void show_three_pictures(struct scene *s, struct router *r)
 {
@@ -360,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_turn_s_packets_come_as_one_batch_and_only_the_wanted_ones),
         cmocka_unit_test(a_newcomer_gets_nothing_twice),
+        cmocka_unit_test(who_leaves_hears_no_wishes_while_what_it_brought_is_handed_out),
         cmocka_unit_test(sound_waits_for_the_patient_and_comes_with_the_next_pictures),
         cmocka_unit_test(of_two_packets_of_sound_the_newer_waits_for_the_picture_after),
         cmocka_unit_test(sound_that_waits_goes_alone_when_no_picture_comes_in_time),
