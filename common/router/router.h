@@ -104,8 +104,8 @@ void router_ready(struct producer *p);
 void router_add_producer(struct router *r, struct producer *p);
 /* Takes over the caller's reference. The packet's fields must be complete and its track in the set. */
 void router_push(struct router *r, struct packet *p);
-/* Detaches: hands out what came, and calls p's ops no more from then on. For the primary producer the stream has ended with this reason, unless keep_epoch: then a successor will
- * go on (another parent) and consumers are told nothing. Harmless when detached. */
+/* Detaches: what came is handed out, and p's ops are not called any more. For the primary producer the stream has ended with this
+ * reason, unless keep_epoch: then a successor will go on (another parent) and consumers are told nothing. Harmless when detached. */
 void router_unpublish(struct producer *p, enum stream_end why, bool keep_epoch);
 /* For a router that never got a producer: tells the waiting consumers why. */
 void router_refuse(struct router *r, enum stream_end why);
