@@ -144,37 +144,6 @@ static void feed_begin(struct feed *f)
     relay_tell_published(container_of(f, struct publication, feed)->home, f->supply->router);
 }
 
-void feed_on_claim(struct supply *s, uint64_t token, enum claim_result result, uint64_t epoch)
-{
-    static const enum publish_result words[] = {
-        [CLAIM_OK] = PUBLISH_OK, [CLAIM_TAKEN] = PUBLISH_TAKEN, [CLAIM_FAILED] = PUBLISH_OVERLOADED};
-    struct feed *f = s->feed;
-    struct publication *p = container_of(f, struct publication, feed);
-
-    if (f->token != token) { /* of a publisher before it */
-        if (result == CLAIM_OK)
-            hub_tell_release(relay_hub(p->home), p->name, epoch);
-        return;
-    }
-    if (result != CLAIM_OK) {
-        f->state = FEED_IDLE;
-        s->feed = NULL;
-        if (f->tracks) { /* it was live: the renewed claim failed */
-            router_unpublish(&f->producer, STREAM_UNPUBLISHED, false);
-            say(f, (struct word){.what = WORD_REVOKED, .why = "the name could not be claimed again"});
-        } else {
-            say(f, (struct word){.what = WORD_CLAIMED, .result = words[result]});
-        }
-        return;
-    }
-    f->epoch = epoch;
-    f->state = FEED_CLAIMED;
-    if (f->tracks)
-        feed_begin(f);
-    else
-        say(f, (struct word){.what = WORD_CLAIMED, .result = PUBLISH_OK});
-}
-
 static void feed_release(struct feed *f, enum stream_end why)
 {
     struct publication *p = container_of(f, struct publication, feed);
@@ -196,6 +165,35 @@ void feed_revoke(struct feed *f, const char *why)
 {
     feed_release(f, STREAM_UNPUBLISHED);
     say(f, (struct word){.what = WORD_REVOKED, .why = why});
+}
+
+void feed_on_claim(struct supply *s, uint64_t token, enum claim_result result, uint64_t epoch)
+{
+    static const enum publish_result words[] = {
+        [CLAIM_OK] = PUBLISH_OK, [CLAIM_TAKEN] = PUBLISH_TAKEN, [CLAIM_FAILED] = PUBLISH_OVERLOADED};
+    struct feed *f = s->feed;
+    struct publication *p = container_of(f, struct publication, feed);
+
+    if (f->token != token) { /* of a publisher before it */
+        if (result == CLAIM_OK)
+            hub_tell_release(relay_hub(p->home), p->name, epoch);
+        return;
+    }
+    if (result != CLAIM_OK && f->tracks) { /* it was live: the renewed claim failed */
+        feed_revoke(f, "the name could not be claimed again");
+        return;
+    }
+    if (result != CLAIM_OK) {
+        feed_release(f, STREAM_UNPUBLISHED);
+        say(f, (struct word){.what = WORD_CLAIMED, .result = words[result]});
+        return;
+    }
+    f->epoch = epoch;
+    f->state = FEED_CLAIMED;
+    if (f->tracks)
+        feed_begin(f);
+    else
+        say(f, (struct word){.what = WORD_CLAIMED, .result = PUBLISH_OK});
 }
 
 uint64_t feed_epoch(const struct feed *f)

@@ -22,14 +22,15 @@ struct scene {
     uint64_t seqs[2 * NOTES], epochs[2 * NOTES];
 };
 
-static uint64_t granted;
+static uint64_t granted, released;
+static enum claim_result refuse_with; /* 0: nothing is refused */
 
-/* The hub, for which there would have to be a directory: grants all. */
+/* The hub, for which there would have to be a directory. */
 void __wrap_hub_ask_claim(struct hub *h, struct relay *asker, const char *name, uint64_t token);
 void __wrap_hub_ask_claim(struct hub *h, struct relay *asker, const char *name, uint64_t token)
 {
     (void)h;
-    relay_on_claim(asker, name, token, CLAIM_OK, ++granted, "");
+    relay_on_claim(asker, name, token, refuse_with, refuse_with ? 0 : ++granted, "another");
 }
 
 void __wrap_hub_tell_release(struct hub *h, const char *name, uint64_t epoch);
@@ -38,6 +39,7 @@ void __wrap_hub_tell_release(struct hub *h, const char *name, uint64_t epoch)
     (void)h;
     (void)name;
     assert_int_equal(epoch, granted);
+    released = epoch;
 }
 
 static void push(struct scene *s, uint64_t seq)
@@ -152,7 +154,8 @@ static void scene_init(struct scene *s, void (*on_note)(struct scene *s), size_t
         .workers = 1, .cache = {.cap_bytes = 1 << 20, .cap_packets = 100, .cap_us = 1000000}, .linger_us = 1000, .packets = 100};
 
     *s = (struct scene){.ear = {.ops = &ear_ops, .kind = "test"}, .on_note = on_note, .awaited = awaited};
-    granted = 0;
+    granted = released = 0;
+    refuse_with = CLAIM_OK;
     test_loop_init(&s->loop);
     assert_int_equal(relay_create(&s->relay, s->loop.w, &cfg), 0);
     s->peers[0] = s->relay;
@@ -206,11 +209,64 @@ static void packets_of_other_tracks_do_not_get_into_the_epoch_before(void **stat
     scene_fini(&s);
 }
 
+static void on_refused(void *arg, enum publish_result result)
+{
+    struct scene *s = arg;
+
+    assert_int_equal(result, PUBLISH_TAKEN);
+    worker_stop(s->loop.w);
+}
+
+/* The ingest may have words left to say to its client: by then nobody at the home needs the stream any more. */
+static void who_was_refused_may_close_later(void **state)
+{
+    static const struct publish_ops ops = {on_refused, on_want, on_keyframe, on_revoked};
+    struct scene s;
+
+    (void)state;
+    scene_init(&s, on_two_packets, 0);
+    refuse_with = CLAIM_TAKEN;
+    assert_int_equal(publish_claim(&s.pub, s.relay, "live/a", "test", &ops, &s), 0);
+    test_loop_run(&s.loop);
+    test_loop_run_for(&s.loop, 20000);
+    assert_null(router_find(relay_routers(s.relay), "live/a"));
+    assert_int_equal(released, 0);
+    scene_fini(&s);
+}
+
+static void on_revoked_at_last(void *arg, const char *why)
+{
+    struct scene *s = arg;
+
+    assert_non_null(why);
+    worker_stop(s->loop.w);
+}
+
+/* Of what it published before nothing stays in the directory. */
+static void who_cannot_claim_again_for_other_tracks_gives_the_name_up(void **state)
+{
+    static const struct publish_ops ops = {on_claimed, on_want, on_keyframe, on_revoked_at_last};
+    struct scene s;
+
+    (void)state;
+    scene_init(&s, on_two_packets, 2 * NOTES);
+    router_attach(relay_router(s.relay, "live/a"), &s.ear, want_track(0));
+    assert_int_equal(publish_claim(&s.pub, s.relay, "live/a", "test", &ops, &s), 0);
+    test_loop_run(&s.loop);
+    refuse_with = CLAIM_FAILED;
+    start(&s, CODEC_VP8);
+    test_loop_run(&s.loop);
+    assert_int_equal(released, 1);
+    scene_fini(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_comes_in_the_turn_after_the_start_does_not_overtake_what_came_with_it),
         cmocka_unit_test(packets_of_other_tracks_do_not_get_into_the_epoch_before),
+        cmocka_unit_test(who_was_refused_may_close_later),
+        cmocka_unit_test(who_cannot_claim_again_for_other_tracks_gives_the_name_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
