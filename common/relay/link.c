@@ -84,7 +84,7 @@ static void run_wish(struct mail *m, struct worker *w)
             router_need_keyframe(l->out.router, wish->track, wish->layer);
         break;
     case WISH_DEMAND:
-        if (l->out.router && !router_live(l->out.router))
+        if (l->out.router && !router_live(l->out.router) && router_user(l->out.router)) /* none: this worker has closed */
             supply_demand(router_user(l->out.router));
         break;
     }

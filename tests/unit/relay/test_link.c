@@ -237,6 +237,28 @@ static void who_is_far_behind_at_the_start_is_ready_when_the_past_is_there(void 
     scene_fini(&s);
 }
 
+/* The workers of a node that ends do not close in the same moment. */
+static void a_viewer_who_comes_when_the_home_has_closed_waits_in_vain(void **state)
+{
+    struct scene s;
+    struct consumer late = {.ops = &ear_ops, .kind = "test"};
+
+    (void)state;
+    scene_init(&s);
+    push(&s, FIRST, 1);
+    turns(&s);
+    router_attach(relay_router(s.asker, "live/a"), &s.ear, want_track(0));
+    turns(&s);
+    router_unpublish(&s.mouth, STREAM_UNPUBLISHED, false);
+    turns(&s);
+    relay_close(s.home);
+    router_attach(s.ear.router, &late, 0);
+    turns(&s);
+    assert_false(router_live(late.router));
+    router_detach(&late);
+    scene_fini(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +266,7 @@ int main(void)
         cmocka_unit_test(who_was_far_behind_misses_nothing),
         cmocka_unit_test(what_comes_before_anything_is_wanted_is_not_missing_after_it),
         cmocka_unit_test(who_is_far_behind_at_the_start_is_ready_when_the_past_is_there),
+        cmocka_unit_test(a_viewer_who_comes_when_the_home_has_closed_waits_in_vain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
