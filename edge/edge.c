@@ -29,7 +29,10 @@ static void on_forwarded(struct http_exchange *x, void *arg)
     struct node_worker *there = arg;
     struct edge *e = there->role;
 
-    whep_on_session(e->whep, x);
+    if (e)
+        whep_on_session(e->whep, x);
+    else
+        http_problem(x, 503, "this node is ending");
 }
 
 static bool forward(void *arg, struct http_exchange *x, unsigned index)

@@ -30,7 +30,10 @@ static void on_forwarded(struct http_exchange *x, void *arg)
     struct node_worker *there = arg;
     struct origin *o = there->role;
 
-    whip_on_request(o->whip, x);
+    if (o)
+        whip_on_request(o->whip, x);
+    else
+        http_problem(x, 503, "this node is ending");
 }
 
 static bool forward(void *arg, struct http_exchange *x, unsigned index)

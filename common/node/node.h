@@ -66,8 +66,8 @@ const char *node_ice_link(const struct node_worker *w);
 
 /* The whole process: returns the exit code (0: stopped in order, 1: could not start, with one line on stderr that says why). */
 int node_main(int argc, char **argv, const struct role *role);
-/* Lets the worker at index answer x: handler runs there, with that worker's own struct node_worker (http/forward.h).
- * False when there is no such worker; x is then still the caller's. */
+/* Lets the worker at index answer x: handler runs there, with that worker's own struct node_worker (http/forward.h), whose role is NULL
+ * where the worker has closed meanwhile: the node ends. False when there is no such worker; x is then still the caller's. */
 bool node_forward(const struct node_worker *w, struct http_exchange *x, unsigned index,
                   void (*handler)(struct http_exchange *x, void *node_worker));
 

@@ -4,6 +4,7 @@
 // questions under way. Each ends by itself, in order, with exit code 0 (Cluster.down asserts it).
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import net from 'node:net';
 import { test } from 'node:test';
 import { Cluster } from '../lib/cluster.mjs';
 import { http } from '../lib/http.mjs';
@@ -21,6 +22,16 @@ async function askAgainAndAgain(url) {
     while (asking) await http(url).catch(() => sleep(5));
 }
 
+// Sessions that are not there, of either worker, many requests at once: the other one hands them over, also to one that has ended.
+function floodSessions(node, protocol) {
+    const requests = [0, 1].map((worker) => `DELETE /${protocol}/session/${worker}-nobody HTTP/1.1\r\nHost: x\r\n\r\n`).join('').repeat(20);
+    for (let i = 0; i < 24; i++) {
+        const socket = net.connect(new URL(cluster.url(node)).port, '127.0.0.1', () => socket.write(requests));
+        socket.on('data', (bytes) => asking && bytes.includes('no such session') && socket.writableLength === 0 && socket.write(requests));
+        socket.on('error', () => socket.destroy());
+    }
+}
+
 await cluster.use(test, async (t) => {
     publishLive(cluster, cluster.rtmp('live/test'));
     await cluster.isLive('origin', 'live/test');
@@ -29,6 +40,8 @@ await cluster.use(test, async (t) => {
     for (const node of cluster.names)
         for (const question of QUESTIONS)
             for (let i = 0; i < ASKERS; i++) askAgainAndAgain(`${cluster.url(node)}/${question}`);
+    floodSessions('origin', 'whip');
+    floodSessions('edge', 'whep');
     const join = (stream) => http(`${cluster.url('edge')}/whep/${stream}`,
         { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: OFFER });
     assert.equal((await join('live/test')).status, 201);
