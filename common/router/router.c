@@ -394,7 +394,10 @@ static void on_linger(struct timer *t, uint64_t now_us)
 {
     struct router *r = container_of(t, struct router, linger);
 
-    (void)now_us;
+    if (!r->n_consumers && now_us < r->expired_us + r->set->cfg.linger_us) { /* the last one left when the timer ran already */
+        timer_start(t, r->expired_us + r->set->cfg.linger_us - now_us);
+        return;
+    }
     set_want(r, wanted_now(r));
     if (r->n_consumers)
         return;
@@ -405,6 +408,7 @@ static void on_linger(struct timer *t, uint64_t now_us)
 
 void router_expire(struct router *r)
 {
+    r->expired_us = worker_now_us(r->set->worker);
     if (!timer_running(&r->linger))
         timer_start(&r->linger, r->set->cfg.linger_us);
 }
@@ -440,7 +444,7 @@ struct router *router_open(struct router_set *s, const char *name)
     r->fanout.stage = TURN_FANOUT;
     timer_init(&r->linger, s->worker, on_linger);
     timer_init(&r->held, s->worker, router_on_held);
-    timer_start(&r->linger, s->cfg.linger_us);
+    router_expire(r);
     hash_push(&s->by_name, &r->item, r->name, strlen(r->name));
     return r;
 }

@@ -47,6 +47,7 @@ struct router {
     struct timer held;
 
     struct timer linger;
+    uint64_t expired_us; /* when router_expire was called last */
     struct media_clock clocks[TRACKS_MAX];
     uint64_t keyframe_asked_us[TRACKS_MAX][LAYERS_MAX];
     struct router_counters counters;

@@ -384,6 +384,31 @@ static void a_router_nobody_needs_goes_after_the_linger(void **state)
     scene_fini(&s);
 }
 
+static void the_linger_begins_when_the_last_one_leaves(void **state)
+{
+    struct scene s;
+    struct ear e = new_ear(), other = new_ear();
+    struct mouth m = new_mouth();
+
+    (void)state;
+    scene_init(&s);
+    struct router *r = router_open(s.set, "live/a");
+    publish(r, &m, 1);
+    router_attach(r, &other.c, 0);
+    router_attach(r, &e.c, want_bit(0, 0));
+    router_detach(&other.c);
+    test_loop_run_for(&s.loop, 15000);
+    router_detach(&e.c);
+    test_loop_run_for(&s.loop, 15000);
+    assert_int_equal(s.idles, 0);
+    assert_int_equal(m.want, want_bit(0, 0));
+    test_loop_run_for(&s.loop, 10000);
+    assert_int_equal(s.idles, 1);
+    assert_int_equal(m.want, 0);
+    router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+    scene_fini(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +424,7 @@ int main(void)
         cmocka_unit_test(wants_are_the_union_and_shrink_only_after_the_linger),
         cmocka_unit_test(keyframe_needs_are_gated_for_each_layer),
         cmocka_unit_test(a_router_nobody_needs_goes_after_the_linger),
+        cmocka_unit_test(the_linger_begins_when_the_last_one_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
