@@ -9,25 +9,18 @@
 #include "origin/rtmp_chunk.h"
 #include "origin/rtmp_command.h"
 #include "origin/rtmp_handshake.h"
+#include "origin/rtmp_send.h"
 #include "relay/publish.h"
 #include "secure/token.h"
 
 enum {
     SESSION_ID_CHARS = 22,
     ENCODER_MAX = 64,
-    OUT_CHUNK_BYTES = 4096, /* ours; every answer fits one chunk */
-    OUT_MESSAGE_MAX_BYTES = 2048,
     OUT_QUEUED_MAX_BYTES = 256 << 10, /* of a peer that asks and does not read */
     ACK_WINDOW_BYTES = 2500000,       /* what servers commonly ask for; encoders take it */
     LINGER_US = 2000000,              /* for the last answer */
-    MESSAGE_STREAM = 1,               /* the one that createStream gives */
     PUBLISHES_MAX = 32,               /* of one connection: each is a claim for the cluster, and a router that lingers */
-    CHUNK_STREAM_CONTROL = 2,         /* s5.4 */
-    CHUNK_STREAM_COMMAND = 3,
-    CHUNK_STREAM_STATUS = 5,
 };
-
-enum user_control { STREAM_BEGIN = 0, PING_REQUEST = 6, PING_RESPONSE = 7 }; /* s7.1.7 */
 
 struct rtmp_session {
     struct rtmp_host *host; /* NULL when it has gone */
@@ -50,69 +43,6 @@ struct rtmp_session {
     char encoder[ENCODER_MAX];
     char peer[ADDR_TEXT_CAP];
 };
-
-/* ---- Sending --------------------------------------------------------------------------------- */
-
-static void send_message(struct rtmp_session *s, const struct rtmp_message *m)
-{
-    uint8_t bytes[OUT_MESSAGE_MAX_BYTES + 32];
-    struct writer w = writer_init(bytes, sizeof(bytes));
-
-    rtmp_chunk_write(&w, m, OUT_CHUNK_BYTES);
-    if (!w.bad)
-        conn_write(s->conn, bytes, writer_len(&w));
-}
-
-static void send_control(struct rtmp_session *s, enum rtmp_message_type type, const struct writer *body)
-{
-    send_message(s, &(struct rtmp_message){.body = body->start,
-                                           .len = writer_len(body),
-                                           .chunk_stream = CHUNK_STREAM_CONTROL,
-                                           .type = (uint8_t)type});
-}
-
-static void send_control_u32(struct rtmp_session *s, enum rtmp_message_type type, uint32_t value)
-{
-    uint8_t bytes[8];
-    struct writer w = writer_init(bytes, sizeof(bytes));
-
-    writer_u32(&w, value);
-    if (type == RTMP_SET_PEER_BANDWIDTH)
-        writer_u8(&w, 2); /* s5.4.5: limit type dynamic */
-    send_control(s, type, &w);
-}
-
-static void send_user_control(struct rtmp_session *s, enum user_control event, uint32_t value)
-{
-    uint8_t bytes[8];
-    struct writer w = writer_init(bytes, sizeof(bytes));
-
-    writer_u16(&w, (uint16_t)event);
-    writer_u32(&w, value);
-    send_control(s, RTMP_USER_CONTROL, &w);
-}
-
-static void send_command(struct rtmp_session *s, uint32_t stream_id, const struct writer *body)
-{
-    if (body->bad)
-        return;
-    send_message(
-        s, &(struct rtmp_message){.body = body->start,
-                                  .len = writer_len(body),
-                                  .stream_id = stream_id,
-                                  .chunk_stream = stream_id ? CHUNK_STREAM_STATUS : CHUNK_STREAM_COMMAND,
-                                  .type = RTMP_COMMAND_AMF0});
-}
-
-static void send_status(struct rtmp_session *s, const char *level, const char *code,
-                        const char *description)
-{
-    uint8_t bytes[OUT_MESSAGE_MAX_BYTES];
-    struct writer w = writer_init(bytes, sizeof(bytes));
-
-    rtmp_status_write(&w, level, code, description);
-    send_command(s, MESSAGE_STREAM, &w);
-}
 
 /* ---- Ending ---------------------------------------------------------------------------------- */
 
@@ -137,7 +67,7 @@ static void refuse(struct rtmp_session *s, uint64_t *counter, const char *code, 
 {
     ++*counter;
     LOG_LIMITED("rtmp", "refused: %s stream=%s peer=%s", description, s->name, s->peer);
-    send_status(s, "error", code, description);
+    rtmp_send_status(s->conn, "error", code, description);
     end_session(s);
 }
 
@@ -172,8 +102,8 @@ static void on_claimed(void *arg, enum publish_result result)
         c->publishes++;
         s->state = RTMP_SESSION_PUBLISHING;
         timer_start(&s->deadline, s->host->idle_us);
-        send_user_control(s, STREAM_BEGIN, MESSAGE_STREAM);
-        send_status(s, "status", "NetStream.Publish.Start", s->name);
+        rtmp_send_user_control(s->conn, RTMP_STREAM_BEGIN, RTMP_MESSAGE_STREAM);
+        rtmp_send_status(s->conn, "status", "NetStream.Publish.Start", s->name);
         rtmp_media_start(s->media, s->publication);
         return;
     case PUBLISH_TAKEN:
@@ -283,7 +213,7 @@ static void unpublish(struct rtmp_session *s)
     s->state = RTMP_SESSION_COMMANDS;
     timer_start(&s->deadline, s->host->publish_us);
     log_info("rtmp", "unpublished stream=%s peer=%s", s->name, s->peer);
-    send_status(s, "status", "NetStream.Unpublish.Success", s->name);
+    rtmp_send_status(s->conn, "status", "NetStream.Unpublish.Success", s->name);
 }
 
 /* ---- Commands -------------------------------------------------------------------------------- */
@@ -299,36 +229,36 @@ static void take_text(char *dst, size_t cap, struct amf0_str src)
 
 static void connect_client(struct rtmp_session *s, const struct rtmp_command *c)
 {
-    uint8_t bytes[OUT_MESSAGE_MAX_BYTES];
+    uint8_t bytes[RTMP_OUT_MESSAGE_MAX_BYTES];
     struct writer w = writer_init(bytes, sizeof(bytes));
 
     if (c->app.len >= sizeof(s->app)) {
         rtmp_connect_error_write(&w, c->transaction, "NetConnection.Connect.InvalidApp",
                                  "The app's name is too long.");
-        send_command(s, 0, &w);
+        rtmp_send_command(s->conn, 0, &w);
         end_session(s);
         return;
     }
     take_text(s->app, sizeof(s->app), c->app);
     take_text(s->encoder, sizeof(s->encoder), c->flash_ver);
     s->connected = true;
-    send_control_u32(s, RTMP_WINDOW_ACK_SIZE, ACK_WINDOW_BYTES);
-    send_control_u32(s, RTMP_SET_PEER_BANDWIDTH, ACK_WINDOW_BYTES);
-    send_control_u32(s, RTMP_SET_CHUNK_SIZE, OUT_CHUNK_BYTES);
+    rtmp_send_control_u32(s->conn, RTMP_WINDOW_ACK_SIZE, ACK_WINDOW_BYTES);
+    rtmp_send_control_u32(s->conn, RTMP_SET_PEER_BANDWIDTH, ACK_WINDOW_BYTES);
+    rtmp_send_control_u32(s->conn, RTMP_SET_CHUNK_SIZE, RTMP_OUT_CHUNK_BYTES);
     rtmp_connect_result_write(&w, c->transaction, c->enhanced);
-    send_command(s, 0, &w);
+    rtmp_send_command(s->conn, 0, &w);
 }
 
 static void answer(struct rtmp_session *s, const struct rtmp_command *c)
 {
-    uint8_t bytes[OUT_MESSAGE_MAX_BYTES];
+    uint8_t bytes[RTMP_OUT_MESSAGE_MAX_BYTES];
     struct writer w = writer_init(bytes, sizeof(bytes));
 
     if (c->kind == RTMP_CMD_CREATE_STREAM)
-        rtmp_stream_id_write(&w, c->transaction, MESSAGE_STREAM);
+        rtmp_stream_id_write(&w, c->transaction, RTMP_MESSAGE_STREAM);
     else
         rtmp_result_write(&w, c->transaction);
-    send_command(s, 0, &w);
+    rtmp_send_command(s->conn, 0, &w);
 }
 
 static void on_command(struct rtmp_session *s, const uint8_t *body, size_t len)
@@ -413,7 +343,7 @@ static void on_control(struct rtmp_session *s, const struct rtmp_message *m)
     uint16_t event = m->type == RTMP_USER_CONTROL ? reader_u16(&r) : 0;
     uint32_t value = 0;
 
-    if (m->type != RTMP_USER_CONTROL || event == PING_REQUEST)
+    if (m->type != RTMP_USER_CONTROL || event == RTMP_PING_REQUEST)
         value = reader_u32(&r);
     if (r.bad) {
         bad_input(s, RTMP_BAD_COMMAND, "control message", m->type);
@@ -421,8 +351,8 @@ static void on_control(struct rtmp_session *s, const struct rtmp_message *m)
     }
     if (m->type == RTMP_WINDOW_ACK_SIZE && value > 0)
         s->ack_window_bytes = value;
-    else if (m->type == RTMP_USER_CONTROL && event == PING_REQUEST)
-        send_user_control(s, PING_RESPONSE, value);
+    else if (m->type == RTMP_USER_CONTROL && event == RTMP_PING_REQUEST)
+        rtmp_send_user_control(s->conn, RTMP_PING_RESPONSE, value);
 }
 
 /* AMF3 messages begin with a format byte; 0 is AMF0, and nobody sends anything else to publish. */
@@ -506,7 +436,7 @@ static void acknowledge(struct rtmp_session *s)
     if (s->bytes - s->acked_bytes < s->ack_window_bytes)
         return;
     s->acked_bytes = s->bytes;
-    send_control_u32(s, RTMP_ACK, (uint32_t)s->bytes);
+    rtmp_send_control_u32(s->conn, RTMP_ACK, (uint32_t)s->bytes);
 }
 
 static void on_data(void *arg, const uint8_t *bytes, size_t len)
