@@ -263,8 +263,11 @@ static inline bool goes_again(const struct udp_socket *s, const struct addr *to)
     if (out->tail == out->head)
         return false;
     const struct out_message *m = &out->messages[out->tail - 1];
+    uint64_t theirs, ours;
+    memcpy(&theirs, to, sizeof(theirs)); /* IPv4: family, port and address, all that counts */
+    memcpy(&ours, &m->to, sizeof(ours));
     if (to->sa.sa_family == AF_INET && !s->v6)
-        return m->to.v4.sin_port == to->v4.sin_port && m->to.v4.sin_addr.s_addr == to->v4.sin_addr.s_addr;
+        return theirs == ours;
     return equals_as_wanted(s, &m->to, to);
 }
 

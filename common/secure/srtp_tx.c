@@ -92,7 +92,7 @@ static void seal_gcm(struct srtp_engine *e, const struct srtp_tx_packet *p, cons
     e->crypt->gcm_seal(e, k, iv, p->dst, p->hdr_len, plain, len, body, body + len);
 }
 
-static void seal_cm(struct srtp_engine *e, const struct srtp_tx_packet *p, const uint8_t *plain)
+__attribute__((noinline)) static void seal_cm(struct srtp_engine *e, const struct srtp_tx_packet *p, const uint8_t *plain)
 {
     struct srtp_key *k = &p->tx->rtp;
     size_t len = (size_t)p->prefix_len + p->payload_len;

@@ -56,8 +56,8 @@ const struct ice_tcp_counters *ice_tcp_counters(const struct ice_tcp *t);
 struct ice_path *ice_tcp_path(const struct ice_tcp_conn *c);
 void ice_tcp_set_path(struct ice_tcp_conn *c, struct ice_path *path);
 /* Space for a packet of up to cap_bytes (<= UDP_DATAGRAM_MAX); follow with one commit. False: dropped, counted. */
-uint8_t *ice_tcp_reserve(struct ice_tcp_conn *c, size_t cap_bytes);
-bool ice_tcp_commit(struct ice_tcp_conn *c, size_t len);
+__attribute__((noinline)) uint8_t *ice_tcp_reserve(struct ice_tcp_conn *c, size_t cap_bytes);
+__attribute__((noinline)) bool ice_tcp_commit(struct ice_tcp_conn *c, size_t len);
 /* Something has waited for the peer for half a second: media that is sent now only makes it worse. */
 bool ice_tcp_behind(const struct ice_tcp_conn *c);
 /* Sends what waits if the peer takes it soon, and closes. */

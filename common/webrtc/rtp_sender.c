@@ -319,36 +319,36 @@ bool rtp_sender_write_any(struct rtp_sender *s, const struct packet *p, const st
     return true;
 }
 
-/* The next number, of a packet that is written at once. */
-static void write_next(struct rtp_sender *s, const struct packet *p, uint64_t number, uint64_t now_us, struct rtp_out *out)
+bool rtp_sender_is_next(const struct rtp_sender *s, const struct packet *p)
 {
-    uint64_t ts = rtp_segment_ts(&s->now, p->ts_ticks);
-    struct rtp_header h = {
-        .ssrc = s->cfg.ssrc,
-        .ts_ticks = (uint32_t)ts,
-        .seq = (uint16_t)number,
-        .pt = s->now.pt,
-        .marker = (p->flags & PACKET_MARKER) != 0,
-    };
+    const struct rtp_segment *g = &s->now;
 
-    rtp_sender_write_plain(s, &h, p, out);
-    out->index = srtp_index(number);
+    return p->seq + g->seq_offset == s->highest + 1 && s->running && p->track == g->track && p->layer == g->layer &&
+           p->seq >= g->first_seq && rtp_sender_is_plain(s, g, p);
+}
+
+size_t rtp_sender_write_next(struct rtp_sender *s, const struct packet *p, bool padded, uint64_t now_us, uint8_t *dst, uint64_t *index)
+{
+    uint64_t number = s->highest + 1, ts = rtp_segment_ts(&s->now, p->ts_ticks);
+    size_t len = rtp_sender_write_plain(s, p, (uint16_t)number, (uint32_t)ts, padded, dst);
+
+    *index = srtp_index(number);
     s->sent[number % RTP_SENT_NUMBERS / 64] |= UINT64_C(1) << number % 64;
     note_newest(s, number, ts, p, now_us);
     count_packet(s, p, p->payload_len);
+    return len;
 }
 
 bool rtp_sender_write_after(struct rtp_sender *s, const struct packet *p, const struct packet *before, uint64_t now_us,
                             struct rtp_out *out)
 {
-    const struct rtp_segment *g = &s->now;
-    uint64_t number = p->seq + g->seq_offset;
-
-    if (!s->running || p->track != g->track || p->layer != g->layer || p->seq < g->first_seq)
-        return false;
-    if (number != s->highest + 1 || !rtp_sender_is_plain(s, g, p))
+    if (!rtp_sender_is_next(s, p))
         return rtp_sender_write_any(s, p, before, now_us, out);
-    write_next(s, p, number, now_us, out);
+    out->hdr_len = rtp_sender_write_next(s, p, false, now_us, out->hdr, &out->index);
+    out->numbered = true;
+    out->prefix_len = 0;
+    out->payload = packet_payload(p);
+    out->payload_len = p->payload_len;
     return true;
 }
 

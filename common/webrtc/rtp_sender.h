@@ -39,6 +39,7 @@
 enum {
     RTP_OUT_HEADER_MAX = 12 + 4 + PACKET_EXT_MAX + 20, /* bytes: fixed header; the packet's extensions and ours */
     RTP_OUT_PREFIX_MAX = RED_HEADERS_BYTES + RED_LEN_MAX, /* bytes; others are shorter: RTX's 2, VP8's 6 */
+    RTP_NEXT_HEADER_MAX = 28,        /* bytes: fixed header, transport-wide number, capture time */
     RTP_OUT_MAX = 1484,              /* bytes of header and payload: 1,500 less the SRTP tag */
     RTP_SENT_NUMBERS = 1024,         /* behind the highest, of which is known how they were sent */
     RTP_JUMP_MAX = 10000,            /* numbers; a hole in the cluster's beyond it is not passed on */
@@ -192,6 +193,13 @@ static inline bool rtp_sender_write(struct rtp_sender *s, const struct packet *p
 {
     return rtp_sender_write_after(s, p, NULL, now_us, out);
 }
+
+/* Most packets of most viewers are the next one of their segment, say nothing but their transport-wide number and, at a frame's start, when
+ * they were captured, and their payload is as it came. Whether this one is: then it may be written by ... */
+bool rtp_sender_is_next(const struct rtp_sender *s, const struct packet *p);
+/* ... its header alone, to where it leaves from (dst: room for RTP_NEXT_HEADER_MAX bytes), counted as sent. It has the sender's
+ * transport_seq, as with .numbered below. padded: padding will be behind the payload. Returns the header's length; index: of SRTP. */
+size_t rtp_sender_write_next(struct rtp_sender *s, const struct packet *p, bool padded, uint64_t now_us, uint8_t *dst, uint64_t *index);
 
 /* Whether padding may be added to what was just written: only where it is never sent again under its index. */
 static inline bool rtp_sender_may_pad(const struct rtp_out *out)

@@ -9,11 +9,10 @@ enum {
     PLAYOUT_MAX_MS = 10000,
     ONE_BYTE_MAX = 16, /* bytes of an element in the one-byte form */
     VP8_DESCRIPTOR_MAX = 6, /* bytes: RFC 7741 s4.2 */
-    PLAIN_WORDS = 5,       /* fixed header, extension's, transport-wide number ... */
-    PLAIN_WORDS_MAX = 7,   /* ... capture time */
+    PLAIN_WORDS = 5,       /* fixed header, extension's, transport-wide number; two more with the capture time */
 };
 
-_Static_assert(PLAIN_WORDS_MAX * 4 + RTX_OSN_BYTES + PACKET_PAYLOAD_MAX <= RTP_OUT_MAX, "extensions fit beside any payload");
+_Static_assert(RTP_NEXT_HEADER_MAX + RTX_OSN_BYTES + PACKET_PAYLOAD_MAX <= RTP_OUT_MAX, "extensions fit beside any payload");
 
 static bool is_empty(const struct rtp_segment *g, const struct packet *p)
 {
@@ -270,32 +269,33 @@ bool rtp_sender_is_plain(const struct rtp_sender *s, const struct rtp_segment *g
                        g->keyidx_offset == 0);
 }
 
-void rtp_sender_write_plain(const struct rtp_sender *s, const struct rtp_header *h, const struct packet *p, struct rtp_out *out)
+size_t rtp_sender_write_plain(const struct rtp_sender *s, const struct packet *p, uint16_t seq, uint32_t ts_ticks, bool padded,
+                              uint8_t *dst)
 {
+    const uint32_t first = padded ? 0xb0000000u : 0x90000000u; /* version 2, an extension */
+    bool marker = p->flags & PACKET_MARKER;
     uint8_t capture_id = p->flags & PACKET_FRAME_START ? s->cfg.ext_id[RTP_EXT_ABS_CAPTURE_TIME] : 0;
     uint32_t number = (uint32_t)s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] << 28 | (RTP_EXT_TRANSPORT_CC_BYTES - 1) << 24 |
                       (uint32_t)s->transport_seq << 8;
-    uint32_t words[PLAIN_WORDS_MAX] = {
-        htobe32(0x90000000u | (uint32_t)h->marker << 23 | (uint32_t)h->pt << 16 | h->seq),
-        htobe32(h->ts_ticks),
-        htobe32(h->ssrc),
+    uint32_t words[RTP_NEXT_HEADER_MAX / 4] = {
+        htobe32(first | (uint32_t)marker << 23 | (uint32_t)s->now.pt << 16 | seq),
+        htobe32(ts_ticks),
+        htobe32(s->cfg.ssrc),
         htobe32((uint32_t)RTP_EXT_PROFILE_ONE_BYTE << 16 | 1),
         htobe32(number),
     };
-    out->hdr_len = PLAIN_WORDS * sizeof(words[0]);
+    size_t len = PLAIN_WORDS * sizeof(words[0]);
+
     if (capture_id) {
         uint64_t ntp = ntp_of_unix_us(p->capture_us);
         words[3] = htobe32((uint32_t)RTP_EXT_PROFILE_ONE_BYTE << 16 | 3);
         words[4] = htobe32(number | (uint32_t)capture_id << 4 | (RTP_EXT_ABS_CAPTURE_TIME_BYTES - 1));
         words[5] = htobe32((uint32_t)(ntp >> 32));
         words[6] = htobe32((uint32_t)ntp);
-        out->hdr_len = sizeof(words);
+        len = sizeof(words);
     }
-    memcpy(out->hdr, words, sizeof(words));
-    out->numbered = true;
-    out->prefix_len = 0;
-    out->payload = packet_payload(p);
-    out->payload_len = p->payload_len;
+    memcpy(dst, words, sizeof(words));
+    return len;
 }
 
 /* ---- packets ------------------------------------------------------------------------------------------------------ */

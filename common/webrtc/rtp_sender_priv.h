@@ -22,8 +22,10 @@ bool rtp_sender_write_packet(const struct rtp_sender *s, const struct rtp_segmen
 /* Most packets say nothing but their transport-wide number and, at a frame's start, when they were captured, and their payload is as
  * it came. */
 bool rtp_sender_is_plain(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p);
-/* What rtp_sender_write_packet makes of such a packet, byte for byte, at once. */
-void rtp_sender_write_plain(const struct rtp_sender *s, const struct rtp_header *h, const struct packet *p, struct rtp_out *out);
+/* The header that rtp_sender_write_packet makes of such a packet, byte for byte, at once: its length in dst, where there is room for
+ * RTP_NEXT_HEADER_MAX bytes. */
+size_t rtp_sender_write_plain(const struct rtp_sender *s, const struct packet *p, uint16_t seq, uint32_t ts_ticks, bool padded,
+                              uint8_t *dst);
 /* What a packet that is sent in the first place has as payload type: RED's where there is something to say. */
 static inline uint8_t rtp_sender_pt(const struct rtp_segment *g, const struct packet *p)
 {

@@ -409,10 +409,12 @@ __attribute__((noinline)) static size_t protect_later(struct rtc_endpoint *e, co
 
     if (e->n_waiting == RTC_BATCH)
         rtc_endpoint_protect(e);
-    memcpy(p->dst, p->hdr, p->hdr_len);
+    if (p->hdr != p->dst)
+        memcpy(p->dst, p->hdr, p->hdr_len);
     if (p->prefix_len)
         memcpy(body, p->prefix, p->prefix_len);
-    memcpy(body + p->prefix_len, p->payload, p->payload_len);
+    if (p->payload != body)
+        memcpy(body + p->prefix_len, p->payload, p->payload_len);
     e->waiting[e->n_waiting++] = (struct srtp_tx_packet){
         .tx = p->tx,
         .index = p->index,
@@ -425,27 +427,19 @@ __attribute__((noinline)) static size_t protect_later(struct rtc_endpoint *e, co
     return srtp_tx_packet_len(p);
 }
 
-size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
+static inline uint8_t *reserve_rtp(struct rtc_transport *t, size_t plain_len)
 {
-    size_t plain_len = p->hdr_len + p->prefix_len + p->payload_len;
+    if (t->tx && t->path && plain_len <= RTC_RTP_MAX)
+        return path_reserve(t, plain_len + SRTP_TAG_MAX);
+    t->counters.send_refused++;
+    return NULL;
+}
 
-    if (!t->tx || !t->path || plain_len > RTC_RTP_MAX) {
-        t->counters.send_refused++;
-        return 0;
-    }
-    struct srtp_tx_packet out = {
-        .tx = t->tx,
-        .index = p->index,
-        .hdr = p->hdr,
-        .prefix = p->prefix,
-        .payload = p->payload,
-        .dst = path_reserve(t, plain_len + SRTP_TAG_MAX),
-        .hdr_len = (uint16_t)p->hdr_len,
-        .prefix_len = (uint16_t)p->prefix_len,
-        .payload_len = (uint16_t)p->payload_len,
-    };
+static inline size_t commit_rtp(struct rtc_transport *t, const struct srtp_tx_packet *p)
+{
     bool later = !t->path->tcp && srtp_tx_gains_by_batch(t->tx);
-    size_t len = later ? protect_later(t->endpoint, &out) : srtp_tx_protect(t->endpoint->srtp, &out);
+    size_t len = later ? protect_later(t->endpoint, p) : srtp_tx_protect(t->endpoint->srtp, p);
+
     if (!path_commit(t, len)) {
         t->counters.send_dropped++;
         return 0;
@@ -453,6 +447,57 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
     t->counters.rtp_out++;
     t->counters.rtp_out_bytes += len;
     return len;
+}
+
+static inline struct srtp_tx_packet to_protect(const struct rtc_transport *t, const struct rtc_rtp *p, uint8_t *dst)
+{
+    return (struct srtp_tx_packet){
+        .tx = t->tx,
+        .index = p->index,
+        .hdr = p->hdr,
+        .prefix = p->prefix,
+        .payload = p->payload,
+        .dst = dst,
+        .hdr_len = (uint16_t)p->hdr_len,
+        .prefix_len = (uint16_t)p->prefix_len,
+        .payload_len = (uint16_t)p->payload_len,
+    };
+}
+
+size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
+{
+    uint8_t *dst = reserve_rtp(t, p->hdr_len + p->prefix_len + p->payload_len);
+
+    if (!dst)
+        return 0;
+    struct srtp_tx_packet out = to_protect(t, p, dst);
+    return commit_rtp(t, &out);
+}
+
+uint8_t *rtc_transport_reserve_rtp(struct rtc_transport *t, size_t plain_len)
+{
+    return reserve_rtp(t, plain_len);
+}
+
+/* The payload and its padding where they leave from; to be encrypted in place. */
+__attribute__((noinline)) static void write_padded(uint8_t *body, const uint8_t *payload, size_t len, size_t pad_len)
+{
+    memcpy(body, payload, len);
+    memset(body + len, 0, pad_len - 1);
+    body[len + pad_len - 1] = (uint8_t)pad_len;
+}
+
+size_t rtc_transport_commit_rtp(struct rtc_transport *t, const struct rtc_rtp *p, size_t pad_len)
+{
+    uint8_t *dst = (uint8_t *)(uintptr_t)p->hdr; /* as reserved */
+    struct srtp_tx_packet out = to_protect(t, p, dst);
+
+    if (pad_len) {
+        out.payload = dst + p->hdr_len;
+        out.payload_len = (uint16_t)(p->payload_len + pad_len);
+        write_padded(dst + p->hdr_len, p->payload, p->payload_len, pad_len);
+    }
+    return commit_rtp(t, &out);
 }
 
 void rtc_transport_prefetch(const struct rtc_transport *t, unsigned ahead)

@@ -107,6 +107,11 @@ struct rtc_rtp {
  * sent one after the other to one peer become one GSO message: so send a frame viewer by viewer. Returns the
  * bytes of the datagram, or 0 when not connected, too long, or the peer does not read its connection (counted). */
 size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p);
+/* The same in two steps, for a header that is written where it leaves from: room for a packet of up to plain_len bytes before protection,
+ * NULL when not connected or too long (counted); then the packet, whose hdr is that room, without a prefix. pad_len (0 .. 255): bytes of
+ * padding (RFC 3550 s5.1) behind the payload; the header says so. */
+uint8_t *rtc_transport_reserve_rtp(struct rtc_transport *t, size_t plain_len);
+size_t rtc_transport_commit_rtp(struct rtc_transport *t, const struct rtc_rtp *p, size_t pad_len);
 /* A packet will be sent soon: asks for what that reads to be in the processor's cache by then. Twice: with ahead 2 for the transport
  * itself, with 1 for what it points to. */
 void rtc_transport_prefetch(const struct rtc_transport *t, unsigned ahead);

@@ -160,7 +160,7 @@ static inline uint8_t *path_reserve(const struct rtc_transport *t, size_t cap_by
 {
     const struct ice_path *p = t->path;
 
-    return p->tcp ? ice_tcp_reserve(p->tcp, cap_bytes) : udp_reserve(t->endpoint->udp, &p->addr, cap_bytes);
+    return __builtin_expect(p->tcp != NULL, 0) ? ice_tcp_reserve(p->tcp, cap_bytes) : udp_reserve(t->endpoint->udp, &p->addr, cap_bytes);
 }
 
 /* False: dropped, the peer does not read its connection. */

@@ -223,9 +223,9 @@ static bool measure(struct viewer_rate *r, size_t bytes, uint64_t now_us)
     return true;
 }
 
-static void follow(struct rtc_viewer *v, uint64_t now_us);
+__attribute__((noinline)) static void follow(struct rtc_viewer *v, uint64_t now_us);
 
-void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t bytes)
+void viewer_rate_on_sent(struct rtc_viewer *v, size_t bytes, bool numbered)
 {
     struct viewer_paced *w = v->rate.paced;
     uint64_t now_us = now_of(v);
@@ -236,7 +236,7 @@ void viewer_rate_on_sent(struct rtc_viewer *v, const struct rtp_out *out, size_t
     if (!w)
         return;
     pacer_on_sent(&w->pacer, bytes);
-    if (!out->numbered)
+    if (!numbered)
         return;
     twcc_send_push(&w->sent, bytes, probe_id(&v->rate.gcc.probe), now_us);
     probe_on_sent(&v->rate.gcc.probe, bytes, now_us);

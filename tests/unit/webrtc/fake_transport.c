@@ -180,6 +180,28 @@ size_t rtc_transport_send_rtp(struct rtc_transport *t, const struct rtc_rtp *p)
     return len;
 }
 
+uint8_t *rtc_transport_reserve_rtp(struct rtc_transport *t, size_t plain_len)
+{
+    assert(plain_len <= RTC_RTP_MAX);
+    return t->connected ? t->room : NULL;
+}
+
+size_t rtc_transport_commit_rtp(struct rtc_transport *t, const struct rtc_rtp *p, size_t pad_len)
+{
+    struct rtc_rtp padded = *p;
+    uint8_t *body = t->room + p->hdr_len;
+
+    assert(p->hdr == t->room && p->prefix_len == 0 && pad_len <= 255);
+    memcpy(body, p->payload, p->payload_len);
+    if (pad_len) {
+        memset(body + p->payload_len, 0, pad_len - 1);
+        body[p->payload_len + pad_len - 1] = (uint8_t)pad_len;
+    }
+    padded.payload = body;
+    padded.payload_len += pad_len;
+    return rtc_transport_send_rtp(t, &padded);
+}
+
 void rtc_transport_prefetch(const struct rtc_transport *t, unsigned ahead)
 {
     (void)t;

@@ -26,6 +26,7 @@ struct rtc_transport {
     uint8_t rtcp[64][512];
     size_t rtcp_len[64];
     char ufrag[16];
+    uint8_t room[RTC_RTP_MAX]; /* reserved */
     unsigned restarts;
     struct rtc_transport_counters counters;
     void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* see rtc_transport_carry_data */
