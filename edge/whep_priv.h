@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * whep_priv.h - the insides of the WHEP server, shared by whep.c (HTTP), whep_session.c (one session) and
- * whep_answer.c (what is agreed on). */
+ * whep_priv.h - the insides of the WHEP server, shared by whep.c (HTTP), whep_session.c (one session), whep_answer.c (what is
+ * agreed on), whep_counter.c (our own offer) and whep_layer.c (the viewer's choice of a layer). */
 #pragma once
 
 #include "base/hash.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * router_priv.h - the insides of a router: router.c is its life, who is attached and what they want, fanout.c hands packets out. */
+ * router_priv.h - the insides of a router: router.c is its life, who is attached and what they want, fanout.c hands packets out,
+ * hold.c keeps sound back for the next pictures. */
 #pragma once
 
 #include "hold.h"
