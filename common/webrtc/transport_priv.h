@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * transport_priv.h - what endpoint.c (whose datagram), transport_ice.c (addresses, checks, consent) and
- * transport.c (DTLS, SRTP, life) share.
+ * transport_priv.h - what endpoint.c (whose datagram), ice_tcp.c (whose connection), transport_ice.c (addresses, checks, consent)
+ * and transport.c (DTLS, SRTP, life) share.
  *
  * Thread: the worker's. Ownership: see endpoint.h and transport.h. */
 #pragma once

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * viewer_priv.h - the insides of a viewer, shared by viewer.c (media), viewer_tracks.c (which tracks), viewer_start.c
- * (the way to live), viewer_layers.c (layers) and viewer_rtcp.c (reports and feedback). */
+ * (the way to live), viewer_layers.c (layers), viewer_rate.c (what its path carries) and viewer_rtcp.c (reports and feedback). */
 #pragma once
 
 #include "io/timer.h"
