@@ -49,9 +49,12 @@ static struct stream_entry *entry_open(struct directory *d, const char *name)
     return e;
 }
 
-/* What Redis or an event says of a stream; tells when it is news. record NULL: nobody publishes it. */
+/* What Redis or an event says of a stream; tells when it is news. record NULL: nobody publishes it, which of a name that nobody has heard
+ * of is neither news nor worth a place: whoever reaches a node may ask for any. */
 static void learn(struct directory *d, const char *name, const struct stream_record *record)
 {
+    if (!record && d->streams.count < STREAMS_MAX && !entry_find(d, name))
+        return;
     struct stream_entry *e = entry_open(d, name);
     bool news = true;
 

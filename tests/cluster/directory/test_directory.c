@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * test_directory.c - the directory against a real redis-server: nodes and streams are known to others. */
+#include "directory/directory_priv.h"
 #include "directory_scene.h"
 
 #include <stdlib.h>
@@ -169,6 +170,25 @@ static void load_is_told_when_it_matters_to_those_who_want_to_know(void **state)
     scene_fini(&s);
 }
 
+/* Whoever reaches a node may ask it for any name. */
+static void names_that_nobody_publishes_take_no_place(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_two(&s);
+    for (int i = 0; i < 100; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "live/none-%d", i);
+        directory_find(s.b.d, name, on_found, &s.b);
+    }
+    assert_false(find(&s, &s.b, "live/none"));
+    assert_true(s.b.known);
+    assert_int_equal(s.b.n, 0);
+    assert_int_equal(s.b.d->streams.count, 0);
+    scene_fini(&s);
+}
+
 static void records_and_events_that_make_no_sense_harm_nobody(void **state)
 {
     struct scene s;
@@ -201,6 +221,7 @@ int main(void)
         cmocka_unit_test(a_stream_of_which_no_word_came_is_found_by_counting),
         cmocka_unit_test(more_nodes_than_an_answer_holds_are_all_learnt_and_the_loss_of_one_noticed),
         cmocka_unit_test(load_is_told_when_it_matters_to_those_who_want_to_know),
+        cmocka_unit_test(names_that_nobody_publishes_take_no_place),
         cmocka_unit_test(records_and_events_that_make_no_sense_harm_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
