@@ -107,6 +107,15 @@ void pool_give(struct pool *p, void *object)
                                                     memory_order_relaxed));
 }
 
+void pool_give_own(struct pool *p, void *object)
+{
+    struct rest *r = object;
+
+    r->next = p->local;
+    p->local = r;
+    POISON(r, p->object_bytes);
+}
+
 int pool_reserve(struct pool *p, size_t n)
 {
     while (p->made < n)

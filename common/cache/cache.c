@@ -2,6 +2,7 @@
 #include "cache/cache.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     RING_MIN = 256,
@@ -13,30 +14,33 @@ enum {
 
 /* The packets of one layer by sequence number: a ring that grows, with holes for what is missing. */
 struct layer_index {
-    struct packet **ring; /* not counted: the arrival ring holds the references */
-    size_t cap;           /* a power of two */
+    struct packet **ring; /* not counted: the arrival ring holds the references; NULL: no packet was ever pushed */
+    uint32_t cap;         /* a power of two */
+    bool key_started;     /* the newest keyframe's FRAME_START packet is among them */
+    bool has_key;
     uint64_t first, end;  /* kept numbers are in [first, end); equal when empty */
     uint64_t floor;       /* below it all has been evicted */
     uint64_t key_ts, key_seq, key_position; /* newest keyframe: time, lowest seq and lowest arrival position */
-    bool key_started;     /* its FRAME_START packet is among them */
-    bool has_key;
 };
 
+_Static_assert(sizeof(struct layer_index) == CACHE_LINE_BYTES, "a push touches one line of it");
+
 struct cache {
-    struct cache_cfg cfg;
-    struct packet **ring; /* by arrival */
+    _Alignas(CACHE_LINE_BYTES) struct packet **ring; /* by arrival */
     size_t cap;           /* a power of two */
     uint64_t begin, end;  /* arrival positions */
     size_t bytes;
+    struct cache_cfg cfg;
     struct list idle_link; /* in the group while idle */
-    struct layer_index *layers[TRACKS_MAX][LAYERS_MAX];
+    _Alignas(CACHE_LINE_BYTES) struct layer_index layers[TRACKS_MAX * LAYERS_MAX];
 };
 
 int cache_create(struct cache **out, const struct cache_cfg *cfg)
 {
-    struct cache *c = calloc(1, sizeof(*c));
+    struct cache *c = aligned_alloc(_Alignof(struct cache), sizeof(*c));
     if (!c)
         return -1;
+    memset(c, 0, sizeof(*c));
     c->cfg = *cfg;
     c->cap = RING_MIN;
     list_init(&c->idle_link);
@@ -56,35 +60,37 @@ static struct packet **layer_slot(const struct layer_index *x, uint64_t seq)
     return &x->ring[seq & (x->cap - 1)];
 }
 
-static struct layer_index *layer_open(struct cache *c, unsigned track, unsigned layer)
+static struct layer_index *layer_of(struct cache *c, unsigned track, unsigned layer)
 {
-    struct layer_index **at = &c->layers[track][layer];
-
-    if (*at)
-        return *at;
-    struct layer_index *x = calloc(1, sizeof(*x));
-    if (!x)
-        return NULL;
-    x->cap = RING_MIN;
-    x->ring = calloc(x->cap, sizeof(*x->ring));
-    if (!x->ring) {
-        free(x);
-        return NULL;
-    }
-    return *at = x;
+    return &c->layers[track * LAYERS_MAX + layer];
 }
 
-static void layer_destroy(struct layer_index **x)
+/* NULL when nothing was ever pushed, or there is no such layer. */
+static const struct layer_index *layer_at(const struct cache *c, unsigned track, unsigned layer)
 {
-    if (*x)
-        free((*x)->ring);
-    free(*x);
-    *x = NULL;
+    const struct layer_index *x = track < TRACKS_MAX && layer < LAYERS_MAX ? &c->layers[track * LAYERS_MAX + layer] : NULL;
+
+    return x && x->ring ? x : NULL;
+}
+
+static bool layer_open(struct layer_index *x)
+{
+    if (x->ring)
+        return true;
+    x->cap = RING_MIN;
+    x->ring = calloc(x->cap, sizeof(*x->ring));
+    return x->ring;
+}
+
+static void layer_close(struct layer_index *x)
+{
+    free(x->ring);
+    *x = (struct layer_index){.ring = NULL};
 }
 
 static bool layer_grow(struct layer_index *x, size_t span)
 {
-    size_t cap = x->cap;
+    uint32_t cap = x->cap;
     while (cap < span)
         cap *= 2;
     if (cap == x->cap)
@@ -165,14 +171,12 @@ static void evict(struct cache *c)
 {
     struct packet **slot = &c->ring[c->begin & (c->cap - 1)];
     struct packet *p = *slot;
-    struct layer_index *x = c->layers[p->track][p->layer];
 
     *slot = NULL;
     c->begin++;
     c->bytes -= packet_cost_bytes(p);
-    if (x)
-        layer_remove(x, p);
-    packet_unref(&p);
+    layer_remove(layer_of(c, p->track, p->layer), p);
+    packet_unref_own(p, c->cfg.own);
     if (c->end - c->begin > EVICT_AHEAD) /* nobody has looked at it for long: it is fetched before its turn comes */
         __builtin_prefetch(c->ring[(c->begin + EVICT_AHEAD) & (c->cap - 1)], 1);
 }
@@ -338,9 +342,9 @@ static void layer_restart(struct cache *c, struct layer_index *x, uint64_t seq)
 
 bool cache_push(struct cache *c, struct packet *p)
 {
-    struct layer_index *x = layer_open(c, p->track, p->layer);
+    struct layer_index *x = layer_of(c, p->track, p->layer);
 
-    if (!x)
+    if (!layer_open(x))
         return false;
     if (!layer_append(x, p->seq)) {
         layer_restart(c, x, p->seq);
@@ -361,13 +365,41 @@ bool cache_push(struct cache *c, struct packet *p)
     return true;
 }
 
+/* As many leave as come; whichever layer they are of. */
+static void soon_leaving(const struct cache *c, unsigned step, size_t n)
+{
+    for (size_t i = 0; i < n && c->begin + i < c->end; i++) {
+        struct packet *const *slot = &c->ring[(c->begin + i) & (c->cap - 1)];
+        __builtin_prefetch(step ? (const void *)*slot : slot, 1);
+    }
+}
+
+void cache_soon(const struct cache *c, unsigned step, unsigned track, unsigned layer, size_t n)
+{
+    const struct layer_index *x = &c->layers[track * LAYERS_MAX + layer];
+
+    if (step == 0) {
+        __builtin_prefetch(c, 1);
+        __builtin_prefetch(&c->cfg.group);
+        __builtin_prefetch(x, 1);
+    } else if (step == 1) {
+        soon_leaving(c, 0, n);
+        __builtin_prefetch(&c->ring[c->end & (c->cap - 1)], 1);
+        if (x->ring) {
+            __builtin_prefetch(&x->ring[x->end & (x->cap - 1)], 1);
+            __builtin_prefetch(&x->ring[x->first & (x->cap - 1)], 1);
+        }
+    } else {
+        soon_leaving(c, 1, n);
+    }
+}
+
 void cache_clear(struct cache *c)
 {
     while (c->begin != c->end)
         evict_oldest(c);
-    for (unsigned t = 0; t < TRACKS_MAX; t++)
-        for (unsigned l = 0; l < LAYERS_MAX; l++)
-            layer_destroy(&c->layers[t][l]);
+    for (unsigned i = 0; i < TRACKS_MAX * LAYERS_MAX; i++)
+        layer_close(&c->layers[i]);
 }
 
 void cache_destroy(struct cache **cache)
@@ -386,14 +418,14 @@ void cache_destroy(struct cache **cache)
 
 struct packet *cache_find(const struct cache *c, unsigned track, unsigned layer, uint64_t seq)
 {
-    const struct layer_index *x = track < TRACKS_MAX && layer < LAYERS_MAX ? c->layers[track][layer] : NULL;
+    const struct layer_index *x = layer_at(c, track, layer);
 
     return x && seq >= x->first && seq < x->end ? *layer_slot(x, seq) : NULL;
 }
 
 bool cache_range(const struct cache *c, unsigned track, unsigned layer, uint64_t *first, uint64_t *end)
 {
-    const struct layer_index *x = c->layers[track][layer];
+    const struct layer_index *x = layer_at(c, track, layer);
 
     if (!x || x->first == x->end)
         return false;
@@ -431,7 +463,7 @@ struct packet *cache_at(const struct cache *c, uint64_t position)
 
 bool cache_keyframe(const struct cache *c, unsigned track, unsigned layer, uint64_t *position)
 {
-    const struct layer_index *x = c->layers[track][layer];
+    const struct layer_index *x = layer_at(c, track, layer);
 
     if (!x || !x->has_key || !x->key_started || x->key_position < c->begin)
         return false;

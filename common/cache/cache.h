@@ -40,6 +40,7 @@ struct cache_cfg {
     uint64_t cap_us;             /* span between the oldest and newest packet's capture */
     struct cache_budget *budget; /* NULL: none (a copy whose packets are counted elsewhere) */
     struct cache_group *group;   /* NULL: this cache gives room only itself */
+    struct pool *own;            /* that of the worker, which takes back what leaves the cache first; NULL: none */
 };
 
 struct cache;
@@ -63,6 +64,11 @@ void cache_set_idle(struct cache *c, bool idle);
 /* Adds p (takes a reference of its own). Returns false when its (track, layer, seq) is here already
  * or is older than all that is kept: the caller drops it as a duplicate or too late. */
 MUST_USE bool cache_push(struct cache *c, struct packet *p);
+
+/* n packets of that layer are about to be pushed: what that reads and writes is asked for (prefetch), each step what the one before it
+ * has asked for tells of. Steps 0 .. CACHE_SOON_STEPS - 1, with other things to do between them. */
+enum { CACHE_SOON_STEPS = 3 };
+void cache_soon(const struct cache *c, unsigned step, unsigned track, unsigned layer, size_t n);
 
 /* The packet, borrowed until the next push, or NULL when it is not (or no longer) here. */
 struct packet *cache_find(const struct cache *c, unsigned track, unsigned layer, uint64_t seq);

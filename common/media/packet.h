@@ -83,8 +83,9 @@ struct packet *packet_create(struct pool *pool);
 /* Will soon be written: its memory, which nobody has used for as long as caches reach back, is fetched meanwhile. */
 static inline void packet_fetch(struct packet *p, size_t payload_bytes)
 {
-    for (uint8_t *at = p->bytes, *end = at + payload_bytes; at < end; at += CACHE_LINE_BYTES)
-        __builtin_prefetch(at, 1);
+    for (uint8_t *at = p->bytes, *end = at + payload_bytes; at < end; at += 4 * CACHE_LINE_BYTES)
+        for (unsigned line = 0; line < 4; line++)
+            __builtin_prefetch(at + line * CACHE_LINE_BYTES, 1);
 }
 
 static inline struct packet *packet_ref(const struct packet *p)
@@ -94,16 +95,31 @@ static inline struct packet *packet_ref(const struct packet *p)
     return shared;
 }
 
+/* Whether it was the last. */
+static inline bool packet_drop(struct packet *p)
+{
+    return atomic_load_explicit(&p->refs, memory_order_acquire) == 1 || /* nobody else knows of it: one locked operation less */
+           atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1;
+}
+
 /* Gives the reference back and clears the pointer; NULL inside is fine. Any thread. */
 static inline void packet_unref(struct packet **p)
 {
     struct packet *gone = *p;
     *p = NULL;
-    if (!gone)
-        return;
-    if (atomic_load_explicit(&gone->refs, memory_order_acquire) == 1 || /* nobody else knows of it: one locked operation less */
-        atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) == 1)
+    if (gone && packet_drop(gone))
         pool_give(gone->pool, gone);
+}
+
+/* The same, not NULL, in the thread that owns `own`: what comes from there is what is made next. */
+static inline void packet_unref_own(struct packet *p, struct pool *own)
+{
+    if (!packet_drop(p))
+        return;
+    if (p->pool == own)
+        pool_give_own(own, p);
+    else
+        pool_give(p->pool, p);
 }
 
 /* Packets of one stream in the order they came; a borrowed view. */

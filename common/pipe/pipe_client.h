@@ -61,6 +61,12 @@ enum pipe_lost {
 };
 const char *pipe_lost_name(enum pipe_lost why);
 
+/* n packets of a layer. */
+struct pipe_soon {
+    unsigned track, layer;
+    size_t n;
+};
+
 struct pipe_subscription_ops {
     /* The stream is there: its tracks with their epoch (borrowed). Comes again, after on_end or without it,
      * when the stream has a new epoch; packets that follow are of the new one. source: the nodes that it
@@ -68,6 +74,8 @@ struct pipe_subscription_ops {
     void (*on_subscribed)(void *arg, const struct track_set *tracks, const struct pipe_path *source);
     /* Takes over the reference. Never twice the same one; out of order when it had been lost. */
     void (*on_packet)(void *arg, struct packet *p);
+    /* on_packet comes soon, so often: what it reads can be asked for (prefetch), in ROUTER_SOON_STEPS steps (router/router.h). NULL: not interested. */
+    void (*on_soon)(const void *arg, unsigned step, const struct pipe_soon *what);
     /* All that the parent's cache held of the wanted layers is here (or given up): live packets follow, so
      * this is the time for router_ready. Once after each on_subscribed; not while nothing is wanted. */
     void (*on_caught_up)(void *arg);

@@ -83,12 +83,18 @@ enum subscription_state {
 };
 
 struct pipe_subscription {
+    /* What each packet touches, together. */
+    _Alignas(CACHE_LINE_BYTES) struct pipe_rx rx;
     struct pipe_client *client;
     struct pipe_parent *parent; /* counted */
+    uint32_t id, block;         /* block: first SSRC >> SSRC_BLOCK_BITS */
+    const struct pipe_subscription_ops *ops;
+    void *arg;
+    struct timer timer;         /* at rx.wake_us */
+
     struct list link;           /* in parent->subscriptions, until it is over */
     struct hash_item by_id, by_block;
     enum subscription_state state;
-    uint32_t id, block; /* block: first SSRC >> SSRC_BLOCK_BITS */
     char stream[STREAM_NAME_MAX + 1];
     uint64_t want, allowed;
     uint64_t from_epoch;
@@ -96,13 +102,9 @@ struct pipe_subscription {
     size_t n_from;
     struct pipe_path path; /* who asks through us, and we */
     int refusal;           /* decided here already: an enum pipe_refusal; 0: not */
-    struct pipe_rx rx;
-    struct timer timer;    /* at rx.wake_us */
     bool caught_up; /* on_caught_up, and then on_end(end), once what was sent before is here; end 0: not */
     enum stream_end end;
     struct pipe_counters reported;
-    const struct pipe_subscription_ops *ops;
-    void *arg;
 };
 
 /* The connection to that node, opened when there is none; NULL when memory is short. Takes no reference. */

@@ -129,6 +129,31 @@ static void arrived(struct pipe_rx *rx, struct rx_layer *l, const struct packet 
     heard(rx, now_us, RX_QUIET_US);
 }
 
+void pipe_rx_soon(const struct pipe_rx *rx)
+{
+    const uint8_t *at = (const uint8_t *)rx, *end = (const uint8_t *)(&rx->counters.bytes + 1);
+
+    for (; at < end; at += CACHE_LINE_BYTES)
+        __builtin_prefetch(at, 1);
+    __builtin_prefetch(&rx->layers[0]); /* of the first two tracks, as publishers have */
+    __builtin_prefetch(&rx->layers[LAYERS_MAX]);
+}
+
+unsigned pipe_rx_soon_layer(const struct pipe_rx *rx, uint32_t ssrc)
+{
+    uint32_t i = ssrc - rx->ssrc;
+    const struct rx_layer *l = rx->in && i < PIPE_STREAM_LAYERS ? rx->layers[i] : NULL;
+
+    if (!l)
+        return 0;
+    srtp_rx_prefetch(rx->in);
+    __builtin_prefetch(l, 1);
+    __builtin_prefetch(&l->window.seen[(l->window.top + 1) % SRTP_WINDOW_PACKETS / 64], 1);
+    __builtin_prefetch(&l->recovery, 1);
+    __builtin_prefetch(&l->recovery.n, 1);
+    return i;
+}
+
 struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, const uint8_t *bytes, size_t len, uint64_t now_us)
 {
     uint32_t ssrc;

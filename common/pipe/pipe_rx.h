@@ -41,21 +41,21 @@ struct rx_layer {
 struct pipe_rx {
     struct srtp_engine *engine;
     struct udp_socket *udp;
-    uint64_t give_up_us;
-    struct pipe_counters counters;
 
     /* the association; none when in is NULL */
     struct srtp_rx *in;
     struct srtp_tx *out;
-    struct addr peer; /* the parent's media socket */
     uint32_t ssrc, feedback_ssrc;
-    struct rx_layer *layers[PIPE_STREAM_LAYERS];
 
     uint64_t heard_us, hello_us, hello_wait_us; /* last authentic datagram; when the next hello is due */
-    uint64_t spoke_us;    /* when something was last sent */
     uint64_t quiet_us;    /* when the hellos of this silence began; 0: they have not */
     uint64_t wait_until_us; /* what is expected is waited for until then; 0: not */
     uint64_t wake_us;     /* when pipe_rx_poll is due */
+    struct pipe_counters counters;
+    uint64_t spoke_us;    /* when something was last sent */
+    uint64_t give_up_us;
+    struct addr peer; /* the parent's media socket */
+    struct rx_layer *layers[PIPE_STREAM_LAYERS];
 };
 
 /* What a Subscribed says of an association. */
@@ -72,6 +72,10 @@ void pipe_rx_fini(struct pipe_rx *rx);
  * is none). */
 MUST_USE int pipe_rx_associate(struct pipe_rx *rx, const struct pipe_rx_cfg *cfg, uint64_t now_us);
 
+/* pipe_rx_take comes soon, so what it reads and writes is asked for (prefetch): first its own, then that of the layer, which is returned
+ * (0 when the SSRC is none of ours). */
+void pipe_rx_soon(const struct pipe_rx *rx);
+unsigned pipe_rx_soon_layer(const struct pipe_rx *rx, uint32_t ssrc);
 /* One RTP datagram. The packet, with one reference for the caller, or NULL: counted. */
 struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, const uint8_t *bytes, size_t len, uint64_t now_us);
 /* One RTCP datagram. False: it was none of ours, counted. *rtt_us: the round trip that it tells; 0: none. */

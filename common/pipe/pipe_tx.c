@@ -417,6 +417,21 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
     tell_started(tx);
 }
 
+static void on_soon(const struct consumer *c, unsigned ahead)
+{
+    const struct pipe_tx *tx = container_of(c, const struct pipe_tx, consumer);
+    const uint8_t *at = (const uint8_t *)tx, *end = (const uint8_t *)(&tx->counters.bytes + 1);
+
+    if (ahead > 1) {
+        for (; at < end; at += CACHE_LINE_BYTES)
+            __builtin_prefetch(at, 1);
+    } else if (tx->out) {
+        srtp_tx_prefetch(tx->out);
+        __builtin_prefetch(&tx->layers[0], 1); /* of the first two tracks, as publishers have */
+        __builtin_prefetch(&tx->layers[LAYERS_MAX], 1);
+    }
+}
+
 static void on_end(struct consumer *c, enum stream_end why)
 {
     struct pipe_tx *tx = tx_of(c);
@@ -425,7 +440,7 @@ static void on_end(struct consumer *c, enum stream_end why)
 }
 
 static const struct consumer_ops consumer_ops = {
-    .on_tracks = on_tracks, .on_ready = on_ready, .on_past = on_past, .on_packets = on_packets, .on_end = on_end};
+    .on_tracks = on_tracks, .on_ready = on_ready, .on_past = on_past, .on_packets = on_packets, .on_end = on_end, .on_soon = on_soon};
 
 /* ---- What the child says --------------------------------------------------------------------- */
 

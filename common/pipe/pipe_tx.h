@@ -78,30 +78,34 @@ struct tx_layer {
 };
 
 struct pipe_tx {
+    /* What each packet touches, together. */
     struct consumer consumer;
     struct pipe_tx_shared *shared;
-    const struct pipe_tx_ops *ops;
-    struct list catching_link;
-
-    /* the association */
-    uint64_t epoch; /* 0: none */
-    struct srtp_master to_child, to_parent;
     struct srtp_tx *out;
-    struct srtp_rx *in;
-    uint32_t ssrc_block, ssrc, feedback_ssrc;
-    uint32_t generation;
+    uint64_t epoch; /* of the association; 0: there is none */
+    uint64_t want;  /* asked & allowed */
+    uint64_t catching;             /* layers that are taken from the cache at cursor */
+    uint64_t unstarted, started;   /* nothing sent yet; started since the owner was told */
+    uint64_t caught, caught_us;    /* layers that went live, and when: in that turn ... */
+    bool heard;                    /* peer holds */
+    uint32_t ssrc;
     struct addr peer;
-    bool heard; /* peer holds */
+    struct pipe_counters counters;
+
+    /* the rest of the association */
+    struct srtp_rx *in;
+    struct srtp_master to_child, to_parent;
+    uint32_t ssrc_block, feedback_ssrc;
+    uint32_t generation;
+    const struct pipe_tx_ops *ops;
 
     /* what is sent */
-    uint64_t asked, allowed, want; /* want = asked & allowed */
+    uint64_t asked, allowed;
     bool ready;                    /* the router's cache holds what came before live */
     bool passing;                  /* or it comes now, and goes on as it comes */
     bool told_caught_up;
-    uint64_t catching;             /* layers that are taken from the cache at cursor */
+    struct list catching_link;
     uint64_t cursor;
-    uint64_t unstarted, started;   /* nothing sent yet; started since the owner was told */
-    uint64_t caught, caught_us;    /* layers that went live, and when: in that turn ... */
     uint64_t caught_end;           /* ... what lies in the cache before this is sent */
     int64_t credit_bytes;
     uint64_t from_epoch;
@@ -109,7 +113,6 @@ struct pipe_tx {
 
     unsigned bad_reports;
     uint64_t thinned_us;
-    struct pipe_counters counters;
 };
 
 /* ssrc_block: where the child's SSRCs for it begin. */

@@ -174,6 +174,14 @@ static void on_packet(void *arg, struct packet *packet)
         packet_unref(&packet);
 }
 
+static void on_soon(const void *arg, unsigned step, const struct pipe_soon *what)
+{
+    const struct pull *p = arg;
+
+    if (p->in.router && step < ROUTER_SOON_STEPS)
+        router_soon(p->in.router, step, what->track, what->layer, what->n);
+}
+
 static void on_end(void *arg, enum stream_end why)
 {
     struct pull *p = arg;
@@ -208,6 +216,7 @@ static const struct pipe_subscription_ops sub_ops = {
     .on_subscribed = on_subscribed,
     .on_caught_up = on_caught_up,
     .on_packet = on_packet,
+    .on_soon = on_soon,
     .on_end = on_end,
     .on_refused = on_refused,
     .on_lost = on_lost,

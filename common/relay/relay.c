@@ -402,8 +402,12 @@ int relay_create(struct relay **out, struct worker *w, const struct relay_cfg *c
     r->cfg = *cfg;
     r->worker = w;
     if (packet_pool_create(&r->packets, cfg->packets) != 0 ||
-        pool_create(&r->parcels, sizeof(struct parcel), PARCELS_CAP) != 0 ||
-        router_set_create(&r->routers, w, &set) != 0) {
+        pool_create(&r->parcels, sizeof(struct parcel), PARCELS_CAP) != 0) {
+        relay_destroy(&r);
+        return -1;
+    }
+    set.cache.own = r->packets;
+    if (router_set_create(&r->routers, w, &set) != 0) {
         relay_destroy(&r);
         return -1;
     }

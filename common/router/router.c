@@ -88,6 +88,34 @@ void router_push(struct router *r, struct packet *p)
     worker_arm(r->set->worker, &r->fanout);
 }
 
+/* Up to the tracks' number, and where the turn's packets are noted. */
+static void fetch_own(const struct router *r)
+{
+    const uint8_t *at = (const uint8_t *)r, *end = (const uint8_t *)(&r->tracks.n + 1);
+
+    for (; at < end; at += CACHE_LINE_BYTES)
+        __builtin_prefetch(at, 1);
+    __builtin_prefetch(r->turn, 1);
+}
+
+void router_soon(const struct router *r, unsigned step, unsigned track, unsigned layer, size_t n)
+{
+    const struct list *first = r->consumers[PROMPT].next;
+    const struct consumer *c = container_of(first, const struct consumer, link);
+
+    if (step == 0) {
+        fetch_own(r);
+        return;
+    }
+    cache_soon(r->cache, step - 1, track, layer, n);
+    if (first == &r->consumers[PROMPT])
+        return;
+    if (step == 1)
+        __builtin_prefetch(c);
+    else if (c->ops->on_soon)
+        c->ops->on_soon(c, ROUTER_SOON_STEPS - step);
+}
+
 /* ---- Consumers -------------------------------------------------------------------------------------------- */
 
 /* Who only keeps the stream here does not watch it. */
@@ -426,9 +454,10 @@ struct router *router_open(struct router_set *s, const char *name)
 
     if (r || !stream_name_valid(name))
         return r;
-    r = calloc(1, sizeof(*r));
+    r = aligned_alloc(_Alignof(struct router), sizeof(*r));
     if (!r)
         return NULL;
+    memset(r, 0, sizeof(*r));
     if (cache_create(&r->cache, &s->cfg.cache) != 0) {
         free(r);
         return NULL;

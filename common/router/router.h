@@ -104,6 +104,9 @@ void router_ready(struct producer *p);
 void router_add_producer(struct router *r, struct producer *p);
 /* Takes over the caller's reference. The packet's fields must be complete and its track in the set. */
 void router_push(struct router *r, struct packet *p);
+/* n packets of that layer are about to be pushed: what that and the first prompt consumer read is asked for (prefetch), as cache_soon says. */
+enum { ROUTER_SOON_STEPS = 1 + CACHE_SOON_STEPS };
+void router_soon(const struct router *r, unsigned step, unsigned track, unsigned layer, size_t n);
 /* Detaches: what came is handed out, and p's ops are not called any more. For the primary producer the stream has ended with this
  * reason, unless keep_epoch: then a successor will go on (another parent) and consumers are told nothing. Harmless when detached. */
 void router_unpublish(struct producer *p, enum stream_end why, bool keep_epoch);

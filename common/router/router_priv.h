@@ -22,36 +22,35 @@ struct walk {
 };
 
 struct router {
-    struct hash_item item;
-    char name[STREAM_NAME_MAX + 1];
-    struct router_set *set;
-    void *user;
-
-    struct producer *primary;
-    struct list producers; /* the primary one too */
-    struct list consumers[LISTS];
-    size_t n_consumers;
+    /* What each packet touches, together; of turn and tracks the beginning. */
+    _Alignas(CACHE_LINE_BYTES) struct router_set *set;
+    struct cache *cache;
+    size_t n_turn;
     struct walk *walks;
     uint64_t fanouts;  /* times that packets went out; see consumer.joined */
-    uint64_t tellings; /* walks about something else; see consumer.told */
-
-    struct track_set tracks;
+    struct list consumers[LISTS];
+    uint64_t pictures; /* mask of the tracks that are */
+    struct turn_hook fanout;
     bool ended; /* consumers were told so; the next publish tells them the tracks anew */
     bool ready; /* live packets are fanned out; before, they only fill the cache */
-    uint64_t want; /* grows at once, shrinks linger_us later */
-    struct cache *cache;
-    struct packet *turn[PACKET_BATCH_MAX]; /* pushed in this loop turn; one reference each */
-    size_t n_turn;
-    struct turn_hook fanout;
-    uint64_t pictures; /* mask of the tracks that are */
+    struct router_counters counters;
+    struct media_clock clocks[TRACKS_MAX];
+    struct track_set tracks;
+
+    struct hash_item item;
+    char name[STREAM_NAME_MAX + 1];
+    void *user;
+    struct producer *primary;
+    struct list producers; /* the primary one too */
+    size_t n_consumers;
+    uint64_t tellings; /* walks about something else; see consumer.told */
+    uint64_t want;     /* grows at once, shrinks linger_us later */
     struct hold hold;  /* what the prompt have had, and the patient have not */
     struct timer held;
-
     struct timer linger;
     uint64_t expired_us; /* when router_expire was called last */
-    struct media_clock clocks[TRACKS_MAX];
     uint64_t keyframe_asked_us[TRACKS_MAX][LAYERS_MAX];
-    struct router_counters counters;
+    _Alignas(CACHE_LINE_BYTES) struct packet *turn[PACKET_BATCH_MAX]; /* pushed in this loop turn; one reference each */
 };
 
 struct router_set {

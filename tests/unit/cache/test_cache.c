@@ -366,6 +366,55 @@ static void clearing_gives_every_packet_back(void **state)
     close_all(&f);
 }
 
+/* Memory that was touched last is taken first; another worker's goes back to where it came from. */
+static void what_leaves_is_made_anew_at_once(void **state)
+{
+    struct fixture f;
+    struct pool *others;
+
+    (void)state;
+    open_roomy(&f);
+    struct cache_cfg cfg = {.cap_bytes = SIZE_MAX, .cap_packets = 10, .cap_us = UINT64_MAX / 2, .own = f.pool};
+    cache_destroy(&f.cache);
+    assert_int_equal(cache_create(&f.cache, &cfg), 0);
+    for (uint64_t i = 0; i < 10; i++)
+        assert_true(push(&f, 0, FIRST + i, 0));
+    struct packet *first = cache_at(f.cache, 0);
+    assert_true(push(&f, 0, FIRST + 10, 0));
+    struct packet *again = packet_create(f.pool);
+    assert_ptr_equal(again, first);
+    packet_unref(&again);
+    assert_int_equal(packet_pool_create(&others, 100), 0);
+    struct packet *theirs = packet_create(others);
+    theirs->seq = FIRST + 11;
+    assert_true(cache_push(f.cache, theirs));
+    packet_unref(&theirs);
+    cache_clear(f.cache);
+    size_t made = pool_made(others);
+    for (size_t i = 0; i < made; i++)
+        assert_non_null(packet_create(others));
+    assert_int_equal(pool_made(others), made);
+    pool_destroy(&others);
+    close_all(&f);
+}
+
+static void asking_for_what_a_push_reads_changes_nothing(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    open_roomy(&f);
+    for (uint64_t i = 0; i < 300; i++) {
+        for (unsigned step = 0; step < CACHE_SOON_STEPS; step++)
+            for (size_t n = 1; n <= 1000; n *= 10)
+                cache_soon(f.cache, step, i % 2 ? 0 : TRACKS_MAX - 1, i % 3 ? 0 : LAYERS_MAX - 1, n);
+        assert_int_equal(cache_end(f.cache), i);
+        assert_true(push(&f, 0, FIRST + i, 0));
+        assert_int_equal(cache_bytes(f.cache), (i + 1) * packet_cost_bytes(NULL));
+    }
+    close_all(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +432,8 @@ int main(void)
         cmocka_unit_test(under_pressure_idle_streams_give_their_oldest_groups_first),
         cmocka_unit_test(what_reaches_back_the_farthest_goes_first_whichever_worker_has_it),
         cmocka_unit_test(clearing_gives_every_packet_back),
+        cmocka_unit_test(what_leaves_is_made_anew_at_once),
+        cmocka_unit_test(asking_for_what_a_push_reads_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
