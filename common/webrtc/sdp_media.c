@@ -18,7 +18,7 @@ struct payload {
     struct word name;
     uint32_t clock_hz;
     uint8_t channels, feedback, apt;
-    bool defined, is_rtx, is_red;
+    bool defined, is_rtx, is_red, taken;
     const char *fmtp; /* parameters; NULL: none */
 };
 
@@ -255,20 +255,23 @@ static int add_red(struct section *s, const GstSDPMedia *media, uint8_t pt)
     return SDP_OK;
 }
 
-/* In the order of the m= line, which is that of preference; RTX and RED after what they repeat. */
+/* In the order of the m= line, which is that of preference; RTX and RED after what they repeat. Each once: an m= line may name a
+ * payload type hundreds of times, and its parameters are a line long. */
 static int take_codecs(struct section *s, const GstSDPMedia *media)
 {
     for (int helpers = 0; helpers < 2; helpers++) {
         for (guint i = 0; i < gst_sdp_media_formats_len(media); i++) {
             const char *format = gst_sdp_media_get_format(media, i);
             uint8_t pt;
-            int err = SDP_OK;
+            int err;
 
             if (!read_pt(sdp_word(&format, " "), &pt))
                 return SDP_ERR_RTPMAP;
-            const struct payload *p = &s->payloads[pt];
-            if (p->defined && (p->is_rtx || p->is_red) == helpers)
-                err = p->is_rtx ? add_rtx(s, pt) : p->is_red ? add_red(s, media, pt) : add_codec(s, pt);
+            struct payload *p = &s->payloads[pt];
+            if (!p->defined || p->taken || (p->is_rtx || p->is_red) != helpers)
+                continue;
+            p->taken = true;
+            err = p->is_rtx ? add_rtx(s, pt) : p->is_red ? add_red(s, media, pt) : add_codec(s, pt);
             if (err)
                 return err;
         }

@@ -221,6 +221,23 @@ static void each_damage_is_named(void **state)
     free(o);
 }
 
+/* In the m-line, where it has no meaning to; whatever is said of it is read once, too. */
+static void a_payload_type_named_again_counts_once(void **state)
+{
+    const struct damage d = {.find = "SAVPF 96 97", .put = "SAVPF 96 97 96 96 97 096"};
+    struct sdp_offer *o = malloc(sizeof(*o));
+    char *text = damaged(&d);
+
+    (void)state;
+    assert_non_null(o);
+    assert_int_equal(parse(o, text), SDP_OK);
+    assert_int_equal(o->media[1].n_codecs, 1);
+    assert_int_equal(o->media[1].codecs[0].pt, 96);
+    assert_int_equal(o->media[1].codecs[0].rtx_pt, 97);
+    free(text);
+    free(o);
+}
+
 static void size_and_nul_are_checked_first(void **state)
 {
     struct sdp_offer *o = malloc(sizeof(*o));
@@ -337,6 +354,7 @@ int main(void)
         cmocka_unit_test(simulcast_layers_keep_their_order),
         cmocka_unit_test(the_rtx_source_is_joined_to_its_own),
         cmocka_unit_test(each_damage_is_named),
+        cmocka_unit_test(a_payload_type_named_again_counts_once),
         cmocka_unit_test(size_and_nul_are_checked_first),
         cmocka_unit_test(every_prefix_of_an_offer_parses_or_fails_cleanly),
         cmocka_unit_test(profiles_are_compared_as_rfc_6184_table_5_says),
