@@ -131,14 +131,20 @@ int sdp_candidate_attribute(const struct sdp_candidates *c, const GstSDPAttribut
 
 /* ---- Before gstsdp sees it --------------------------------------------------------------------- */
 
-/* Every line is "x=..." and of a sane length. Empty ones are passed over, as most parsers do. */
+/* Every line is "x=..." and of a sane length, and sections are as few as we can use: gstsdp makes much of each. Empty lines are passed
+ * over, as most parsers do. */
 static int check_lines(const char *text)
 {
+    size_t sections = 0;
+
     for (const char *line = text; *line;) {
         size_t len = strcspn(line, "\r\n");
 
         if (len > SDP_LINE_MAX)
             return SDP_ERR_SIZE;
+        sections += line[0] == 'm';
+        if (sections > SDP_MEDIA_MAX)
+            return SDP_ERR_MEDIA;
         if (len > 0 && (len < 2 || line[0] < 'a' || line[0] > 'z' || line[1] != '='))
             return SDP_ERR_SYNTAX;
         line += len;
