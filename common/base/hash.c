@@ -112,7 +112,7 @@ static void grow(struct hash *h)
 
 void hash_push(struct hash *h, struct hash_item *item, const void *key, size_t key_len)
 {
-    if (h->count >= h->n_buckets)
+    if (h->count * 2 >= h->n_buckets)
         grow(h);
     *item = (struct hash_item){.key = key, .key_len = key_len, .code = hash_code(key, key_len)};
     struct hash_item **at = bucket_of(h, item->code);
@@ -121,10 +121,23 @@ void hash_push(struct hash *h, struct hash_item *item, const void *key, size_t k
     h->count++;
 }
 
+void hash_prefetch_bucket(const struct hash *h, uint64_t code)
+{
+    __builtin_prefetch(bucket_of(h, code));
+}
+
+void hash_prefetch_item(const struct hash *h, uint64_t code)
+{
+    __builtin_prefetch(*bucket_of(h, code));
+}
+
 struct hash_item *hash_find(const struct hash *h, const void *key, size_t key_len)
 {
-    uint64_t code = hash_code(key, key_len);
+    return hash_find_code(h, key, key_len, hash_code(key, key_len));
+}
 
+struct hash_item *hash_find_code(const struct hash *h, const void *key, size_t key_len, uint64_t code)
+{
     for (struct hash_item *it = *bucket_of(h, code); it; it = it->next)
         if (it->code == code && it->key_len == key_len && memcmp(it->key, key, key_len) == 0)
             return it;

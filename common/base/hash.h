@@ -2,7 +2,7 @@
  * hash.h - intrusive hash table over byte-string keys.
  *
  * Keys are hashed with SipHash-2-4 under a random key a process, so that names chosen from outside
- * cannot be made to collide. Grows by doubling (on insert, so never on the packet path's find).
+ * cannot be made to collide. Doubles when it is half full (on insert, so never on the packet path's find).
  * Ownership: the table owns its buckets only; items and the bytes of their keys are the caller's
  * and must outlive their stay in the table. Not thread-safe. */
 #pragma once
@@ -38,6 +38,11 @@ void hash_fini(struct hash *h);
 /* Inserts item under key. The key must not be in the table yet. */
 void hash_push(struct hash *h, struct hash_item *item, const void *key, size_t key_len);
 struct hash_item *hash_find(const struct hash *h, const void *key, size_t key_len);
+/* The same in steps, where many keys are looked for at once; code is hash_code(key, key_len). The first two ask for what the next
+ * one reads to be in the processor's cache by then. */
+void hash_prefetch_bucket(const struct hash *h, uint64_t code);
+void hash_prefetch_item(const struct hash *h, uint64_t code);
+struct hash_item *hash_find_code(const struct hash *h, const void *key, size_t key_len, uint64_t code);
 /* Removes item, which must be in the table. */
 void hash_remove(struct hash *h, struct hash_item *item);
 

@@ -14,7 +14,8 @@ enum {
     MESSAGE_BYTES_MAX = 64000, /* an IPv4 datagram's 65507 bytes of payload, rounded down */
     CALL_MESSAGES = 64,        /* a sendmmsg; more gains nothing measurable */
     RECV_MESSAGES = 32,        /* a recvmmsg */
-    RECV_MESSAGE_BYTES = 65536 /* what UDP_GRO may merge into one message */
+    RECV_MESSAGE_BYTES = 65536, /* what UDP_GRO may merge into one message */
+    RECV_STAGGER_BYTES = 320,
 };
 
 /* Datagrams to one address that lie one after the other in the arena, equally long but for the last. */
@@ -56,10 +57,13 @@ const struct in6_addr *udp_sources_find(struct udp_sources *s, const struct addr
 /* It will be looked for soon: asks for it to be in the processor's cache by then. */
 void udp_sources_prefetch(struct udp_sources *s, const struct addr *peer);
 
+/* udp_sources_push comes soon for this peer, as the socket names it: the same. */
+void udp_sources_prefetch_push(struct udp_sources *s, const struct addr *peer);
+
 /* ---- The socket ------------------------------------------------------------------------------ */
 
 struct udp_in {
-    uint8_t *bytes; /* RECV_MESSAGES of RECV_MESSAGE_BYTES */
+    struct udp_recv *recv;
     struct udp_datagram batch[UDP_BATCH_MAX];
     size_t batched;
     uint64_t looked_us;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- Datagrams --------------------------------------------------------------------------------- */
 
@@ -16,13 +17,17 @@ static void log_bad(const char *what, const struct addr *from)
     LOG_LIMITED("webrtc", "%s peer=%s", what, addr_print(from, peer));
 }
 
+static struct ice_path *path_of_item(struct hash_item *found)
+{
+    return found ? container_of(found, struct ice_path, item) : NULL;
+}
+
 static struct ice_path *find_path(const struct rtc_endpoint *e, const struct addr *from)
 {
     uint8_t key[ADDR_KEY_BYTES];
 
     addr_key(from, key);
-    struct hash_item *found = hash_find(&e->by_addr, key, sizeof(key));
-    return found ? container_of(found, struct ice_path, item) : NULL;
+    return path_of_item(hash_find(&e->by_addr, key, sizeof(key)));
 }
 
 static int on_stun_request(struct rtc_endpoint *e, const struct ice_view *v, const struct ice_source *from,
@@ -92,21 +97,88 @@ static void on_media(struct rtc_endpoint *e, struct ice_path *p, struct udp_data
         rtc_transport_on_dtls(p->transport, p, d, now_us);
 }
 
-/* The feedback of hundreds of viewers finds nothing of theirs in the processor's cache. What reading it needs is asked for before the
- * first is read, in steps that read only what the one before has fetched. */
-static void look_ahead(const struct rtc_endpoint *e, const struct udp_datagram *v, size_t n)
-{
-    const struct rtc_transport *soon[UDP_BATCH_MAX];
-    size_t n_soon = 0;
+/* A datagram, and what is found out about it before any of its batch is read. */
+struct arrival {
+    struct udp_datagram *datagram;
+    enum demux_kind kind;
+    bool looked_up; /* STUN is told by names in it */
+    uint8_t key[ADDR_KEY_BYTES];
+    uint64_t code;  /* of the key */
+    struct ice_path *path; /* while nothing has changed; NULL: none */
+};
 
-    for (size_t i = 0; i < n; i++) {
-        const struct ice_path *p = demux_datagram(v[i].bytes, v[i].len) == DEMUX_RTCP ? find_path(e, &v[i].from) : NULL;
-        if (p && p->valid)
-            soon[n_soon++] = p->transport;
+struct batch {
+    struct arrival v[UDP_BATCH_MAX];
+    size_t n;
+    uint64_t changes; /* the endpoint's, when paths were looked up */
+    struct arrival *handshakes[UDP_BATCH_MAX];
+    size_t n_handshakes;
+};
+
+static void sort_out(const struct rtc_endpoint *e, struct arrival *a, const struct arrival *before)
+{
+    a->kind = demux_datagram(a->datagram->bytes, a->datagram->len);
+    a->looked_up = a->kind == DEMUX_RTP || a->kind == DEMUX_RTCP || a->kind == DEMUX_DTLS;
+    if (!a->looked_up)
+        return;
+    if (before && before->looked_up && addr_equal(&a->datagram->from, &before->datagram->from)) {
+        memcpy(a->key, before->key, sizeof(a->key));
+        a->code = before->code;
+        return;
     }
-    for (unsigned ahead = RTC_RTCP_AHEAD; ahead > 0; ahead--)
-        for (size_t i = 0; i < n_soon; i++)
-            rtc_transport_prefetch_rtcp(soon[i], ahead);
+    addr_key(&a->datagram->from, a->key);
+    a->code = hash_code(a->key, sizeof(a->key));
+    hash_prefetch_bucket(&e->by_addr, a->code);
+}
+
+static struct ice_path *look_up(const struct rtc_endpoint *e, const struct arrival *a)
+{
+    return a->looked_up ? path_of_item(hash_find_code(&e->by_addr, a->key, sizeof(a->key), a->code)) : NULL;
+}
+
+/* Hundreds of viewers speak in turn, and nothing of theirs is in the processor's cache: what is read of the table is asked for, for
+ * all of the batch, before it is read. */
+static void find_paths(const struct rtc_endpoint *e, struct batch *b, struct udp_datagram *v, size_t n)
+{
+    b->n = n;
+    b->n_handshakes = 0;
+    b->changes = e->by_addr_changes;
+    for (size_t i = 0; i < n; i++) {
+        b->v[i].datagram = &v[i];
+        sort_out(e, &b->v[i], i > 0 ? &b->v[i - 1] : NULL);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (b->v[i].looked_up)
+            hash_prefetch_item(&e->by_addr, b->v[i].code);
+    for (size_t i = 0; i < n; i++)
+        b->v[i].path = look_up(e, &b->v[i]);
+}
+
+/* The same of the session, a step with each of the datagrams before. After changes the transport may be gone. */
+static void look_ahead(const struct rtc_endpoint *e, const struct batch *b, size_t i, unsigned ahead)
+{
+    if (i >= b->n || b->changes != e->by_addr_changes || b->v[i].kind != DEMUX_RTCP)
+        return;
+    const struct ice_path *p = b->v[i].path;
+    if (p && p->valid)
+        rtc_transport_prefetch_rtcp(p->transport, ahead);
+}
+
+static struct ice_path *path_now(const struct rtc_endpoint *e, const struct batch *b, const struct arrival *a)
+{
+    return b->changes == e->by_addr_changes ? a->path : look_up(e, a);
+}
+
+static void take(struct rtc_endpoint *e, struct batch *b, struct arrival *a, uint64_t now_us)
+{
+    if (a->kind == DEMUX_DTLS)
+        b->handshakes[b->n_handshakes++] = a;
+    else if (a->kind == DEMUX_STUN)
+        on_stun(e, a->datagram, NULL, now_us);
+    else if (a->looked_up)
+        on_media(e, path_now(e, b, a), a->datagram, a->kind, now_us);
+    else
+        e->counters.unknown_protocol++;
 }
 
 /* Media and checks first, handshakes after: a public-key operation takes as long as fanning out a hundred
@@ -115,25 +187,17 @@ static void on_datagrams(void *arg, struct udp_datagram *v, size_t n)
 {
     struct rtc_endpoint *e = arg;
     uint64_t now_us = worker_now_us(e->worker);
-    uint8_t handshakes[UDP_BATCH_MAX];
-    size_t n_handshakes = 0;
+    struct batch b;
 
-    if (n > 1)
-        look_ahead(e, v, n);
-    for (size_t i = 0; i < n; i++) {
-        enum demux_kind kind = demux_datagram(v[i].bytes, v[i].len);
-
-        if (kind == DEMUX_DTLS)
-            handshakes[n_handshakes++] = (uint8_t)i;
-        else if (kind == DEMUX_STUN)
-            on_stun(e, &v[i], NULL, now_us);
-        else if (kind == DEMUX_RTP || kind == DEMUX_RTCP)
-            on_media(e, find_path(e, &v[i].from), &v[i], kind, now_us);
-        else
-            e->counters.unknown_protocol++;
+    find_paths(e, &b, v, n);
+    for (size_t at = 0; at < n + RTC_RTCP_AHEAD; at++) {
+        for (unsigned ahead = RTC_RTCP_AHEAD; ahead > 0; ahead--)
+            look_ahead(e, &b, at - (RTC_RTCP_AHEAD - ahead), ahead);
+        if (at >= RTC_RTCP_AHEAD)
+            take(e, &b, &b.v[at - RTC_RTCP_AHEAD], now_us);
     }
-    for (size_t i = 0; i < n_handshakes; i++)
-        on_media(e, find_path(e, &v[handshakes[i]].from), &v[handshakes[i]], DEMUX_DTLS, now_us);
+    for (size_t i = 0; i < b.n_handshakes; i++)
+        on_media(e, path_now(e, &b, b.handshakes[i]), b.handshakes[i]->datagram, DEMUX_DTLS, now_us);
 }
 
 static void on_tcp_packet(void *arg, struct ice_tcp_conn *c, struct udp_datagram *d)

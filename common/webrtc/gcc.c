@@ -143,13 +143,13 @@ static void raise(struct gcc *g, uint64_t now_us)
     g->raised_us = now_us;
     if (g->link_kbps != 0 && (double)acked / 1000 > g->link_kbps + link_spread_kbps(g))
         g->link_kbps = 0; /* the path carries more than it did */
+    if (g->delay_bps >= most)
+        return; /* nothing is known of rates that were not sent */
     if (g->link_kbps != 0)
         bps = g->delay_bps + (uint64_t)(passed_s * PACKET_BITS * 1e6 / (double)(rtt_us + RESPONSE_US));
     else
         bps = (uint64_t)((double)g->delay_bps * pow(RAISE, passed_s)) + 1;
-    if (bps > most) /* nothing is known of rates that were not sent */
-        bps = most > g->delay_bps ? most : g->delay_bps;
-    g->delay_bps = bounded(g, bps);
+    g->delay_bps = bounded(g, bps < most ? bps : most);
 }
 
 static void steer(struct gcc *g, uint64_t now_us)

@@ -33,7 +33,6 @@ enum gcc_aimd { GCC_HOLD = 0, GCC_INCREASE };
 struct gcc {
     struct probe probe; /* first: what is sent is looked at with it */
     struct gcc_cfg cfg;
-    struct gcc_delay delay;
     struct gcc_rate acked;
     enum gcc_aimd aimd;
     uint64_t delay_bps, loss_bps, remb_bps; /* remb_bps 0: none */
@@ -48,6 +47,7 @@ struct gcc {
     uint32_t received, lost;                /* since loss_us */
     uint64_t loss_us, loss_reduced_us;
     uint64_t feedbacks, overuses;
+    struct gcc_delay delay;                 /* last: its points are not all looked at */
 };
 
 void gcc_init(struct gcc *g, const struct gcc_cfg *cfg);

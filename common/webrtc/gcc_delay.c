@@ -15,6 +15,7 @@ enum {
     SUDDEN_MS = 100,         /* and before there are 10, where few packets are sent: as much delay as that ... */
     SUDDEN_GROUPS = 2,       /* ... of so many groups on end is a queue, not a receiver that stood still */
     THRESHOLD_STEP_MS = 100, /* at most counted for one adaptation */
+    DELAY_PARTS = 8,         /* of a microsecond */
 };
 
 static const double SMOOTHING = 0.9, GAIN = 4.0, THRESHOLD_FIRST_MS = 12.5, THRESHOLD_LEAST_MS = 6.0,
@@ -35,21 +36,36 @@ void gcc_delay_restart(struct gcc_delay *d)
     d->threshold_ms = threshold_ms;
 }
 
-/* Of the line through the points (least squares), which are counted from one of them: so the sums stay small. */
+/* times: 1, or -1 modulo 2^64. */
+static void sums_add(struct gcc_sums *s, const struct gcc_point *p, uint64_t times)
+{
+    s->x += times * p->arrival;
+    s->y += times * p->delay;
+    s->xy += times * p->arrival * p->delay;
+    s->xx += times * p->arrival * p->arrival;
+}
+
+static void push_point(struct gcc_delay *d, int64_t arrival_us, double delay_ms)
+{
+    struct gcc_point *at = &d->points[d->next_point];
+
+    if (d->n_points == GCC_TREND_POINTS)
+        sums_add(&d->sums, at, UINT64_MAX);
+    else
+        d->n_points++;
+    *at = (struct gcc_point){(uint64_t)arrival_us, (uint64_t)(int64_t)(delay_ms * 1000 * DELAY_PARTS)};
+    sums_add(&d->sums, at, 1);
+    d->next_point = (d->next_point + 1) % GCC_TREND_POINTS;
+}
+
+/* Of the line through the points (least squares). Both differences are the same wherever arrivals and delays are counted from, and small
+ * for points of a few seconds: exact modulo 2^64. */
 static double slope(const struct gcc_delay *d)
 {
-    double x0 = d->points[0].arrival_ms, y0 = d->points[0].delay_ms, n = d->n_points;
-    double x = 0, y = 0, xy = 0, xx = 0;
+    const struct gcc_sums *s = &d->sums;
+    int64_t above = (int64_t)(d->n_points * s->xy - s->x * s->y), below = (int64_t)(d->n_points * s->xx - s->x * s->x);
 
-    for (unsigned i = 1; i < d->n_points; i++) {
-        double dx = d->points[i].arrival_ms - x0, dy = d->points[i].delay_ms - y0;
-        x += dx;
-        y += dy;
-        xy += dx * dy;
-        xx += dx * dx;
-    }
-    double below = n * xx - x * x;
-    return below > 0 ? (n * xy - x * y) / below : d->trend;
+    return below > 0 ? (double)above / ((double)below * DELAY_PARTS) : d->trend;
 }
 
 /* s5.4: slow to grow, quick to shrink; a single spike does not count. */
@@ -103,15 +119,10 @@ static void on_group(struct gcc_delay *d, uint64_t now_us)
     double sent_ms = (double)(int64_t)(d->now.last_sent_us - d->before.last_sent_us) / 1000;
     double arrival_ms = (double)(d->now.last_arrival_us - d->before.last_arrival_us) / 1000;
 
-    if (d->n_deltas == 0)
-        d->origin_us = d->now.last_arrival_us;
     d->n_deltas++;
     d->sum_ms += arrival_ms - sent_ms;
     d->smooth_ms = SMOOTHING * d->smooth_ms + (1 - SMOOTHING) * d->sum_ms;
-    d->points[d->next_point].arrival_ms = (double)(d->now.last_arrival_us - d->origin_us) / 1000;
-    d->points[d->next_point].delay_ms = d->smooth_ms;
-    d->next_point = (d->next_point + 1) % GCC_TREND_POINTS;
-    d->n_points += d->n_points < GCC_TREND_POINTS;
+    push_point(d, d->now.last_arrival_us, d->smooth_ms);
     judge(d, d->n_points >= POINTS_LEAST ? slope(d) : 0, sent_ms, now_us);
 }
 

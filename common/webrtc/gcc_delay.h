@@ -21,13 +21,20 @@ struct gcc_group {
     bool any;
 };
 
+/* One of the line's: in us, and in eighths of one. */
+struct gcc_point {
+    uint64_t arrival, delay;
+};
+
+/* Over the points of a line. What becomes of them (gcc_delay.c) fits 64 bits, so it does not matter that they wrap around. */
+struct gcc_sums {
+    uint64_t x, y, xy, xx;
+};
+
 struct gcc_delay {
     struct gcc_group now, before;
-    struct {
-        double arrival_ms, delay_ms;
-    } points[GCC_TREND_POINTS];
+    struct gcc_sums sums;
     unsigned n_points, next_point, n_deltas;
-    int64_t origin_us;          /* arrival times count from here */
     double sum_ms, smooth_ms;   /* of the delay's differences */
     double trend, threshold_ms;
     double over_ms;             /* how long above the threshold; < 0: not */
@@ -35,6 +42,7 @@ struct gcc_delay {
     unsigned sudden;            /* groups on end that came far too late, before there is a trend */
     uint64_t threshold_us;      /* when the threshold was adapted */
     enum gcc_usage usage;
+    struct gcc_point points[GCC_TREND_POINTS]; /* a ring; of it only the oldest is looked at */
 };
 
 void gcc_delay_init(struct gcc_delay *d);

@@ -94,10 +94,11 @@ static void on_life_due(struct timer *timer, uint64_t now_us);
 int rtc_transport_create(struct rtc_transport **out, struct rtc_endpoint *e,
                          const struct rtc_transport_cfg *cfg)
 {
-    struct rtc_transport *t = calloc(1, sizeof(*t));
+    struct rtc_transport *t = aligned_alloc(RTC_LINE_BYTES, (sizeof(*t) + RTC_LINE_BYTES - 1) / RTC_LINE_BYTES * RTC_LINE_BYTES);
 
     if (!t)
         return -1;
+    memset(t, 0, sizeof(*t));
     if (cfg->controlling && !(t->client = calloc(1, sizeof(*t->client)))) {
         free(t);
         return -1;
@@ -391,10 +392,10 @@ void rtc_transport_prefetch_rtcp(const struct rtc_transport *t, unsigned ahead)
 {
     if (ahead == RTC_RTCP_AHEAD) {
         __builtin_prefetch(t);
-        __builtin_prefetch(&t->counters.rtcp_in, 1);
+        __builtin_prefetch(&t->depth, 1);
         return;
     }
-    if (ahead == 2 && t->rx)
+    if (ahead == RTC_RTCP_AHEAD - 1 && t->rx)
         srtp_rx_prefetch_rtcp(t->rx);
     if (t->cfg.ops->on_rtcp_soon)
         t->cfg.ops->on_rtcp_soon(t->cfg.arg, ahead);
@@ -504,7 +505,7 @@ void rtc_transport_prefetch(const struct rtc_transport *t, unsigned ahead)
 {
     if (ahead > 1) {
         __builtin_prefetch(t);
-        __builtin_prefetch(&t->dtls);
+        __builtin_prefetch(&t->depth);
         __builtin_prefetch(&t->counters.rtp_out, 1);
         return;
     }

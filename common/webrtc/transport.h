@@ -52,8 +52,8 @@ struct rtc_transport_ops {
     void (*on_rtp)(void *arg, uint8_t *pkt, size_t len, uint64_t now_us);
     /* One decrypted, not yet checked, compound RTCP packet, borrowed. */
     void (*on_rtcp)(void *arg, const uint8_t *pkt, size_t len, uint64_t now_us);
-    /* on_rtcp comes soon: what that reads can be asked for already (prefetch), first (ahead: 2) the owner's own, then (1) what that
-     * points to. Nothing else. NULL: not interested. */
+    /* on_rtcp comes soon: what that reads can be asked for already (prefetch), first (ahead: 3) the owner's own, then (2) what that
+     * points to, and (1) what that tells of. Nothing else. NULL: not interested. */
     void (*on_rtcp_soon)(const void *arg, unsigned ahead);
     void (*on_closed)(void *arg, enum rtc_close why, const char *detail);
 };

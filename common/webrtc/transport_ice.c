@@ -56,6 +56,14 @@ static void local_remove(struct ice_local *l)
 
 /* ---- Paths ------------------------------------------------------------------------------------- */
 
+static void forget_address(struct ice_path *p)
+{
+    struct rtc_endpoint *e = p->transport->endpoint;
+
+    hash_remove(&e->by_addr, &p->item);
+    e->by_addr_changes++;
+}
+
 static void path_remove(struct ice_path *p)
 {
     if (!p->used)
@@ -63,7 +71,7 @@ static void path_remove(struct ice_path *p)
     if (p->tcp)
         ice_tcp_end(p->tcp);
     else
-        hash_remove(&p->transport->endpoint->by_addr, &p->item);
+        forget_address(p);
     p->used = false;
     if (p->transport->path == p)
         p->transport->path = NULL;
@@ -113,6 +121,7 @@ static struct ice_path *path_of(struct rtc_transport *t, const struct addr *from
     *p = (struct ice_path){.transport = t, .addr = *from, .used = true};
     memcpy(p->key, key, sizeof(key));
     hash_push(&t->endpoint->by_addr, &p->item, p->key, sizeof(p->key));
+    t->endpoint->by_addr_changes++;
     return p;
 }
 

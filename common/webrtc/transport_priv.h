@@ -19,7 +19,8 @@ enum {
     ICE_PATHS_MAX = 4,   /* addresses of one client that passed a check; it nominates one of its few pairs */
     ADDR_KEY_BYTES = 18, /* IPv6 (or mapped IPv4) address and port */
     RTC_BATCH = 64,      /* packets that are protected at once; a hash has 16 lanes */
-    RTC_RTCP_AHEAD = 3,
+    RTC_RTCP_AHEAD = 4,
+    RTC_LINE_BYTES = 64, /* of the processor's cache */
     ICE_PENDING_MAX = 4, /* checks without answer (client); older ones are forgotten */
     ICE_PATH_SILENT_US = 6000000, /* RFC 7675 s5.1: consent checks are at most 6 s apart. An address checked
                                      since then is not given to another session, however valid its check */
@@ -41,6 +42,7 @@ struct rtc_endpoint {
     const struct cert *cert;  /* borrowed */
     struct hash by_ufrag;     /* struct ice_local */
     struct hash by_addr;      /* struct ice_path, of UDP */
+    uint64_t by_addr_changes; /* how often one of them came or went */
     size_t alive;
     size_t joining; /* of them, neither connected nor closed: what comes is read soon */
     struct rtc_candidates candidates, tcp_candidates;
@@ -57,13 +59,13 @@ struct ice_source {
 
 /* An address of the peer, or a connection from it. */
 struct ice_path {
-    struct hash_item item; /* in the endpoint's by_addr while .used, without .tcp */
-    struct rtc_transport *transport;
-    struct ice_tcp_conn *tcp; /* NULL: UDP */
-    struct addr addr;
+    struct hash_item item; /* in the endpoint's by_addr while .used, without .tcp. To the end of .transport one cache line: */
     uint8_t key[ADDR_KEY_BYTES];
     bool used;
     bool valid;            /* a check passed; always so for a server, whose paths are made by checks */
+    struct rtc_transport *transport;
+    struct ice_tcp_conn *tcp; /* NULL: UDP */
+    struct addr addr;
     uint64_t checked_us;   /* the last one */
 };
 
@@ -86,6 +88,7 @@ struct ice_client {
     uint8_t pending[ICE_PENDING_MAX][ICE_ID_BYTES];
 };
 
+/* Begins a cache line; what each datagram needs is in the first two. */
 struct rtc_transport {
     struct rtc_endpoint *endpoint;
     struct rtc_transport_cfg cfg;
@@ -93,9 +96,12 @@ struct rtc_transport {
     struct srtp_tx *tx;    /* not NULL: connected */
     struct srtp_rx *rx;    /* RTCP of a viewer */
     struct srtp_in *in;    /* everything of a publisher */
-    struct dtls *dtls;
+    unsigned depth;
+    bool nominated, closed, joining;
+    bool destroyed;        /* freed when the callback that is running (depth > 0) has returned */
     struct rtc_transport_counters counters;
     struct ice_path paths[ICE_PATHS_MAX];
+    struct dtls *dtls;
     struct ice_local local;
     struct ice_local previous; /* those before an ICE restart, until a check with the new ones passes */
     struct ice_client *client;        /* NULL for a server */
@@ -107,10 +113,9 @@ struct rtc_transport {
     uint64_t leaving_us; /* a hint of close_notify came then; 0: none */
     void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* NULL: no data is carried */
     void *data_arg;
-    bool nominated, closed, joining;
-    bool destroyed;      /* freed when the callback that is running (depth > 0) has returned */
-    unsigned depth;
 };
+_Static_assert(offsetof(struct ice_path, tcp) == RTC_LINE_BYTES, "one line");
+_Static_assert(offsetof(struct rtc_transport, paths) % RTC_LINE_BYTES == 0, "the first path begins one");
 
 /* ---- endpoint.c -------------------------------------------------------------------------------- */
 
@@ -134,7 +139,7 @@ void rtc_transport_on_dtls(struct rtc_transport *t, struct ice_path *p, struct u
                            uint64_t now_us);
 void rtc_transport_on_rtp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us);
 void rtc_transport_on_rtcp(struct rtc_transport *t, struct udp_datagram *d, uint64_t now_us);
-/* RTCP comes soon: as rtc_transport_prefetch, from RTC_RTCP_AHEAD down to 1. */
+/* RTCP comes soon: from RTC_RTCP_AHEAD down to 1, each step reads only what those before have asked for. */
 void rtc_transport_prefetch_rtcp(const struct rtc_transport *t, unsigned ahead);
 /* When it ends unless something comes. */
 void rtc_transport_schedule(struct rtc_transport *t, uint64_t now_us);

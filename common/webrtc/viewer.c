@@ -340,12 +340,13 @@ static void on_rtcp_soon(const void *arg, unsigned ahead)
 {
     const struct rtc_viewer *v = arg;
 
-    if (ahead == 1) {
-        viewer_rate_prefetch(v, 2);
+    if (ahead < 3) {
+        viewer_rate_prefetch_feedback(v, ahead);
         return;
     }
-    fetch(&v->worker, &v->rate + 1);
+    fetch(&v->worker, v->rate.gcc.delay.points);
     __builtin_prefetch(&v->layers.allowed_bps, 1);
+    __builtin_prefetch(&v->layers.meter);
 }
 
 static const struct consumer_ops consumer_ops = {

@@ -163,6 +163,8 @@ void viewer_rate_on_sent(struct rtc_viewer *v, size_t bytes, bool numbered);
 void viewer_rate_resend(struct rtc_viewer *v, struct viewer_track *t, uint16_t seq, uint64_t now_us);
 /* Something is sent soon: see struct consumer_ops.on_soon. */
 void viewer_rate_prefetch(const struct rtc_viewer *v, unsigned ahead);
+/* Feedback comes soon: see struct rtc_transport_ops.on_rtcp_soon, the last two steps. */
+void viewer_rate_prefetch_feedback(const struct rtc_viewer *v, unsigned ahead);
 uint64_t viewer_rate_waited_us(const struct rtc_viewer *v);
 /* The three kinds of feedback; the first two return RTCP_OK or a negative rtcp_err. */
 int viewer_rate_on_twcc(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us);

@@ -187,6 +187,26 @@ void viewer_rate_prefetch(const struct rtc_viewer *v, unsigned ahead)
     __builtin_prefetch(&w->sent.flight_from, 1);
 }
 
+/* What it tells of is what was under way when the last one came. */
+void viewer_rate_prefetch_feedback(const struct rtc_viewer *v, unsigned ahead)
+{
+    const struct viewer_paced *w = v->rate.paced;
+
+    if (!w)
+        return;
+    if (ahead == 1) {
+        uint64_t from = w->sent.flight_from;
+        __builtin_prefetch(&w->sent.slots[from % TWCC_SEND_SLOTS], 1);
+        __builtin_prefetch(&w->sent.slots[(from + 16) % TWCC_SEND_SLOTS], 1);
+        __builtin_prefetch(&w->sent.slots[(from + 32) % TWCC_SEND_SLOTS], 1);
+        return;
+    }
+    viewer_rate_prefetch(v, ahead);
+    __builtin_prefetch(&v->rate.gcc.delay.points[v->rate.gcc.delay.next_point], 1);
+    __builtin_prefetch(&w->watch.n);
+    __builtin_prefetch(&w->due.running);
+}
+
 uint64_t viewer_rate_waited_us(const struct rtc_viewer *v)
 {
     return v->rate.paced ? v->rate.paced->pacer.most_waited_us : 0;
