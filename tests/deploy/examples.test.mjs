@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync, mkdtempSync, rmSync } from 'n
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { must, run, sourceDir } from './run.mjs';
+import { must, run, sourceDir } from '../lib/process.mjs';
 
 const buildDir = process.env.MILLRACE_BUILD ?? path.join(sourceDir, 'build/test');
 const files = ['deploy/config', 'deploy/compose'].flatMap((dir) =>

@@ -12,7 +12,7 @@ import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { must, run, sourceDir, until } from './run.mjs';
+import { must, run, sourceDir, until } from '../lib/process.mjs';
 
 const BASE = 'debian:bookworm-slim';
 const PROJECT = 'millrace-test';

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { must, run, sourceDir, until } from './run.mjs';
+import { must, run, sourceDir, until } from '../lib/process.mjs';
 
 const BASE_PORT = 24000;
 const PROCESSES = ['redis', 'origin', 'backbone', 'edge-eu', 'edge-us', 'publisher'];
