@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { HERE = 1, LOST = 2, MARKER = 4, KEYFRAME = 8 };
+enum { HERE = 1, LOST = 2, MARKER = 4, KEYFRAME = 8, MANY = 1 << 16 };
 
 static uint8_t *slot(struct rtp_frames *f, uint64_t seq)
 {
@@ -18,6 +18,7 @@ void rtp_frames_init(struct rtp_frames *f, struct tally *tally, void (*on_keyfra
     f->on_keyframe = on_keyframe;
     f->arg = arg;
     f->broken = true; /* nothing to show before the first keyframe */
+    f->into = MANY;
 }
 
 static void break_picture(struct rtp_frames *f)
@@ -42,6 +43,7 @@ static void end_frame(struct rtp_frames *f, uint64_t ts_us)
             f->on_keyframe(f->arg, f->last_at_us);
     }
     f->begun = true;
+    f->into = 0;
     f->damaged = f->key = false;
 }
 
@@ -51,12 +53,14 @@ static void advance(struct rtp_frames *f)
     for (uint8_t *s = slot(f, f->next); *s; s = slot(f, f->next)) {
         if (*s & LOST) {
             f->damaged = true; /* and whether a marker was in it is not known: see rtp_frames_lose */
+            f->into = MANY;
             break_picture(f);
         } else {
             f->key = f->key || (*s & KEYFRAME);
             f->begun = f->begun || (*s & KEYFRAME);
             if (*s & KEYFRAME)
                 f->damaged = false; /* what was lost belonged to the frame before */
+            f->into++;
             if (*s & MARKER)
                 end_frame(f, f->ts_us[f->next % RTP_FRAMES_WINDOW]);
         }
@@ -72,6 +76,7 @@ static void make_room(struct rtp_frames *f, uint64_t seq, uint64_t at_us)
         memset(f->flags, 0, sizeof(f->flags));
         break_picture(f);
         f->begun = f->damaged = f->key = false;
+        f->into = MANY;
         f->next = seq;
     }
     while (seq - f->next >= RTP_FRAMES_WINDOW)
@@ -109,9 +114,16 @@ void rtp_frames_lose(struct rtp_frames *f, uint64_t first, uint64_t last, uint64
     advance(f);
 }
 
-bool rtp_frames_begins(const struct rtp_frames *f, uint64_t seq)
+bool rtp_frames_begins(const struct rtp_frames *f, uint64_t seq, unsigned n)
 {
-    if (!f->started || seq == f->next)
-        return !f->started || f->begun ? true : false;
-    return seq > f->next && seq - f->next < RTP_FRAMES_WINDOW && (f->flags[(seq - 1) % RTP_FRAMES_WINDOW] & MARKER);
+    uint64_t ahead = seq - f->next;
+
+    if (!f->started)
+        return true;
+    if (seq < f->next || ahead >= RTP_FRAMES_WINDOW)
+        return false;
+    for (uint64_t k = 1; k <= n && k <= ahead; k++)
+        if (f->flags[(seq - k) % RTP_FRAMES_WINDOW] & MARKER)
+            return true;
+    return f->into + ahead < n;
 }

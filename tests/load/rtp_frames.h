@@ -20,6 +20,7 @@ struct rtp_frames {
     uint64_t last_at_us; /* the latest arrival in the frame being put together */
     bool started;
     bool begun;        /* the first packet of the frame at `next` is known to be its first */
+    unsigned into;     /* so many packets of that frame are done with; where that is not known, many */
     bool broken;       /* no frame can be shown before the next keyframe */
     bool damaged, key; /* the frame being put together: a packet is lost; a keyframe begins in it */
     uint8_t flags[RTP_FRAMES_WINDOW];
@@ -37,5 +38,5 @@ void rtp_frames_init(struct rtp_frames *f, struct tally *tally, void (*on_keyfra
 void rtp_frames_push(struct rtp_frames *f, const struct rtp_frames_packet *p);
 /* Those of first..last that are not here will not come. */
 void rtp_frames_lose(struct rtp_frames *f, uint64_t first, uint64_t last, uint64_t now_us);
-/* Whether this packet is the first of its frame as far as is known: worth looking into. */
-bool rtp_frames_begins(const struct rtp_frames *f, uint64_t seq);
+/* Whether this packet is known to be one of the first n of its frame: the first says when that came, and some of them what it is. */
+bool rtp_frames_begins(const struct rtp_frames *f, uint64_t seq, unsigned n);

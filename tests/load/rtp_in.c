@@ -14,6 +14,7 @@ enum {
     REPORT_US = 1000000,
     PLI_GAP_US = 500000,
     TIMER_MAX_US = 1000000,
+    FIRST_PACKETS = 3,       /* of a frame: a delimiter and a stamp may come before what says that it is a keyframe */
     UNCHECKED_MAX = 256,     /* however small the share: the roll-over counter must be followed */
     LIVE_AFTER_US = 2000000, /* delay is measured when a viewer's catch-up is over */
     NACKS_MAX = 128,
@@ -187,7 +188,7 @@ static bool is_due(struct rtp_in *r, const struct rtp_view *v)
     }
     if (codec_kind(p->codec) != CODEC_KIND_VIDEO || !r->video.started)
         return false;
-    return rtp_frames_begins(&r->frames, seq16_extend(r->video.receiver.highest_seq, v->seq));
+    return rtp_frames_begins(&r->frames, seq16_extend(r->video.receiver.highest_seq, v->seq), FIRST_PACKETS);
 }
 
 static int check(struct rtp_in *r, struct rtp_in_source *s, uint8_t *bytes, size_t len, struct arrived *a)
@@ -238,7 +239,7 @@ static void on_video(struct rtp_in *r, const struct arrived *a, const struct rtp
     uint64_t ts_us = arrival->ts_ticks * 100 / 9; /* 90 kHz */
     struct payload_marks marks = {0};
 
-    if (rtp_frames_begins(&r->frames, arrival->seq))
+    if (rtp_frames_begins(&r->frames, arrival->seq, 1))
         look_at_delay(r, a, ts_us);
     if (a->plain && a->view.payload_len > 0 &&
         codec_inspect(r->payloads[a->view.pt].codec, a->view.payload, a->view.payload_len, &marks) != CODEC_OK)

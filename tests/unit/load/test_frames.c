@@ -152,13 +152,28 @@ static void the_first_packets_of_frames_are_known(void **state)
 {
     struct scene *s = *state;
 
-    assert_true(rtp_frames_begins(s->frames, 7)); /* nothing is known yet */
-    push_frame(s, 0, true);
-    assert_true(rtp_frames_begins(s->frames, 1000 + PACKETS));
-    push(s, 1, 0, false, 0);
-    assert_false(rtp_frames_begins(s->frames, 1000 + PACKETS + 2));
-    push(s, 1, 2, false, 0);
-    assert_true(rtp_frames_begins(s->frames, 1000 + 2 * PACKETS)); /* after a marker, though one is missing */
+    assert_true(rtp_frames_begins(s->frames, 7, 1)); /* nothing is known yet */
+    push(s, 0, 1, true, 0);
+    assert_false(rtp_frames_begins(s->frames, 1002, PACKETS)); /* nor whether it began before that */
+    push(s, 0, 2, true, 0);
+    for (unsigned k = 0; k < PACKETS; k++) {
+        for (unsigned n = 1; n <= PACKETS; n++)
+            assert_int_equal(rtp_frames_begins(s->frames, 1000 + PACKETS + k, n), k < n);
+        push(s, 1, k, false, 0);
+    }
+    push(s, 2, 0, false, 0);
+    assert_false(rtp_frames_begins(s->frames, 1000 + 2 * PACKETS + 2, 1));
+    push(s, 2, 2, false, 0);
+    for (unsigned n = 1; n <= PACKETS; n++) { /* after a marker, though one is missing */
+        assert_true(rtp_frames_begins(s->frames, 1000 + 3 * PACKETS, n));
+        assert_int_equal(rtp_frames_begins(s->frames, 1000 + 3 * PACKETS + 1, n), n > 1);
+    }
+    rtp_frames_lose(s->frames, 1000 + 2 * PACKETS + 1, 1000 + 2 * PACKETS + 1, 0);
+    assert_true(rtp_frames_begins(s->frames, 1000 + 3 * PACKETS, 1));
+    assert_false(rtp_frames_begins(s->frames, 1000 + 2 * PACKETS, PACKETS)); /* done with */
+    push(s, 3, 0, false, 0);
+    rtp_frames_lose(s->frames, 1000 + 3 * PACKETS + 1, 1000 + 3 * PACKETS + 1, 0);
+    assert_false(rtp_frames_begins(s->frames, 1000 + 3 * PACKETS + 2, PACKETS)); /* what is lost may have ended it */
 }
 
 static void a_gap_beyond_three_intervals_and_150_ms_is_a_freeze(void **state)

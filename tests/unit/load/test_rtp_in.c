@@ -287,6 +287,21 @@ static void without_nack_agreed_on_nothing_is_asked_for_again(void **state)
     assert_true(s->reports >= 1);
 }
 
+static void without_a_share_to_check_only_the_beginnings_of_frames_are_decrypted(void **state)
+{
+    struct scene *s = *state;
+
+    s->in.cfg.check = 0;
+    agree(s, true);
+    rtp_in_start(&s->in);
+    for (uint16_t n = 0; n < 10 * FRAME_PACKETS; n++)
+        send_video(s, n, false);
+    assert_int_equal(s->tally.rtp_received, 10 * FRAME_PACKETS);
+    assert_int_equal(s->tally.rtp_checked, FRAME_PACKETS + 9 * (FRAME_PACKETS - 1)); /* all of the first keyframe, then three of four */
+    assert_int_equal(s->tally.frames, 10);
+    assert_int_equal(s->keyframes, 1);
+}
+
 static void duplicates_and_packets_of_others_are_counted_and_change_nothing(void **state)
 {
     struct scene *s = *state;
@@ -319,6 +334,7 @@ int main(void)
         TEST(arrivals_are_told_and_what_did_not_arrive),
         TEST(probes_of_a_payload_type_of_the_servers_own_are_told_too),
         TEST(without_nack_agreed_on_nothing_is_asked_for_again),
+        TEST(without_a_share_to_check_only_the_beginnings_of_frames_are_decrypted),
         TEST(duplicates_and_packets_of_others_are_counted_and_change_nothing),
     };
 
