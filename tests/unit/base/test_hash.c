@@ -36,6 +36,10 @@ static void many_items_are_found_and_removed(void **state)
     for (unsigned i = 0; i < MANY; i++) {
         struct hash_item *it = hash_find(&h, e[i].key, strlen(e[i].key));
         assert_int_equal(container_of(it, struct entry, item)->number, i);
+        uint64_t code = hash_code(e[i].key, strlen(e[i].key));
+        hash_prefetch_bucket(&h, code);
+        hash_prefetch_item(&h, code);
+        assert_ptr_equal(hash_find_code(&h, e[i].key, strlen(e[i].key), code), it);
     }
     assert_null(hash_find(&h, "live/", 5)); /* a key's beginning is another key */
     hash_for_each(it, &h) {

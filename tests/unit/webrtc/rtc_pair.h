@@ -11,7 +11,7 @@ struct rtc_side {
     struct rtc_endpoint *endpoint;
     struct rtc_transport *transport;
     struct rtc_side *other;
-    bool destroy_when_connected, destroy_on_rtp, quiet;
+    bool destroy_when_connected, destroy_on_rtp, destroy_on_rtcp, quiet;
     bool connected, closed;
     enum rtc_close why;
     char detail[256];
@@ -54,6 +54,8 @@ static inline void rtc_side_on_rtcp(void *arg, const uint8_t *pkt, size_t len, u
     assert_true(s->connected && !s->closed && len <= sizeof(s->rtcp));
     memcpy(s->rtcp, pkt, len);
     s->rtcp_len = len;
+    if (s->destroy_on_rtcp)
+        rtc_transport_destroy(&s->transport);
     if (++s->n_rtcp == s->stop_after_rtcp)
         worker_stop(s->loop->w);
 }

@@ -291,6 +291,16 @@ static void the_owner_may_destroy_it_from_within_any_callback(void **state)
     test_loop_run_for(&p.loop, 50000);
     assert_int_equal(p.server.n_rtp, 1);
     rtc_pair_fini(&p);
+
+    rtc_pair_init(&p); /* what came with it was looked up for it already */
+    rtc_pair_connect(&p, false);
+    p.server.destroy_on_rtcp = true;
+    for (uint64_t i = 1; i < 8; i++)
+        assert_true(rtc_transport_send_rtcp(p.client.transport, rtc_pair_rr, sizeof(rtc_pair_rr)) > 0);
+    test_loop_run_for(&p.loop, 50000);
+    assert_int_equal(p.server.n_rtcp, 1);
+    assert_true(rtc_endpoint_counters(p.server.endpoint)->unknown_address >= 6);
+    rtc_pair_fini(&p);
 }
 
 /* ---- Many -------------------------------------------------------------------------------------- */
