@@ -32,8 +32,10 @@ function turn(page, rid, active) {
 const choose = (page, rid) => page.evaluate((name) => globalThis.millrace.player.chooseLayer(name), rid);
 
 // Where a busy machine makes a path look narrow, a step up that did not last puts the next one off, up to 40 s (layer_choice.h).
+const CHOICE_MS = 60_000;
+
 function seesWidth(page, width) {
-    return until(`a picture ${width} wide`, 60_000, async () => {
+    return until(`a picture ${width} wide`, CHOICE_MS, async () => {
         const { video } = await received(page);
         if (video?.frameWidth !== width) throw new Error(`it is ${video?.frameWidth}: ${JSON.stringify(await cluster.sessions('edge', 'whep'))}`);
         return true;
@@ -46,7 +48,7 @@ async function wanted(node, stream) {
     return encodings.filter((e) => e.wanted).map((e) => e.rid).join();
 }
 
-const wants = (node, stream, rids) => until(`${node} wants ${rids}`, 20_000, async () => {
+const wants = (node, stream, rids) => until(`${node} wants ${rids}`, CHOICE_MS, async () => {
     const now = await wanted(node, stream);
     if (now !== rids) throw new Error(`it wants ${now}`);
     return true;
