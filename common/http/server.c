@@ -17,6 +17,7 @@ enum {
     LINGER_US = 2000000,
     PENDING_MAX = 64 << 10,  /* bytes of pipelined requests; then the connection is not read */
     REPLIES_MAX = 256 << 10, /* bytes of replies not yet taken; then no further request is begun */
+    REQUESTS_A_TURN = 16,    /* of all connections: media is what the turns are for, and of the smallest a socket holds thousands */
 };
 
 /* ---- Phases ---------------------------------------------------------------------------------- */
@@ -37,6 +38,7 @@ void http_conn_end(struct http_conn *c)
         return;
     enter(c, PHASE_END);
     worker_disarm(&c->hook);
+    list_remove(&c->wait);
     conn_shutdown(c->conn, LINGER_US);
 }
 
@@ -44,6 +46,7 @@ void http_conn_abort(struct http_conn *c)
 {
     enter(c, PHASE_END);
     worker_disarm(&c->hook);
+    list_remove(&c->wait);
     conn_close(c->conn);
 }
 
@@ -120,6 +123,8 @@ static void on_request(struct http_conn *c)
         http_conn_abort(c);
         return;
     }
+    if (c->server->begun++ == 0)
+        timer_start(&c->server->more, 0);
     c->server->counters.requests++;
     c->x = x;
     enter(c, PHASE_WORK);
@@ -131,13 +136,23 @@ static bool takes_bytes(const struct http_conn *c)
     return c->phase < PHASE_WORK && conn_queued_bytes(c->conn) <= REPLIES_MAX;
 }
 
+/* False: this turn has done enough requests, and c goes on in the next. */
+static bool has_share(struct http_conn *c)
+{
+    if (c->server->begun < REQUESTS_A_TURN)
+        return true;
+    if (list_empty(&c->wait))
+        list_push_back(&c->server->waiting, &c->wait);
+    return false;
+}
+
 /* Feeds until a request is in work; returns how much was used up. */
 static size_t feed(struct http_conn *c, const uint8_t *bytes, size_t len)
 {
     size_t at = 0;
 
     c->in_feed = true;
-    while (at < len && takes_bytes(c)) {
+    while (at < len && takes_bytes(c) && has_share(c)) {
         enum request_event event;
         size_t used = 0;
 
@@ -185,12 +200,10 @@ static void on_data(void *arg, const uint8_t *bytes, size_t len)
         worker_arm(c->worker, &c->hook);
 }
 
-static void on_turn(struct turn_hook *hook, uint64_t now_us)
+static void feed_pending(struct http_conn *c)
 {
-    struct http_conn *c = container_of(hook, struct http_conn, hook);
     struct text pending = c->pending;
 
-    (void)now_us;
     if (pending.len > 0) {
         const uint8_t *bytes = (const uint8_t *)pending.p;
 
@@ -203,6 +216,34 @@ static void on_turn(struct turn_hook *hook, uint64_t now_us)
         c->paused = false;
         conn_resume(c->conn);
     }
+}
+
+static void on_turn(struct turn_hook *hook, uint64_t now_us)
+{
+    struct http_conn *c = container_of(hook, struct http_conn, hook);
+
+    (void)now_us;
+    if (!takes_bytes(c) || has_share(c))
+        feed_pending(c);
+}
+
+/* Another turn, for those who wait in the order they came. */
+static void on_more(struct timer *t, uint64_t now_us)
+{
+    struct http_server *s = container_of(t, struct http_server, more);
+    bool gone = false;
+
+    (void)now_us;
+    s->begun = 0;
+    s->gone = &gone;
+    while (!gone && s->begun < REQUESTS_A_TURN && !list_empty(&s->waiting)) {
+        struct http_conn *c = container_of(s->waiting.next, struct http_conn, wait);
+
+        list_remove(&c->wait);
+        feed_pending(c);
+    }
+    if (!gone)
+        s->gone = NULL;
 }
 
 static void on_drain(void *arg)
@@ -242,6 +283,7 @@ static void on_close(void *arg, int err)
         c->server->counters.open--;
         list_remove(&c->link);
     }
+    list_remove(&c->wait);
     worker_disarm(&c->hook);
     timer_stop(&c->timer);
     request_parser_destroy(&c->parser);
@@ -265,6 +307,7 @@ static struct http_conn *create_conn(struct http_server *s, struct conn *conn)
     c->server = s;
     c->worker = s->worker;
     c->conn = conn;
+    list_init(&c->wait);
     c->hook = (struct turn_hook){.run = on_turn, .stage = TURN_FANOUT};
     timer_init(&c->timer, s->worker, on_timer);
     return c;
@@ -305,6 +348,8 @@ int http_server_open(struct http_server **out, struct worker *w, const struct ht
     s->bounds_us[PHASE_HEAD] = cfg->head_us ? cfg->head_us : HEAD_US;
     s->bounds_us[PHASE_BODY] = cfg->body_us ? cfg->body_us : BODY_US;
     list_init(&s->conns);
+    list_init(&s->waiting);
+    timer_init(&s->more, w, on_more);
     int err = conn_listen(&s->listener, w, &cfg->listen, cfg->reuse_port, cfg->tls, on_accept, s);
     if (err) {
         free(s);
@@ -322,6 +367,9 @@ void http_server_close(struct http_server **ps)
         return;
     *ps = NULL;
     conn_listener_close(&s->listener);
+    timer_stop(&s->more);
+    if (s->gone)
+        *s->gone = true;
     list_for_each(it, &s->conns) {
         struct http_conn *c = container_of(it, struct http_conn, link);
 

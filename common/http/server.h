@@ -4,7 +4,8 @@
  * Requests are parsed (http-parser), bodies gathered up to a bound, routed by method and path, and
  * answered at once or later. One request is in work a connection; pipelined ones wait.
  * Bounds on strangers: a head of 16 KiB and 100 fields (431), a target of 8 KiB (414), the body's cap
- * (413), 10 s for a head and 30 s for a body (408), 60 s of silence between requests.
+ * (413), 10 s for a head and 30 s for a body (408), 60 s of silence between requests; a few requests of all a turn, the others
+ * wait for the next.
  * Thread: the worker's. Source: RFC 9110, RFC 9112; problem documents RFC 9457. */
 #pragma once
 

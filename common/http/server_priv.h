@@ -40,6 +40,10 @@ struct http_server {
     struct worker *worker;
     struct conn_listener *listener;
     struct list conns;
+    struct list waiting; /* conns that have requests left for the next turn, by http_conn.wait */
+    struct timer more;   /* that turn */
+    unsigned begun;      /* requests, since it was last due */
+    bool *gone;          /* set where it is closed by what on_more does; else NULL */
     size_t body_cap_bytes, max_connections;
     uint64_t bounds_us[PHASE_WORK]; /* by phase */
     struct http_route routes[ROUTES_MAX];
@@ -62,6 +66,7 @@ void route_print_methods(unsigned methods, char *out, size_t cap);
 
 struct http_conn {
     struct list link;           /* in server->conns */
+    struct list wait;           /* in server->waiting, or in none */
     struct http_server *server; /* NULL when that is closed */
     struct worker *worker;
     struct conn *conn;

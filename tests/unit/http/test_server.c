@@ -447,6 +447,51 @@ static void a_handler_may_close_the_server(void **state)
     scene_fini(&s);
 }
 
+/* How many requests were dealt with in the turn that had the most; the time stands still within a turn. */
+struct tally {
+    uint64_t turn_us;
+    unsigned in_turn, most, all;
+};
+
+static void count_in_turn(struct http_exchange *x, void *arg)
+{
+    struct tally *t = arg;
+    uint64_t now_us = worker_now_us(http_worker(x));
+
+    t->in_turn = now_us == t->turn_us ? t->in_turn + 1 : 1;
+    t->turn_us = now_us;
+    t->most = t->in_turn > t->most ? t->in_turn : t->most;
+    t->all++;
+    http_reply(x, 204, NULL, NULL, 0);
+}
+
+/* Whoever asks a thousand times at once, by one connection or by many, takes no more of a turn than media can do without. */
+static void many_requests_at_once_are_spread_over_turns(void **state)
+{
+    enum { CLIENTS = 10, EACH = 200 };
+    static char text[EACH * 64];
+    struct client clients[CLIENTS];
+    struct scene s;
+    struct tally tally = {0};
+
+    (void)state;
+    for (size_t i = 0, n = 0; i < EACH; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "GET /count HTTP/1.1\r\n" HOST "\r\n");
+    setup(&s);
+    http_route(s.server, HTTP_M_GET, "/count", count_in_turn, &tally);
+    for (size_t i = 0; i < CLIENTS; i++)
+        client_open(&clients[i], &s);
+    for (size_t i = 0; i < CLIENTS; i++)
+        client_send(&clients[i], text);
+    for (int i = 0; i < 100 && tally.all < CLIENTS * EACH; i++)
+        test_loop_run_for(&s.loop, 10000);
+    assert_int_equal(tally.all, CLIENTS * EACH);
+    assert_in_range(tally.most, 1, 32);
+    for (size_t i = 0; i < CLIENTS; i++)
+        client_close(&clients[i]);
+    scene_fini(&s);
+}
+
 static void pipelined_bytes_without_end_are_not_gathered(void **state)
 {
     struct scene s;
@@ -491,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_client_that_goes_away_is_told_once),
         cmocka_unit_test(closing_the_server_ends_what_is_open),
         cmocka_unit_test(a_handler_may_close_the_server),
+        cmocka_unit_test(many_requests_at_once_are_spread_over_turns),
         cmocka_unit_test(pipelined_bytes_without_end_are_not_gathered),
     };
 
