@@ -8,6 +8,7 @@
  * route.c        /route/play/..., /route/publish/...: which node a client should use
  * drain.c        whether a client is let in; draining
  * gather.c       a question to all workers and the main thread, answered once
+ * operator.c     who may drain this node and see its sessions
  * events.c       /api/v1/streams/events: who publishes, as server-sent events
  * api.c          /healthz /readyz /metrics /api/v1/... and the pages
  * metrics.c      figures as Prometheus text
@@ -128,6 +129,11 @@ struct question {
 
 /* Takes over x and replies to it when all have spoken; 503 when memory is short. */
 void gather(struct node_worker *w, struct http_exchange *x, const struct question *q);
+
+/* ---- operator.c ---- */
+
+/* gather() for the operator: with http.admin_token, or where none is configured from this host itself; 401 for others. */
+void operator_ask(struct node_worker *w, struct http_exchange *x, const struct question *q);
 
 /* ---- audience.c ---- */
 MUST_USE int audience_open(struct node *n);

@@ -72,7 +72,10 @@ await cluster.use(test, async (t) => {
         const listener = await listenTo('edge', joined);
         await until('it is told that the publisher is there', 5_000, () => listener.events.some((e) => e.event === 'active'));
         for (const [header, value] of [['X-Forwarded-For', '127.0.0.1'], ['Forwarded', 'for=127.0.0.1'], ['Origin', 'https://elsewhere.example']])
-            assert.equal((await drain('edge', 'POST', { [header]: value })).status, 401, `by way of a proxy, or of a browser: ${header}`);
+            for (const what of ['drain', 'sessions'])
+                assert.equal((await http(`${cluster.url('edge')}/api/v1/${what}`, { method: what === 'drain' ? 'POST' : 'GET', headers: { [header]: value } })).status,
+                    401, `${what} by way of a proxy, or of a browser: ${header}`);
+        assert.ok((await cluster.sessions('edge', 'whep')).length > 0, 'from this host');
         const began = Date.now();
         assert.equal((await drain('edge')).status, 200);
         assert.equal((await whep('edge', 'live/drain')).status, 503);

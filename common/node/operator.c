@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is the operator's alone: to drain a node, and to see who its clients are. Viewers reach the same port.
+ */
+#include "node/node_priv.h"
+
+#include <string.h>
+
+/* Takes as long whatever is wrong. */
+static bool same_secret(const char *a, const char *b)
+{
+    size_t len = strlen(b);
+    unsigned difference = 0;
+
+    if (strlen(a) != len)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        difference |= (unsigned char)(a[i] ^ b[i]);
+    return !difference;
+}
+
+/* Somebody else's request that this host only passes on: a proxy's, or a browser's for a page of whatever origin (a simple POST is sent
+ * without asking first). */
+static bool is_passed_on(const struct http_exchange *x)
+{
+    return http_header(x, "X-Forwarded-For") || http_header(x, "Forwarded") || http_header(x, "Origin");
+}
+
+/* With the token; without one configured, from this host. */
+static bool authorized(const struct node *n, const struct http_exchange *x)
+{
+    static const char scheme[] = "Bearer ";
+    const char *given = http_header(x, "Authorization"), *token = n->config.http.admin_token;
+
+    if (!token[0])
+        return addr_is_loopback(http_peer(x)) && !is_passed_on(x);
+    return given && strncmp(given, scheme, strlen(scheme)) == 0 && same_secret(given + strlen(scheme), token);
+}
+
+void operator_ask(struct node_worker *w, struct http_exchange *x, const struct question *q)
+{
+    if (authorized(w->node, x)) {
+        gather(w, x, q);
+        return;
+    }
+    http_reply_header(x, "WWW-Authenticate", "Bearer");
+    http_problem(x, 401, "this is for the operator: http.admin_token, or from this host where none is configured");
+}
