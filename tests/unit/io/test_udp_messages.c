@@ -2,6 +2,11 @@
  * test_udp_messages.c - which datagrams leave as one message, and what becomes of a message that cannot. */
 #include "udp_scene.h"
 
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 /* ---- What goes well -------------------------------------------------------------------------- */
 
 static void ipv6_is_segmented_too(void **state)
@@ -188,6 +193,50 @@ static void icmp_errors_of_one_peer_do_not_touch_another(void **state)
     pair_fini(&p);
 }
 
+/* A network of our own from here on, whose loopback carries no more than so much. False: nobody lets us. */
+static bool enter_narrow_network(int mtu_bytes)
+{
+    struct ifreq lo = {.ifr_name = "lo"};
+
+    if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+        return false;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    lo.ifr_mtu = mtu_bytes;
+    bool set = ioctl(fd, SIOCSIFMTU, &lo) == 0;
+    lo.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
+    set = set && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+    close(fd);
+    assert_true(set);
+    return true;
+}
+
+/* The kernel refuses segments that are longer than the device takes; alone they are cut in fragments. Last of all tests: there is no way back. */
+static void what_is_too_long_for_a_path_arrives_in_fragments(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    if (!enter_narrow_network(1000)) {
+        print_message("no network namespaces here\n");
+        skip();
+    }
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    pair_run(&p, 1700); /* messages of 1,200 bytes a datagram, then single ones of up to 1,500, and of 1,200 again */
+    assert_int_equal(p.wrong, 0);
+    assert_int_equal(udp_counters(p.a)->sent, 1700);
+    assert_int_equal(udp_counters(p.a)->dropped_error + udp_counters(p.a)->dropped_full, 0);
+    assert_int_equal(udp_counters(p.b)->received, 1700);
+    assert_in_range(udp_counters(p.a)->send_messages, 1600, 1700); /* 1,140 where the path takes them */
+    pair_fini(&p);
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    for (int i = 0; i < 9; i++) /* what fits goes as one message still */
+        udp_send(p.a, &p.b_addr, (uint8_t[900]){0}, 900);
+    test_loop_run_for(&p.loop, 5000);
+    assert_int_equal(udp_counters(p.a)->send_messages, 1);
+    assert_int_equal(udp_counters(p.b)->received, 9);
+    pair_fini(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +250,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_behind_a_full_socket_is_dropped_and_counted),
         cmocka_unit_test(a_refused_message_is_dropped_alone),
         cmocka_unit_test(icmp_errors_of_one_peer_do_not_touch_another),
+        cmocka_unit_test(what_is_too_long_for_a_path_arrives_in_fragments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
