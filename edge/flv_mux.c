@@ -244,12 +244,18 @@ static void sequence_write(struct writer *w, const struct flv_mux *m, unsigned m
 
 /* ---- Chunks ---------------------------------------------------------------------------------- */
 
+static bool is_alone(const struct flv_mux *m)
+{
+    return m->tracks[VIDEO].present && m->key_seen && m->out_pictures == 0 &&
+           (int32_t)(m->out_from_ms - m->picture_ms) > VIDEO_SILENT_US / 1000;
+}
+
 void flv_mux_flush(struct flv_mux *m)
 {
     if (m->out_len == 0)
         return;
     struct flv_chunk chunk = {
-        .from_ms = m->out_from_ms, .to_ms = m->out_to_ms, .key = m->out_key || !m->key_seen};
+        .from_ms = m->out_from_ms, .to_ms = m->out_to_ms, .key = m->out_key || !m->key_seen, .alone = is_alone(m)};
     if (http_piece_create(&chunk.piece, m->out, m->out_len) == 0) {
         m->counters.chunks++;
         m->counters.bytes += m->out_len;

@@ -31,6 +31,7 @@ struct flv_chunk {
     uint32_t from_ms;        /* time of its first tag */
     uint32_t to_ms;          /* of its last */
     bool key;                /* a viewer can begin here: at a keyframe; anywhere where there is sound only */
+    bool alone;              /* sound, and no picture has come for long: who comes can begin here, too */
 };
 
 struct flv_mux_cfg {

@@ -44,9 +44,11 @@ static void gop_push(struct flv_gop *g, const struct flv_chunk *chunk, size_t ca
 {
     struct buf *b = chunk->piece.framed;
 
-    if (chunk->key) {
+    if (chunk->key || chunk->alone) {
         gop_clear(g);
         g->whole = true;
+    } else if (g->n && g->v[0].alone) {
+        g->whole = false; /* pictures again: what they refer to came long ago */
     }
     if (!g->whole || g->bytes + b->len > cap_bytes || !gop_reserve(g)) {
         gop_clear(g);
@@ -67,11 +69,18 @@ static void look_ahead(const struct flv_stream *s, const struct list *it)
     __builtin_prefetch(it->next);
 }
 
+static void need_keyframe(struct flv_stream *s)
+{
+    if (s->video >= 0)
+        router_need_keyframe(s->router, (unsigned)s->video, s->layer);
+}
+
 static void on_chunk(void *arg, const struct flv_chunk *chunk)
 {
     struct flv_stream *s = arg;
     struct buf *hold = buf_ref(chunk->piece.framed);
     struct http_piece sequence = {0};
+    bool could_begin = s->gop.whole;
 
     s->total_bytes += chunk->piece.framed->len;
     s->marks[s->n_marks++ % FLV_MARKS] = (struct flv_mark){s->total_bytes, chunk->to_ms};
@@ -88,6 +97,8 @@ static void on_chunk(void *arg, const struct flv_chunk *chunk)
     tcp_batch_end(s->host->worker);
     buf_unref(&sequence.framed);
     buf_unref(&hold);
+    if (could_begin && !s->gop.whole)
+        need_keyframe(s);
 }
 
 /* Once for all viewers, after what arrived in this turn has gone on to other nodes. */
@@ -218,12 +229,6 @@ static void replay(struct flv_stream *s)
             flv_mux_push(s->mux, p, now_us);
     }
     flv_mux_flush(s->mux);
-}
-
-static void need_keyframe(struct flv_stream *s)
-{
-    if (s->video >= 0)
-        router_need_keyframe(s->router, (unsigned)s->video, s->layer);
 }
 
 static void on_ready(struct consumer *c)

@@ -64,6 +64,53 @@ static void a_viewer_in_the_middle_begins_at_once_with_the_newest_keyframe(void 
     client_close(&later);
 }
 
+static void play_sound_alone(size_t rounds)
+{
+    for (size_t n = 0; n < rounds; n++, round_++) {
+        for (size_t i = 0; i < source.n_packets; i++)
+            if (source.packets[i]->track == 1)
+                push(i);
+        test_loop_run_for(&scene.loop, 50000); /* longer than sound waits for a picture */
+    }
+}
+
+/* A camera is switched off: who comes then hears what is said now, not all since the last picture. */
+static void where_pictures_stopped_long_ago_a_viewer_begins_with_the_newest_sound(void **state)
+{
+    struct client first, later, last;
+    size_t key = key_position(1), next = key_position(2);
+
+    (void)state;
+    publish();
+    join(&first, "GET");
+    play_round();
+    play_sound_alone(8);
+    join(&later, "GET");
+    assert_int_equal(counters().joins, 2);
+    play_sound_alone(1);
+    for (size_t i = key + 1; i < next; i++) /* pictures again, but no keyframe */
+        if (!(source.packets[i]->flags & PACKET_KEYFRAME))
+            push(i);
+    test_loop_run_for(&scene.loop, 5000);
+    join(&last, "GET");
+    assert_int_equal(counters().joins, 2);
+    play(next, next + 100);
+    assert_int_equal(counters().joins, 3);
+    unpublish();
+    client_run(&first);
+    client_run(&later);
+    client_run(&last);
+    struct seen seen = look(&later);
+    assert_int_equal(seen.sequence_headers, 2);
+    assert_false(seen.starts_with_key);
+    assert_in_range(seen.last_ms - seen.first_ms, 1000, 13000);
+    assert_true(look(&first).audio > 1500);
+    assert_true(look(&last).starts_with_key);
+    client_close(&first);
+    client_close(&later);
+    client_close(&last);
+}
+
 static struct text ask(const char *path, const char *method)
 {
     char request[256];
@@ -237,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(viewers_before_the_publisher_get_all_of_it_and_its_end, begin, end),
         cmocka_unit_test_setup_teardown(a_viewer_in_the_middle_begins_at_once_with_the_newest_keyframe, begin, end),
+        cmocka_unit_test_setup_teardown(where_pictures_stopped_long_ago_a_viewer_begins_with_the_newest_sound, begin, end),
         cmocka_unit_test_setup_teardown(what_cannot_be_played_is_refused, begin, end),
         cmocka_unit_test(a_stream_that_does_not_begin_is_not_waited_for_forever),
         cmocka_unit_test(more_viewers_than_allowed_are_refused),
