@@ -7,6 +7,7 @@
 enum {
     RING_MIN = 256,
     EVICT_AHEAD = 3,        /* packets */
+    LEAVING_MIN = 8,        /* packets: most pictures have no more */
     RESERVE = 16,           /* the budget's last part so large is for what comes before another worker has made room */
     EVICT_GROUP_BYTES = 1 << 20, /* at most so much of an idle stream at once */
     LAYER_SPAN_MAX = 1 << 16, /* seqs between the oldest and newest of a layer; a longer jump starts it anew */
@@ -365,9 +366,10 @@ bool cache_push(struct cache *c, struct packet *p)
     return true;
 }
 
-/* As many leave as come; whichever layer they are of. */
+/* As many leave as come, of whichever layer, but a picture at once. */
 static void soon_leaving(const struct cache *c, unsigned step, size_t n)
 {
+    n = n > LEAVING_MIN ? n : LEAVING_MIN;
     for (size_t i = 0; i < n && c->begin + i < c->end; i++) {
         struct packet *const *slot = &c->ring[(c->begin + i) & (c->cap - 1)];
         __builtin_prefetch(step ? (const void *)*slot : slot, 1);

@@ -10,6 +10,8 @@
 
 enum {
     RECV_CALLS_A_TURN = 8,      /* 256 messages; what is left is read in the next turn, after the hooks */
+    DENSE_WINDOW_US = 100000,   /* over which it is judged whether much comes, ... */
+    DENSE_US = 1000,            /* ... a datagram in so long */
     AFTER_MEDIA_US = 10000,     /* a turn, for what viewers say: a crowd's handshakes must not keep media waiting */
     LOOK_US = 3000,             /* between two looks at what viewers say: hundreds of them speak each millisecond */
     LOOK_SPARING_US = 10000,    /* where no other turn comes in between; a repair leaves 7 ms later at most */
@@ -148,13 +150,28 @@ static bool receive_call(struct udp_socket *s)
     return n == RECV_MESSAGES;
 }
 
-/* What comes in the meantime costs one turn instead of many. What comes after a pause waits for nothing. */
+/* Whether much comes: in the last window a datagram a millisecond. */
+static bool is_dense(struct udp_socket *s, uint64_t now_us)
+{
+    struct udp_in *in = &s->in;
+    uint64_t passed_us = now_us - in->dense_from_us;
+
+    if (passed_us >= DENSE_WINDOW_US) {
+        in->dense = (s->counters.received - in->dense_received) * DENSE_US >= passed_us;
+        in->dense_from_us = now_us;
+        in->dense_received = s->counters.received;
+    }
+    return in->dense;
+}
+
+/* What comes in the meantime costs one turn instead of many. What comes after a pause waits for nothing, nor does the next where little
+ * comes; where many streams come, some in step with each other, more is to come after any pause. */
 static void gather(struct udp_socket *s)
 {
     uint64_t now_us = worker_now_us(s->worker), since_us = now_us - s->in.looked_us;
 
     s->in.looked_us = now_us;
-    if (s->cfg.gather_us && since_us < 2 * s->cfg.gather_us)
+    if (s->cfg.gather_us && (is_dense(s, now_us) || since_us < 2 * s->cfg.gather_us))
         worker_rest(s->worker, s->cfg.gather_us);
 }
 

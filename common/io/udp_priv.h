@@ -67,6 +67,8 @@ struct udp_in {
     struct udp_datagram batch[UDP_BATCH_MAX];
     size_t batched;
     uint64_t looked_us;
+    uint64_t dense_from_us, dense_received; /* when the window began, and what had come by then */
+    bool dense;
     uint32_t overflows; /* SO_RXQ_OVFL's count when last seen */
     struct turn_hook hook; /* cfg.after_media: something is to be read */
     struct timer soon;     /* and the next look, in a turn that there is anyhow (lazy) */

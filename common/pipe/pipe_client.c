@@ -35,7 +35,7 @@ static void wake(struct pipe_subscription *s, uint64_t now_us)
 }
 
 /* Blocks are given out one after the other: each mostly finds its place by itself. */
-static struct pipe_subscription **seat_of(struct pipe_client *c, uint32_t block)
+static struct client_seat *seat_of(struct pipe_client *c, uint32_t block)
 {
     return &c->seats[block % CLIENT_SEATS];
 }
@@ -43,14 +43,14 @@ static struct pipe_subscription **seat_of(struct pipe_client *c, uint32_t block)
 static struct pipe_subscription *find_block(struct pipe_client *c, uint32_t ssrc)
 {
     uint32_t block = ssrc >> SSRC_BLOCK_BITS;
-    struct pipe_subscription **seat = seat_of(c, block);
+    struct client_seat *seat = seat_of(c, block);
 
-    if (*seat && (*seat)->block == block)
-        return *seat;
+    if (seat->s && seat->block == block)
+        return seat->s;
     struct hash_item *it = hash_find(&c->by_block, &block, sizeof(block));
     if (it)
-        *seat = container_of(it, struct pipe_subscription, by_block);
-    return it ? *seat : NULL;
+        *seat = (struct client_seat){container_of(it, struct pipe_subscription, by_block), block};
+    return it ? seat->s : NULL;
 }
 
 static void on_rtp(struct pipe_subscription *s, struct udp_datagram *d, uint64_t now_us)
@@ -378,8 +378,8 @@ void pipe_subscription_over(struct pipe_subscription *s)
     list_remove(&s->link);
     hash_remove(&p->by_id, &s->by_id);
     hash_remove(&s->client->by_block, &s->by_block);
-    if (*seat_of(s->client, s->block) == s)
-        *seat_of(s->client, s->block) = NULL;
+    if (seat_of(s->client, s->block)->s == s)
+        seat_of(s->client, s->block)->s = NULL;
     pipe_rx_fini(&s->rx);
     if (list_empty(&p->subscriptions))
         p->idle_since_us = worker_now_us(s->client->worker);

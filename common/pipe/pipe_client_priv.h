@@ -23,6 +23,11 @@ enum {
     PARENT_ADDRESS_MAX = 255,
 };
 
+struct client_seat {
+    struct pipe_subscription *s; /* NULL: free */
+    uint32_t block;
+};
+
 struct pipe_client {
     struct pipe_client_cfg cfg; /* cfg.tls is referenced */
     struct worker *worker;
@@ -30,7 +35,7 @@ struct pipe_client {
     struct list parents; /* all that are not down */
     struct hash by_block; /* pipe_subscription.by_block */
     uint32_t next_block;
-    struct pipe_subscription *seats[CLIENT_SEATS]; /* by block, those whose datagrams came last; else by_block knows */
+    struct client_seat seats[CLIENT_SEATS]; /* by block, those whose datagrams came last; else by_block knows */
     uint64_t unknown; /* datagrams for no subscription */
 };
 
