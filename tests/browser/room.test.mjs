@@ -112,19 +112,21 @@ await cluster.use(test, async (t) => {
         await close(ann);
     });
 
-    await t.test('who was refused is shown when the page is given a token', async () => {
+    await t.test('a page that was refused goes on with the token that it is given later', async () => {
         const ann = await enter(browser, 'edge', 'ann');
         const other = await open(browser, `${cluster.url('edge')}/room/meeting?name=eve`);
         await until('a refusal', 10_000, async () => /wants a token/.test(await other.innerText('figure[data-stream="meeting/ann"] .message')));
         await other.evaluate((hash) => (location.hash = hash), tokens('eve'));
         await sees(other, 'ann');
         await close(other);
-        const watching = await open(browser, `${cluster.url('edge')}/watch.html?stream=meeting/ann`);
-        await pageState(watching, 'failed');
-        await watching.evaluate((hash) => (location.hash = hash), tokens('eve'));
-        await pageState(watching, 'live');
-        await close(watching);
         await close(ann);
+        const publishing = await open(browser, `${cluster.url('origin')}/publish.html?stream=other/cam`, { permissions: ['camera', 'microphone'] });
+        await publishing.click('#start');
+        await pageState(publishing, 'failed');
+        await publishing.evaluate((hash) => (location.hash = hash), `#token=${tokenFor('publish', 'other/*')}`);
+        await publishing.click('#start');
+        await pageState(publishing, 'live');
+        await close(publishing);
     });
 
     await t.test('the events: first what is, then what comes and goes, below the prefix alone', async () => {

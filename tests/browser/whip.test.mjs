@@ -98,6 +98,8 @@ await cluster.use(test, async (t) => {
         for (const refused of [none, noneByFlv]) {
             await pageState(refused, 'failed');
             assert.match(await refused.innerText('#message'), /token/);
+            await refused.evaluate((hash) => (location.hash = hash), `#token=${token}`); // put there later, it counts at once
+            await pageState(refused, 'live');
         }
         await pageState(byFlv, 'live');
         await picturesGrow(sent);

@@ -227,9 +227,16 @@ function showEndpoint() {
     $('#endpoint').placeholder = `${base}/whip/${$('#stream').value.trim() || 'app/name'}`;
 }
 
+// At the beginning, and when another is put into the page's address: it counts from the next request on.
+function takeToken() {
+    $('#token').value = tokenOfPage();
+    if (publisher) publisher.token = $('#token').value;
+}
+
 $('#stream').value = query.get('stream') ?? 'live/mine';
 $('#endpoint').value = query.get('endpoint') ?? '';
-$('#token').value = tokenOfPage();
+takeToken();
+addEventListener('hashchange', takeToken);
 for (const name of sendableCodecs()) $('#codec').append(el('option', { value: name }, name === 'H264' ? 'H.264' : name));
 for (const name of ['codec', 'bitrate', 'size', 'fps']) if (query.has(name)) $(`#${name}`).value = query.get(name);
 $('#start').addEventListener('click', start);
