@@ -17,14 +17,6 @@ enum {
     TWCC_PROBE_MAX = 7,     /* the highest id of a probe's cluster */
 };
 
-/* Four bytes, as each viewer has a thousand of them. */
-struct twcc_send_slot {
-    uint16_t sent_ticks;  /* of 64 us, low bits: four seconds */
-    unsigned bytes : 11;
-    unsigned probe : 3;   /* the cluster that it is of; 0: none */
-    unsigned state : 2;   /* enum twcc_fate */
-};
-
 struct twcc_send {
     uint64_t next;           /* number of the packet that is sent next; its low 16 bits go out */
     int64_t arrival_us;      /* the last one's, unwrapped */
@@ -32,7 +24,7 @@ struct twcc_send {
     uint64_t newest_sent_us; /* of those acknowledged: for the round trip */
     uint64_t flight_bytes;   /* sent after the newest that was heard of ... */
     uint64_t flight_from;    /* ... from this number on */
-    struct twcc_send_slot slots[TWCC_SEND_SLOTS];
+    uint32_t slots[TWCC_SEND_SLOTS]; /* four bytes each (twcc_send.c), as each viewer has a thousand */
 };
 
 /* Of one packet, or of several on end that left and came together, or left together and are missing. Those of a probe are told one by one. */

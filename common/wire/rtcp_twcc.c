@@ -118,13 +118,30 @@ bool rtcp_twcc_next(struct rtcp_twcc *t, struct rtcp_twcc_arrival *out)
     return true;
 }
 
-/* Within the chunk. */
-static bool goes_on(const struct rtcp_twcc *t, bool received)
+/* How many of the next symbols, n at most, are this one. */
+static unsigned chunk_alike(unsigned chunk, unsigned from, unsigned n, unsigned symbol)
 {
-    if (t->given == t->status_count || t->chunk_used == t->chunk_symbols)
-        return false;
-    unsigned symbol = chunk_symbol(t->chunk, t->chunk_used);
-    return received ? symbol == SYMBOL_SMALL && *t->deltas.p == 0 : symbol == SYMBOL_LOST;
+    unsigned i = 0;
+
+    if (!(chunk & 0x8000))
+        return chunk_symbol(chunk, 0) == symbol ? n : 0;
+    while (i < n && chunk_symbol(chunk, from + i) == symbol)
+        i++;
+    return i;
+}
+
+/* How many symbols go on within the chunk as one before them: came at once with it, or not at all. */
+static unsigned rest_of_run(const struct rtcp_twcc *t, bool received)
+{
+    unsigned left = (unsigned)(t->status_count - t->given), in_chunk = (unsigned)(t->chunk_symbols - t->chunk_used);
+    unsigned n = chunk_alike(t->chunk, t->chunk_used, left < in_chunk ? left : in_chunk, received ? SYMBOL_SMALL : SYMBOL_LOST);
+    unsigned at_once = 0;
+
+    if (!received)
+        return n;
+    while (at_once < n && t->deltas.p[at_once] == 0) /* parse has seen that they are there */
+        at_once++;
+    return at_once;
 }
 
 bool rtcp_twcc_next_run(struct rtcp_twcc *t, struct rtcp_twcc_run *out)
@@ -133,13 +150,17 @@ bool rtcp_twcc_next_run(struct rtcp_twcc *t, struct rtcp_twcc_run *out)
 
     if (!rtcp_twcc_next(t, &first))
         return false;
-    *out = (struct rtcp_twcc_run){.arrival_us = first.arrival_us, .seq = first.seq, .n = 1, .received = first.received};
-    while (goes_on(t, first.received)) {
-        t->deltas.p += first.received; /* parse has seen that it is there */
-        t->chunk_used++;
-        t->given++;
-        out->n++;
-    }
+    unsigned more = rest_of_run(t, first.received);
+    if (first.received)
+        t->deltas.p += more;
+    t->chunk_used = (uint16_t)(t->chunk_used + more);
+    t->given = (uint16_t)(t->given + more);
+    *out = (struct rtcp_twcc_run){
+        .arrival_us = first.arrival_us,
+        .seq = first.seq,
+        .n = (uint16_t)(1 + more),
+        .received = first.received,
+    };
     return true;
 }
 
