@@ -82,12 +82,12 @@ static void on_destination(struct udp_socket *s, const struct cmsghdr *c, const 
         memcpy(&v4, CMSG_DATA(c), sizeof(v4));
         memcpy(&local.s6_addr[12], &v4.ipi_spec_dst, 4);
     }
-    if (s->sources && !IN6_IS_ADDR_MULTICAST(&local)) /* nobody sends from those */
+    if (!IN6_IS_ADDR_MULTICAST(&local)) /* nobody sends from those */
         udp_sources_push(s->sources, from, &local, worker_now_us(s->worker));
 }
 
 /* Returns the size of the datagrams that were merged into this message; 0 when it is one. */
-static size_t read_control(struct udp_socket *s, struct msghdr *h, const struct addr *from)
+static size_t read_control(struct udp_socket *s, struct msghdr *h, const struct addr *from, bool tells_address)
 {
     int segment_bytes = 0;
 
@@ -96,6 +96,8 @@ static size_t read_control(struct udp_socket *s, struct msghdr *h, const struct 
             memcpy(&segment_bytes, CMSG_DATA(c), sizeof(segment_bytes));
         } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
             on_overflows(s, c);
+        } else if (!tells_address) {
+            continue;
         } else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) ||
                    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)) {
             on_destination(s, c, from);
@@ -108,7 +110,8 @@ static void take_message(struct udp_socket *s, struct udp_recv *c, size_t i)
 {
     uint8_t *bytes = c->iov[i].iov_base;
     size_t left = c->headers[i].msg_len;
-    size_t step = read_control(s, &c->headers[i].msg_hdr, &c->from[i]);
+    bool tells_address = s->sources && (!s->cfg.tells_address || s->cfg.tells_address(bytes, left));
+    size_t step = read_control(s, &c->headers[i].msg_hdr, &c->from[i], tells_address);
 
     addr_unmap(&c->from[i]);
     expect(c, i);
@@ -142,8 +145,6 @@ static bool receive_call(struct udp_socket *s)
 
     if (n <= 0)
         return errno != EAGAIN; /* an ICMP error of one peer, reported once: what comes behind it is read */
-    for (int i = 0; i < n && s->sources; i++)
-        udp_sources_prefetch_push(s->sources, &c->from[i]);
     for (int i = 0; i < n; i++)
         take_message(s, c, (size_t)i);
     deliver(s);

@@ -43,6 +43,8 @@ struct udp_cfg {
     bool after_media;
     /* What was committed is about to be sent or moved: the last moment to write to it. NULL: not interested. */
     void (*on_send)(void *arg);
+    /* Bound to "any": from which messages is learnt that their sender knows us by the address they came to. NULL: from all. */
+    bool (*tells_address)(const uint8_t *bytes, size_t len);
     void (*on_datagrams)(void *arg, struct udp_datagram *v, size_t n); /* n is 1 .. UDP_BATCH_MAX */
     void *arg;
 };

@@ -57,8 +57,6 @@ const struct in6_addr *udp_sources_find(struct udp_sources *s, const struct addr
 /* It will be looked for soon: asks for it to be in the processor's cache by then. */
 void udp_sources_prefetch(struct udp_sources *s, const struct addr *peer);
 
-/* udp_sources_push comes soon for this peer, as the socket names it: the same. */
-void udp_sources_prefetch_push(struct udp_sources *s, const struct addr *peer);
 
 /* ---- The socket ------------------------------------------------------------------------------ */
 

@@ -145,22 +145,13 @@ void udp_sources_push(struct udp_sources *s, const struct addr *peer, const stru
     s->said += a->said;
 }
 
-static void prefetch_set(const struct source set[WAYS])
-{
-    __builtin_prefetch(set);
-    __builtin_prefetch((const uint8_t *)set + sizeof(struct source) - 1);
-}
-
-void udp_sources_prefetch_push(struct udp_sources *s, const struct addr *peer)
-{
-    prefetch_set(set_of(s, peer));
-}
-
 void udp_sources_prefetch(struct udp_sources *s, const struct addr *peer)
 {
     if (s->said == 0)
         return;
-    prefetch_set(set_of(s, peer));
+    const uint8_t *set = (const uint8_t *)set_of(s, peer);
+    __builtin_prefetch(set);
+    __builtin_prefetch(set + sizeof(struct source) - 1);
 }
 
 const struct in6_addr *udp_sources_find(struct udp_sources *s, const struct addr *peer)

@@ -290,10 +290,17 @@ static void on_send(void *arg)
     rtc_endpoint_protect(arg);
 }
 
+/* ICE checks each pair of addresses before anything else uses it, and each few seconds after. */
+static bool is_check(const uint8_t *bytes, size_t len)
+{
+    return demux_datagram(bytes, len) == DEMUX_STUN;
+}
+
 static int open_parts(struct rtc_endpoint *e, const struct rtc_endpoint_cfg *cfg)
 {
     struct udp_cfg udp = {.bind = cfg->listen, .recv_bytes = cfg->recv_bytes, .send_bytes = cfg->send_bytes,
-                          .after_media = cfg->after_media, .on_send = on_send, .on_datagrams = on_datagrams, .arg = e};
+                          .after_media = cfg->after_media, .on_send = on_send, .tells_address = is_check,
+                          .on_datagrams = on_datagrams, .arg = e};
 
     if (hash_init(&e->by_ufrag) || hash_init(&e->by_addr) || ice_agent_create(&e->ice) ||
         dtls_ctx_create(&e->dtls, cfg->cert, NULL))

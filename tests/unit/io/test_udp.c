@@ -124,6 +124,44 @@ static void a_reply_leaves_from_the_address_that_was_asked(void **state)
     }
 }
 
+static bool is_call(const uint8_t *bytes, size_t len)
+{
+    return len > 0 && bytes[0] == '!';
+}
+
+/* Where the cfg says which messages tell, others change nothing. */
+static void only_messages_that_tell_an_address_change_where_replies_leave_from(void **state)
+{
+    static const struct {
+        const char *said, *from;
+    } rows[] = {{"word", "127.0.0.1:0"}, {"!call", "127.0.0.5:0"}, {"word", "127.0.0.5:0"}};
+    struct udp_cfg cfg = {.on_datagrams = nothing, .tells_address = is_call};
+    struct udp_socket *told;
+    struct addr asked, from;
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    assert_int_equal(addr_parse(&cfg.bind, "0.0.0.0:0"), 0);
+    assert_int_equal(udp_open(&told, p.loop.w, &cfg), 0);
+    udp_local(told, &from);
+    assert_int_equal(addr_parse(&asked, "127.0.0.5:0"), 0);
+    addr_set_port(&asked, addr_port(&from));
+    for (size_t i = 0; i < LEN(rows); i++) {
+        udp_send(p.a, &asked, rows[i].said, strlen(rows[i].said));
+        test_loop_run_for(&p.loop, 2000);
+        assert_int_equal(udp_counters(told)->received, i + 1);
+        udp_send(told, &p.a_addr, "reply", 5);
+        test_loop_run_for(&p.loop, 2000);
+        assert_int_equal(p.heard, i + 1);
+        assert_int_equal(addr_parse(&from, rows[i].from), 0);
+        addr_set_port(&from, addr_port(&asked));
+        assert_true(addr_equal(&p.heard_from, &from));
+    }
+    udp_close(&told);
+    pair_fini(&p);
+}
+
 /* ---- Trouble --------------------------------------------------------------------------------- */
 
 static void what_the_kernel_drops_is_counted(void **state)
@@ -363,6 +401,7 @@ int main(void)
         cmocka_unit_test(ten_thousand_datagrams_allocate_nothing),
         cmocka_unit_test(a_socket_of_both_families_talks_to_ipv4_by_its_ipv4_name),
         cmocka_unit_test(a_reply_leaves_from_the_address_that_was_asked),
+        cmocka_unit_test(only_messages_that_tell_an_address_change_where_replies_leave_from),
         cmocka_unit_test(what_the_kernel_drops_is_counted),
         cmocka_unit_test(what_comes_fast_is_looked_at_now_and_then),
         cmocka_unit_test(a_socket_may_be_closed_in_its_callback),
