@@ -175,6 +175,19 @@ bool rtp_cut_ends_picture(const struct rtp_cut *c, const struct packet *p)
     return p->flags & PACKET_MARKER || (p->flags & PACKET_FRAME_END && p->spatial == level_at(c, p->seq).spatial);
 }
 
+static bool is_all(struct rtp_level level)
+{
+    return level.spatial == RTP_LEVEL_ALL && level.temporal == RTP_LEVEL_ALL;
+}
+
+bool rtp_cut_is_idle(const struct rtp_cut *c)
+{
+    const struct rtp_cut_change *last = &c->changes[(c->next + RTP_CUT_CHANGES - 1) % RTP_CUT_CHANGES];
+    uint32_t long_ago = c->before[(c->newest / 64 + 1) % RTP_CUT_WORDS]; /* before the oldest word */
+
+    return is_all(last->level) && is_all(c->target) && last->seq <= rtp_cut_since(c) && long_ago == (uint32_t)c->total && c->recent_out == 0;
+}
+
 /* ---- VP8's picture ids ----------------------------------------------------------------------------------------- */
 
 static uint16_t id_mask(unsigned bits)
@@ -254,9 +267,8 @@ size_t rtp_cut_descriptor(const struct rtp_cut *c, const struct packet *p, const
 {
     const uint8_t STRUCTURE = 0x80; /* in byte 3, A.8.2: all targets come, if nothing more is said */
     struct rtp_level level = level_at(c, p->seq);
-    bool all = level.spatial == RTP_LEVEL_ALL && level.temporal == RTP_LEVEL_ALL;
 
-    if (!tells_change(c, p) && (all || len < 4 || !(data[3] & STRUCTURE)))
+    if (!tells_change(c, p) && (is_all(level) || len < 4 || !(data[3] & STRUCTURE)))
         return 0;
     unsigned temporal = level.temporal > 0 ? (unsigned)level.temporal : 0;
     return dd_restrict(dst, cap, &c->targets, dd_targets_mask(&c->targets, level.spatial, temporal), data, len);

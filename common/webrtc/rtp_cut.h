@@ -89,6 +89,14 @@ MUST_USE bool rtp_cut_before(const struct rtp_cut *c, uint64_t seq, uint64_t *ou
  * long ago, or not come yet. */
 MUST_USE bool rtp_cut_seq(const struct rtp_cut *c, uint64_t n, uint64_t *seq);
 
+/* All is sent and will be, and nothing it remembers was left out: it only takes .total off numbers and .pictures_out off picture ids. */
+bool rtp_cut_is_idle(const struct rtp_cut *c);
+/* The first number that it remembers. */
+static inline uint64_t rtp_cut_since(const struct rtp_cut *c)
+{
+    return c->newest / 64 < RTP_CUT_WORDS ? 0 : (c->newest / 64 - RTP_CUT_WORDS + 1) * 64;
+}
+
 /* VP8: a picture begins in order, picture_id of so many bits. */
 void rtp_cut_on_picture(struct rtp_cut *c, uint16_t picture_id, unsigned bits, bool left_out);
 /* VP8: how many pictures were left out before this one. */

@@ -157,6 +157,7 @@ static void close_jump(struct rtp_sender *s, uint64_t seq)
     s->before = s->now;
     s->now.first_seq = seq;
     s->now.seq_offset = s->highest + 1 - seq;
+    s->now.picture_id_offset = cut ? (uint16_t)(s->now.picture_id_offset - s->before.cut->pictures_out) & 0x7fff : s->now.picture_id_offset;
     s->now.cut = cut;
 }
 
@@ -169,11 +170,12 @@ int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level)
     if (!s->now.cut) {
         if (level.spatial == ALL.spatial && level.temporal == ALL.temporal)
             return 0;
-        s->cuts = calloc(2, sizeof(*s->cuts));
+        s->cuts = s->cuts ? s->cuts : calloc(2, sizeof(*s->cuts));
         if (!s->cuts)
             return -1;
-        s->now.cut = s->cuts;
+        s->now.cut = s->before.cut == s->cuts ? s->cuts + 1 : s->cuts;
         rtp_cut_init(s->now.cut, s->highest - s->now.seq_offset, ALL); /* what waits for the pacer is behind that, and settled with the next */
+        s->now.cut->skipped = s->skipped;
     }
     rtp_cut_aim(s->now.cut, level);
     return 0;
@@ -191,10 +193,36 @@ struct rtp_level rtp_sender_target(const struct rtp_sender *s)
 
 uint64_t rtp_sender_skipped(const struct rtp_sender *s)
 {
-    return s->now.cut ? s->now.cut->skipped : 0;
+    return s->now.cut ? s->now.cut->skipped : s->skipped;
+}
+
+/* The segment goes on with constant offsets, from what its cut remembers on: so its packets take the short way again. */
+static void drop_cut(struct rtp_sender *s)
+{
+    struct rtp_segment *g = &s->now;
+    uint64_t since = rtp_cut_since(g->cut);
+
+    g->seq_offset -= g->cut->total;
+    g->picture_id_offset = (uint16_t)(g->picture_id_offset - g->cut->pictures_out) & 0x7fff;
+    if (since > g->first_seq) {
+        g->first_seq = since;
+        s->before = (struct rtp_segment){0};
+    }
+    s->skipped = g->cut->skipped;
+    g->cut = NULL;
 }
 
 bool rtp_sender_cut(struct rtp_sender *s, const struct packet *p)
+{
+    bool taken = rtp_sender_cut_on(s, p);
+
+    /* Once in a while: with stamps alone, where nothing is sent again under its index, as a cut may have asked for another form of extensions. */
+    if (taken && p->seq % 64 == 0 && rtp_sender_stamps(s) && p->seq == s->now.cut->newest && rtp_cut_is_idle(s->now.cut))
+        drop_cut(s);
+    return taken;
+}
+
+bool rtp_sender_cut_on(struct rtp_sender *s, const struct packet *p)
 {
     struct rtp_segment *g = &s->now;
     struct payload_marks m;

@@ -101,6 +101,7 @@ struct rtp_sender {
                                              with the one before it */
     struct rtp_segment before;    /* of the same epoch, for retransmissions */
     struct rtp_cut *cuts;         /* of both; NULL: nothing was ever left out */
+    uint64_t skipped;             /* pictures, where the segment has no cut (any more) */
     uint64_t rtx_next;
     uint64_t forget_below, forget_until_us; /* numbers below are not sent again before that time */
     uint64_t send_us;             /* of the packet being written: its abs-send-time, where that was agreed on */

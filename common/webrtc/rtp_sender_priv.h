@@ -36,6 +36,8 @@ bool rtp_sender_red_carries(const struct rtp_segment *g, const struct packet *p,
                             const struct rtp_out *out);
 /* The written packet as RED, with the one before it (NULL: without), which it can carry. */
 void rtp_sender_wrap_red(const struct rtp_segment *g, const struct packet *p, const struct packet *before, struct rtp_out *out);
+/* rtp_sender_cut that keeps the cut when it has become idle. */
+bool rtp_sender_cut_on(struct rtp_sender *s, const struct packet *p);
 /* rtp_sender_write_after without the short way that the common case takes. */
 bool rtp_sender_write_any(struct rtp_sender *s, const struct packet *p, const struct packet *before, uint64_t now_us,
                           struct rtp_out *out);
