@@ -2,12 +2,13 @@
 //
 // bench.mjs - the measurements of tests/bench/run. CPU is that of the server's process, user and system, from /proc, over
 // a steady window, divided by what /metrics says was delivered in it: that holds on noisy machines.
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { Cluster } from '../lib/cluster.mjs';
 import { http, parseMetrics } from '../lib/http.mjs';
 import { Background, buildDir, must, run, sleep, until } from '../lib/process.mjs';
+import { cpuOfThreads, cpuSeconds, machine, median, quantile, share } from './cpu.mjs';
 
 const OUT = process.env.MILLRACE_BENCH_OUT;
 const LOAD = `${buildDir}/tests/load/millrace-load`;
@@ -21,7 +22,12 @@ const LONG = ['streams', 'workers', 'overload', 'micro']; // left out by --quick
 const chosen = args.filter((arg) => !arg.startsWith('-'));
 const WINDOW_S = quick ? 4 : 12;
 const MEDIA = '720p30@2.5M';
-const TICKS_A_SECOND = Number((await must('getconf', ['CLK_TCK'])).stdout);
+const KEYFRAME_PACKETS = 47; // of MEDIA
+const CORES = availableParallelism(); // and so many workers the edge has
+const PAIRS = quick ? 2 : 4; // of the edge's windows and the limit's
+const PAIR_WINDOW_S = quick ? 2 : 2.5;
+const PAIR_LIMIT_S = 0.6;
+const PAIR_SETTLE_S = 1.5; // after a pause
 
 const config = { node: { log: 'warn' } };
 const cluster = await Cluster.up({ origin: config, backbone: config, edge: { ...config, relay: { linger_ms: 500 } } });
@@ -31,47 +37,32 @@ let failed = false;
 
 // ---- reading ----
 
-function cpuSeconds(name) {
-    const fields = readFileSync(`/proc/${cluster.nodes.get(name).pid}/stat`, 'utf8').split(') ')[1].split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
-}
+const nodeCpu = (name) => cpuSeconds(cluster.nodes.get(name).pid);
 
 function rssBytes(name) {
     return 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${cluster.nodes.get(name).pid}/status`, 'utf8'))[1]);
 }
 
-const cpuTotal = () => readFileSync('/proc/stat', 'utf8').split('\n')[0].split(/\s+/).slice(1).map(Number);
-
-// How much of the machine others took: figures of time (not those of CPU) mean little when it is much.
-function share(before, after, own_s) {
-    const total = after.reduce((a, b) => a + b, 0) - before.reduce((a, b) => a + b, 0);
-    const idle = after[3] + after[4] - before[3] - before[4];
-    return { idle: idle / total, others: Math.max(0, (total - idle) / total - own_s * TICKS_A_SECOND / total) };
-}
-
 // A node that is short of CPU takes its time.
 const getMetrics = async (url) => parseMetrics((await http(`${url}/metrics`, { timeout_ms: 30_000 })).text);
-
-// Of the tester, which may have ended on a slow machine.
-const processCpu = (pid) => {
-    if (!existsSync(`/proc/${pid}/stat`)) return 0;
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
-};
 
 // CPU of a node and what a counter grew by in a window.
 async function window(node, sample, seconds, tester) {
     const metric = async () => (await getMetrics(cluster.url(node))).get(sample) ?? 0;
     const nodes = [...cluster.nodes.keys()];
-    const own = () => nodes.reduce((sum, name) => sum + cpuSeconds(name), 0) + (tester ? processCpu(tester.pid) : 0);
-    const machine = cpuTotal(), own0 = own();
-    const cpu0 = cpuSeconds(node), n0 = await metric();
+    const own = () => nodes.reduce((sum, name) => sum + nodeCpu(name), 0) + (tester ? cpuSeconds(tester.pid) : 0);
+    const machine0 = machine(), own0 = own();
+    const cpu0 = nodeCpu(node), n0 = await metric();
     await sleep(seconds * 1000);
-    const cpu = cpuSeconds(node) - cpu0, n = (await metric()) - n0;
-    const used = share(machine, cpuTotal(), own() - own0);
-    if (used.others > 0.1) notes.push(`others took ${Math.round(100 * used.others)}% of the machine while ${sample} was measured`);
-    if (used.idle < 0.03) notes.push(`the machine was full while ${sample} was measured`);
-    return { cpu_us: cpu * 1e6, n };
+    const cpu = nodeCpu(node) - cpu0, n = (await metric()) - n0;
+    return { cpu_us: cpu * 1e6, n, used: share(machine0, machine(), own() - own0) };
+}
+
+// What a reader should know of the windows of a measurement.
+function noteOthers(name, windows) {
+    const others = Math.max(...windows.map((w) => w.used.others));
+    if (others > 0.1) notes.push(`${name}: others took up to ${Math.round(100 * others)}% of the machine`);
+    if (windows.some((w) => w.used.idle < 0.03)) notes.push(`${name}: the machine was full`);
 }
 
 // ---- loading ----
@@ -94,8 +85,8 @@ function load(name, more) {
     };
 }
 
-// A frame with a stamp has a NAL unit more, so a packet and a message more at each viewer: where CPU is measured there is one in two
-// seconds, and where delay is, every frame has one.
+// A frame with a stamp has a NAL unit more, so a packet and a message more at each viewer: there is one in two seconds, which tells
+// of the others. HTTP-FLV, to which that makes no send more, has one in every frame.
 async function publish(stream, count = 1, stampEvery = 61) {
     const publisher = load(`publish-${stream.replace(/\W/g, '')}`, ['--publish-rtmp', cluster.rtmp(`live/${stream}`),
         '--synthetic', MEDIA, '--stamp-every', `${stampEvery}`, '--count', `${count}`, '--duration', '3600']);
@@ -114,13 +105,67 @@ async function steady(name, kind, viewers, more = [], streams = 1, stream = 'tes
         '--streams', `${streams}`, '--duration', `${WINDOW_S + 4}`, '--settle', '3', ...more]);
     await sleep((viewers / ramp + 3) * 1000);
     const w = await window('edge', sample, WINDOW_S, l);
+    noteOthers(name, [w]);
     const rss = rssBytes('edge');
+    return { ...w, rss, report: await ended(name, kind, viewers, l) };
+}
+
+// The report of viewers who have left the edge.
+async function ended(name, kind, viewers, l) {
     const report = await l.report();
     if (report.viewers.joined < viewers) notes.push(`${name}: only ${report.viewers.joined} of ${viewers} viewers joined`);
     if (report.rtp.lost_after_repair) notes.push(`${name}: ${report.rtp.lost_after_repair} packets lost after repair`);
     if (report.counters.socket_drops) notes.push(`${name}: ${report.counters.socket_drops} datagrams dropped by the load tester itself`);
     await until('the edge has let go', 15_000, async () => (await cluster.metric('edge', `millrace_viewers{kind="${kind}"}`)) === 0);
-    return { ...w, rss, report };
+    return report;
+}
+
+const limits = []; // each time that it was measured: as fast as it can, and at the pace of pictures
+const pacedLimits = [];
+
+async function limitOf(...more) {
+    const [us, p50, p99] = (await must(LIMIT, ['--seconds', `${PAIR_LIMIT_S}`, ...more])).stdout.trim().split(' ').map(Number);
+    return { us, p50, p99 };
+}
+
+// What the limit program needs now: going on without rest, and sending a picture to each of a worker's viewers 30 times a second.
+async function limitNow(viewers) {
+    const all = (await limitOf()).us, paced = (await limitOf('--viewers', `${viewers}`, '--rate', '30')).us;
+    limits.push(all);
+    pacedLimits.push(paced);
+    return { all, paced };
+}
+
+const spread = (values) => ({ median: median(values), q1: quantile(values, 0.25), q3: quantile(values, 0.75) });
+
+// WHEP viewers, and the limit program beside them, in turns: what the machine is like changes within seconds, so each window of the edge
+// is compared with the limits just before and after it, and the median of these ratios is what counts. The publisher is stopped
+// meanwhile: an edge and a tester that are at work would make the limit higher, and it the edge's windows.
+async function paired(name, publisher, viewers, { more = [], streams = 1, stream = 'test', workers = CORES, pairs = PAIRS } = {}) {
+    const l = load(name, ['--whep', whep(stream), '--viewers', `${viewers}`, '--ramp', '250', '--streams', `${streams}`,
+        '--duration', '300', '--settle', '0', ...more]);
+    const sample = 'millrace_packets_sent_total{transport="webrtc"}';
+    const windows = [], beside = [];
+    const pause = async () => {
+        publisher.process.child.kill('SIGSTOP');
+        await sleep(150);
+        beside.push(await limitNow(Math.ceil(viewers / workers)));
+        publisher.process.child.kill('SIGCONT');
+        await sleep(PAIR_SETTLE_S * 1000);
+    };
+    await sleep((viewers / 250 + 1.5) * 1000);
+    await pause();
+    for (let i = 0; i < pairs; i++) {
+        const threads = cpuOfThreads(cluster.nodes.get('edge').pid), w = await window('edge', sample, PAIR_WINDOW_S, l);
+        windows.push({ ...w, us: w.cpu_us / w.n, threads: cpuOfThreads(cluster.nodes.get('edge').pid).map((s, k) => s - (threads[k] ?? 0)) });
+        await pause();
+    }
+    noteOthers(name, windows);
+    const rss = rssBytes('edge');
+    await l.process.stop('SIGINT');
+    await ended(name, 'whep', viewers, l);
+    const ratios = (kind) => windows.map((w, i) => 2 * w.us / (beside[i][kind] + beside[i + 1][kind]));
+    return { us: median(windows.map((w) => w.us)), ratio: spread(ratios('all')), paced: spread(ratios('paced')), rss, windows };
 }
 
 // A process without a past: what more viewers add to its memory is theirs, not left over from others.
@@ -136,35 +181,20 @@ async function freshEdge(more = {}) {
 // ---- figures ----
 
 // ok unless value is above target; limit: what the target was made of, for the ratio.
-function figure(name, value, unit, target = null, limit = null) {
+function figure(name, value, unit, target = null, limit = null, remark = null) {
     figures.push({ name, value: Math.round(value * 1000) / 1000, unit, target: target && Math.round(target * 1000) / 1000, limit,
         ok: target === null || value <= target });
     const f = figures.at(-1);
     console.log(`${name.padEnd(34)} ${String(f.value).padStart(11)} ${unit.padEnd(9)} ${(target === null ? '' : `<= ${f.target}`).padEnd(12)}`
-        + ` ${(limit ? `${(value / limit).toFixed(2)} x limit` : target ? `${(value / target).toFixed(2)} x target` : '').padEnd(14)} ${target === null ? '' : f.ok ? 'ok' : 'MISSED'}`);
+        + ` ${(remark ?? (limit ? `${(value / limit).toFixed(2)} x limit` : target ? `${(value / target).toFixed(2)} x target` : '')).padEnd(14)} ${target === null ? '' : f.ok ? 'ok' : 'MISSED'}`);
 }
 
-async function limitOf(...more) {
-    return Number((await must(LIMIT, ['--seconds', quick ? '1.5' : '4', ...more])).stdout);
-}
-
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-const limits = []; // each time that it was measured
-
-// What run() measures, and the limit of the same minute: the mean of what it is before and after.
-async function besideLimit(run) {
-    if (!limits.length) limits.push(await limitOf());
-    const before = limits.at(-1);
-    const result = await run();
-    limits.push(await limitOf());
-    return [result, (before + limits.at(-1)) / 2];
-}
-
-// CPU seconds of each worker's thread of a node.
-function workerCpu(name) {
-    const tasks = `/proc/${cluster.nodes.get(name).pid}/task`;
-    return readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/stat`, 'utf8').split(') ')[1].split(' '))
-        .map((fields) => (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND);
+// What paired() found: the target is `factor` times the limit, the limit what the median of the ratios makes of the figure.
+function pairedFigure(name, p, factor = null) {
+    const text = (r) => `${r.median.toFixed(2)} (${r.q1.toFixed(2)} to ${r.q3.toFixed(2)})`;
+    const limit = p.us / p.ratio.median;
+    figure(name, p.us, 'us', factor && factor * limit, limit, `${text(p.ratio)} x limit, ${text(p.paced)} at its pace`);
+    Object.assign(figures.at(-1), { ratio: p.ratio, ratio_paced: p.paced, limit_paced: p.us / p.paced.median });
 }
 
 // Busy loops on one core, for who is to be short of CPU there.
@@ -190,6 +220,8 @@ const overloadFacts = async () => {
     };
 };
 
+let publisher; // of live/test
+
 const measurements = {
     async join() {
         const holder = load('holder', ['--whep', whep('test'), '--flv', flv('test'), '--duration', quick ? '9' : '14']);
@@ -214,41 +246,44 @@ const measurements = {
 
     async whep() {
         await freshEdge();
-        const [few, limitFew] = await besideLimit(() => steady('whep-500', 'whep', 500));
-        figure('whep_us_per_packet_500', few.cpu_us / few.n, 'us', 1.3 * limitFew, limitFew);
-        // What the limit program needs when it, too, sends a picture to each of a worker's viewers 30 times a second and sleeps in between.
-        if (!quick) figure('limit_us_per_packet_250_paced', await limitOf('--viewers', '250', '--rate', '30'), 'us', null, limitFew);
-        const [many, limitMany] = await besideLimit(() => steady('whep-1000', 'whep', 1000));
-        figure('whep_us_per_packet_1000', many.cpu_us / many.n, 'us', 1.3 * limitMany, limitMany);
+        const few = await paired('whep-500', publisher, 500);
+        pairedFigure('whep_us_per_packet_500', few, 1.3);
+        const many = await paired('whep-1000', publisher, 1000);
+        pairedFigure('whep_us_per_packet_1000', many, 1.3);
         figure('whep_viewer_rss_bytes', (many.rss - few.rss) / 500, 'bytes', 24 * 1024);
     },
 
     // From the publisher's send to the arrival at each of 1,000 viewers, by the kernel's time of the packet, which on loopback is that
     // of the edge's send. The first viewer has the way of two hops; all others wait until those before them have been sent to. The
-    // tester has the same cores: it decrypts a tenth, and first packets of frames.
+    // limit is such a queue, too: of the limit program on each core, with keyframes, which sends nothing but pictures and has no hops
+    // before it. The tester has the same cores: it decrypts a tenth, and the beginnings of frames.
     async delay() {
-        const publisher = await publish('stamped', 1, 1);
-        const { report } = await steady('whep-1000-delay', 'whep', 1000, ['--check', '0.1'], 1, 'stamped');
-        await publisher.process.stop('SIGINT');
-        figure('relay_delay_p50_ms', report.steady.delay_ms.p50, 'ms', 2);
-        figure('relay_delay_p99_ms', report.steady.delay_ms.p99, 'ms', 10);
+        const { report } = await steady('whep-1000-delay', 'whep', 1000, ['--check', '0.1']);
+        const queues = await Promise.all(Array.from({ length: CORES }, () => limitOf('--viewers', `${1000 / CORES}`, '--rate', '30',
+            '--keyframe', `${KEYFRAME_PACKETS}`, '--seconds', quick ? '2' : '4')));
+        const queue = { p50: median(queues.map((q) => q.p50)), p99: median(queues.map((q) => q.p99)) };
+        figure('limit_queue_p50_ms', queue.p50, 'ms');
+        figure('limit_queue_p99_ms', queue.p99, 'ms');
+        figure('relay_delay_p50_ms', report.steady.delay_ms.p50, 'ms', 2, queue.p50);
+        figure('relay_delay_p99_ms', report.steady.delay_ms.p99, 'ms', 10, queue.p99);
         figure('relay_delay_first_p50_ms', report.steady.delay_first_ms.p50, 'ms', 2);
         figure('relay_delay_first_p99_ms', report.steady.delay_first_ms.p99, 'ms', 10);
     },
 
     async cm() {
-        const [w, limit] = await besideLimit(() => steady('whep-500-cm', 'whep', 500, ['--srtp', 'cm']));
-        figure('whep_us_per_packet_500_cm', w.cpu_us / w.n, 'us', 2 * limit, limit);
+        pairedFigure('whep_us_per_packet_500_cm', await paired('whep-500-cm', publisher, 500, { more: ['--srtp', 'cm'] }), 2);
     },
 
-    // Several streams cost as one does.
+    // Several streams cost as one does. The loads come one after the other, so each is taken in limits of its minute: those at the
+    // pace of pictures, which move less.
     async streams() {
-        const [one] = await besideLimit(() => steady('whep-504-1-stream', 'whep', 504));
-        const publisher = await publish('many{n}', 8);
-        const [w, limit] = await besideLimit(() => steady('whep-504-8-streams', 'whep', 504, [], 8, 'many{n}'));
-        await publisher.process.stop('SIGINT');
-        figure('whep_us_per_packet_500_8_streams', w.cpu_us / w.n, 'us', 1.15 * one.cpu_us / one.n, limit);
-        figure('whep_streams_ratio', w.cpu_us / w.n / (one.cpu_us / one.n), 'x', 1.15);
+        const one = await paired('whep-504-1-stream', publisher, 504);
+        const several = await publish('many{n}', 8);
+        const many = await paired('whep-504-8-streams', several, 504, { streams: 8, stream: 'many{n}' });
+        await several.process.stop('SIGINT');
+        pairedFigure('whep_us_per_packet_504_1_stream', one);
+        pairedFigure('whep_us_per_packet_500_8_streams', many);
+        figure('whep_streams_ratio', many.paced.median / one.paced.median, 'x', 1.15);
     },
 
     // A worker's cost is linear in its viewers; two carry twice one: a packet costs the same, and both have their share.
@@ -256,17 +291,15 @@ const measurements = {
         const costs = {};
         await freshEdge({ node: { ...config.node, workers: 1 } });
         for (const viewers of [250, 500, 1000]) {
-            const [w, limit] = await besideLimit(() => steady(`whep-${viewers}-1-worker`, 'whep', viewers));
-            costs[viewers] = w.cpu_us / w.n;
-            figure(`whep_us_per_packet_${viewers}_1_worker`, costs[viewers], 'us', null, limit);
+            costs[viewers] = await paired(`whep-${viewers}-1-worker`, publisher, viewers, { workers: 1, pairs: 3 });
+            pairedFigure(`whep_us_per_packet_${viewers}_1_worker`, costs[viewers]);
         }
-        figure('whep_linear_ratio', costs[1000] / costs[250], 'x', 1.15);
+        figure('whep_linear_ratio', costs[1000].paced.median / costs[250].paced.median, 'x', 1.15);
         await freshEdge({ node: { ...config.node, workers: 2 } });
-        const before = workerCpu('edge');
-        const [w] = await besideLimit(() => steady('whep-500-2-workers', 'whep', 500));
-        const used = workerCpu('edge').map((cpu, i) => cpu - (before[i] ?? 0)).sort((a, b) => b - a);
-        figure('whep_two_workers_ratio', w.cpu_us / w.n / costs[500], 'x', 1.15);
-        figure('whep_two_workers_larger_share', used[0] / (used[0] + used[1]), '', 0.6);
+        const two = await paired('whep-500-2-workers', publisher, 500, { workers: 2, pairs: 3 });
+        const used = two.windows.map(({ threads }) => [...threads].sort((a, b) => b - a)).map(([most, next]) => most / (most + next));
+        figure('whep_two_workers_ratio', two.paced.median / costs[500].paced.median, 'x', 1.15);
+        figure('whep_two_workers_larger_share', median(used), '', 0.6);
     },
 
     // As configured by default, where a picture waits for the next one, and with flv.hold_ms 0: the difference of the means is what that
@@ -356,6 +389,7 @@ const measurements = {
                 '--duration', `${WINDOW_S + 14}`]);
             await sleep(12_000);
             const w = await window('backbone', 'millrace_packets_sent_total{transport="pipe"}', WINDOW_S, viewers);
+            noteOthers(`pipe-${streams}`, [w]);
             await viewers.report();
             await publisher.process.stop('SIGINT');
             // What comes to both workers between two looks: they share a thread.
@@ -368,9 +402,8 @@ const measurements = {
 };
 
 async function measure() {
-    limits.push(await limitOf());
-    figure('limit_us_per_packet_4_a_message', await limitOf('--packets', '4'), 'us', null, limits[0]);
-    const publisher = await publish('test');
+    figure('limit_us_per_packet_4_a_message', (await limitOf('--packets', '4')).us, 'us');
+    publisher = await publish('test');
     for (const [name, run] of Object.entries(measurements)) {
         if (chosen.length ? !chosen.includes(name) : quick && LONG.includes(name)) continue;
         await run().catch((error) => {
@@ -379,10 +412,11 @@ async function measure() {
         });
     }
     await publisher.process.stop('SIGINT');
-    limits.push(await limitOf());
+    if (!limits.length) await limitNow(500 / CORES);
     figure('limit_us_per_packet', median(limits), 'us');
-    if (Math.max(...limits) > 1.3 * Math.min(...limits))
-        notes.push(`the limit moved between ${Math.min(...limits)} and ${Math.max(...limits)} us; each figure's is that of its minute`);
+    figure(`limit_us_per_packet_paced`, median(pacedLimits), 'us');
+    const moved = (values) => `between ${quantile(values, 0.25).toFixed(2)} and ${quantile(values, 0.75).toFixed(2)} us`;
+    notes.push(`half of the limits were ${moved(limits)}, at the pace of pictures ${moved(pacedLimits)}`);
 }
 
 try {

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * limit.c - the least that a packet to a viewer can cost on this machine: AES-128-GCM, then the kernel.
  *
- *   millrace-limit [--seconds S] [--viewers N] [--packets N] [--rate R] [--cm]
+ *   millrace-limit [--seconds S] [--viewers N] [--packets N] [--rate R] [--keyframe N] [--cm]
  *
  * Nine packets of 1,200 bytes (a frame of a 2.5 Mbit/s stream) for each viewer in turn, every viewer with keys and an address
  * of its own, are protected into an arena and sent by sendmmsg as GSO messages to a socket on loopback that another
  * thread drains. Prints the CPU time of the sending thread, user and system, in microseconds a packet: what a server's
- * own work is measured against. --packets: of a message, 1 .. 9, for what short ones cost (sound is one a message). --rate: not one round
- * of all viewers after the other but so many a second, as pictures come, to a sink that looks every 1.5 ms as millrace-load does: what the
- * same costs where caches and core have been others' in between. No loop, no timers, no bookkeeping are in it. */
+ * own work is measured against. --packets: of a message, 1 .. 9, for what short ones cost (sound is one a message). --rate: not one
+ * round of all viewers after the other but so many a second, as pictures come, to a sink that looks every 8 ms and does not interrupt
+ * who is at work, as millrace-load: what the same costs where caches and core have been others' in between. Then it also prints
+ * milliseconds, p50 and p99, from when a picture was due to when a viewer's first message had been sent: the queue of viewers who are
+ * served one after the other. --keyframe: of 60 pictures one has so many packets, and viewers get a message of it at a time.
+ * No loop, no timers, no bookkeeping are in it. */
 #include "limit.h"
 
 #include "secure/srtp_tx.h"
@@ -18,6 +21,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,8 +39,17 @@ enum {
     DRAIN_MESSAGES = 32,
     DRAIN_BYTES = 65536,
     SOCKET_BYTES = 16 << 20,
+    RESTED_SOCKET_BYTES = 64 << 20, /* of a sink that naps */
     UNDER_WAY_BYTES = 2 << 20,
-    NAP_US = 1500,
+    NAP_US = 8000,
+    KEYFRAME_EVERY = 60,
+};
+
+/* What is asked for. */
+struct plan {
+    enum srtp_profile profile;
+    size_t viewers, packets, keyframe; /* of a message; of a keyframe, 0: there are none */
+    double seconds, rate;              /* rate 0: one round after the other */
 };
 
 struct viewer {
@@ -55,12 +68,18 @@ struct call {
     size_t n;
 };
 
+/* When viewers were served, after the picture was due. */
+struct queue {
+    uint32_t *waits_us;
+    size_t n, cap;
+};
+
 static atomic_bool done, naps;
 static _Atomic uint64_t drained_bytes;
 
 static void set_buffer(int fd, int force, int plain)
 {
-    int bytes = SOCKET_BYTES;
+    int bytes = naps ? RESTED_SOCKET_BYTES : SOCKET_BYTES;
 
     if (setsockopt(fd, SOL_SOCKET, force, &bytes, sizeof(bytes)))
         (void)setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof(bytes));
@@ -75,6 +94,8 @@ static void *drain(void *arg)
     struct mmsghdr headers[DRAIN_MESSAGES];
     struct iovec iov[DRAIN_MESSAGES];
 
+    if (naps) /* as millrace-load does */
+        (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
     while (!done) {
         for (size_t i = 0; i < DRAIN_MESSAGES; i++) {
             iov[i] = (struct iovec){bytes[i], DRAIN_BYTES};
@@ -172,89 +193,163 @@ static void wait_for_turn(uint64_t *next_ns, double rate)
         *next_ns = now_ns;
 }
 
-static double measure(int fd, struct srtp_engine *e, struct viewer *viewers, size_t n, size_t frame, double seconds, double rate)
+static void push_waits(struct queue *q, size_t n, uint64_t due_ns)
 {
-    struct call *c = calloc(1, sizeof(*c));
-    uint8_t *payload = calloc(FRAME_PACKETS, DATAGRAM_BYTES);
-    uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9), from_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID), index = 0, packets = 0;
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 
-    if (!c || !payload || !(c->arena = malloc((size_t)CALL_MESSAGES * FRAME_PACKETS * DATAGRAM_BYTES)))
-        die("memory");
+    for (size_t i = 0; i < n && q->n < q->cap; i++)
+        q->waits_us[q->n++] = (uint32_t)((now_ns > due_ns ? now_ns - due_ns : 0) / 1000);
+}
+
+struct sender {
+    int fd;
+    struct srtp_engine *engine;
+    struct viewer *viewers;
+    struct call *call;
+    uint8_t *payload;
+    uint64_t index, packets;
+    struct queue queue;
+};
+
+/* A message to each viewer. due_ns 0: nobody asks how long they waited. */
+static void serve_all(struct sender *s, const struct plan *p, size_t packets, uint64_t due_ns)
+{
+    struct call *c = s->call;
+
+    for (size_t i = 0; i < p->viewers; i++) {
+        push_frame(c, s->engine, &s->viewers[i], s->index, s->payload, packets);
+        s->packets += packets;
+        if (c->n < CALL_MESSAGES && i + 1 < p->viewers)
+            continue;
+        size_t n = c->n;
+        flush(s->fd, c);
+        if (due_ns)
+            push_waits(&s->queue, n, due_ns);
+        if (p->rate == 0)
+            wait_for_sink(s->packets * DATAGRAM_BYTES);
+    }
+    s->index += packets;
+}
+
+/* Returns microseconds of CPU a packet. */
+static double measure(struct sender *s, const struct plan *p, double seconds)
+{
+    uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9), from_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t next_ns;
+
     usleep(100000);
     drained_bytes = 0;
-    for (uint64_t next_ns = clock_ns(CLOCK_MONOTONIC); clock_ns(CLOCK_MONOTONIC) < until_ns; index += frame) {
-        for (size_t i = 0; i < n; i++) {
-            push_frame(c, e, &viewers[i], index, payload, frame);
-            packets += frame;
-            if (c->n < CALL_MESSAGES)
-                continue;
-            flush(fd, c);
-            if (rate == 0)
-                wait_for_sink(packets * DATAGRAM_BYTES);
+    s->packets = s->queue.n = 0;
+    next_ns = clock_ns(CLOCK_MONOTONIC);
+    for (unsigned round = 0; clock_ns(CLOCK_MONOTONIC) < until_ns; round++) {
+        size_t left = p->keyframe && round % KEYFRAME_EVERY == KEYFRAME_EVERY / 2 ? p->keyframe : p->packets;
+
+        for (uint64_t due_ns = p->rate > 0 ? next_ns : 0; left > 0; due_ns = 0) {
+            size_t n = left < p->packets ? left : p->packets;
+            serve_all(s, p, n, due_ns);
+            left -= n;
         }
-        if (rate == 0)
-            continue;
-        flush(fd, c);
-        wait_for_turn(&next_ns, rate);
+        if (p->rate > 0)
+            wait_for_turn(&next_ns, p->rate);
     }
-    flush(fd, c);
-    double us = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - from_ns) / 1e3 / (double)packets;
-    free(c->arena);
-    free(c);
-    free(payload);
-    return us;
+    return (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - from_ns) / 1e3 / (double)s->packets;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static void print(double us, struct queue *q)
+{
+    qsort(q->waits_us, q->n, sizeof(*q->waits_us), by_value);
+    if (q->n)
+        printf("%.3f %.3f %.3f\n", us, q->waits_us[q->n / 2] / 1e3, q->waits_us[q->n * 99 / 100] / 1e3);
+    else
+        printf("%.3f\n", us);
+}
+
+static void open_viewers(struct sender *s, const struct plan *p, uint16_t port)
+{
+    s->viewers = calloc(p->viewers, sizeof(*s->viewers));
+    s->fd = socket(AF_INET, SOCK_DGRAM, 0);
+    s->call = calloc(1, sizeof(*s->call));
+    s->payload = calloc(FRAME_PACKETS, DATAGRAM_BYTES);
+    s->queue.cap = (size_t)(p->seconds * p->rate + 1) * p->viewers;
+    s->queue.waits_us = calloc(s->queue.cap, sizeof(*s->queue.waits_us));
+    if (!s->viewers || s->fd < 0 || !s->call || !s->payload || !s->queue.waits_us || srtp_engine_create(&s->engine, SRTP_BACKEND_BEST))
+        die("set-up");
+    if (!(s->call->arena = malloc((size_t)CALL_MESSAGES * FRAME_PACKETS * DATAGRAM_BYTES)))
+        die("memory");
+    set_buffer(s->fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    for (size_t i = 0; i < p->viewers; i++) {
+        struct srtp_master master;
+        srtp_master_random(&master, p->profile);
+        if (srtp_tx_create(&s->viewers[i].tx, s->engine, &master))
+            die("keys");
+        s->viewers[i].to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port,
+                                                .sin_addr.s_addr = htonl((127u << 24) + (65u << 16) + (uint32_t)i)};
+    }
+}
+
+static void close_viewers(struct sender *s, const struct plan *p)
+{
+    for (size_t i = 0; i < p->viewers; i++)
+        srtp_tx_destroy(&s->viewers[i].tx);
+    srtp_engine_destroy(&s->engine);
+    close(s->fd);
+    free(s->viewers);
+    free(s->call->arena);
+    free(s->call);
+    free(s->payload);
+    free(s->queue.waits_us);
+}
+
+static int read_plan(struct plan *p, int argc, char **argv)
+{
+    *p = (struct plan){.profile = SRTP_PROFILE_GCM_128, .viewers = 500, .packets = FRAME_PACKETS, .seconds = 3};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--cm") == 0)
+            p->profile = SRTP_PROFILE_CM_SHA1_80;
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            p->seconds = atof(argv[++i]);
+        else if (strcmp(argv[i], "--viewers") == 0 && i + 1 < argc)
+            p->viewers = strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--packets") == 0 && i + 1 < argc)
+            p->packets = strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--keyframe") == 0 && i + 1 < argc)
+            p->keyframe = strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--rate") == 0 && i + 1 < argc)
+            p->rate = atof(argv[++i]);
+        else
+            return fprintf(stderr, "usage: millrace-limit [--seconds S] [--viewers N] [--packets N] [--rate R] [--keyframe N] [--cm]\n"), -1;
+    }
+    if (p->packets < 1 || p->packets > FRAME_PACKETS || p->viewers < 1 || p->rate < 0 || !(p->seconds > 0 && p->seconds < 3600))
+        return fprintf(stderr, "millrace-limit: 1 to 9 packets, 1 viewer at least, no rate below 0, less than an hour\n"), -1;
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    enum srtp_profile profile = SRTP_PROFILE_GCM_128;
-    double seconds = 3, rate = 0;
-    size_t n = 500, frame = FRAME_PACKETS;
-    struct srtp_engine *engine;
+    struct sender s = {0};
+    struct plan plan;
+    pthread_t thread;
     uint16_t port;
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--cm") == 0)
-            profile = SRTP_PROFILE_CM_SHA1_80;
-        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-            seconds = atof(argv[++i]);
-        else if (strcmp(argv[i], "--viewers") == 0 && i + 1 < argc)
-            n = strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--packets") == 0 && i + 1 < argc)
-            frame = strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--rate") == 0 && i + 1 < argc)
-            rate = atof(argv[++i]);
-        else
-            return fprintf(stderr, "usage: millrace-limit [--seconds S] [--viewers N] [--packets N] [--rate R] [--cm]\n"), 1;
-    }
-    if (frame < 1 || frame > FRAME_PACKETS || n < 1 || rate < 0)
-        return fprintf(stderr, "millrace-limit: 1 to 9 packets, 1 viewer at least, no rate below 0\n"), 1;
-    struct viewer *viewers = calloc(n ? n : 1, sizeof(*viewers));
-    int sink = open_sink(&port), out = socket(AF_INET, SOCK_DGRAM, 0);
-    if (!viewers || out < 0 || srtp_engine_create(&engine, SRTP_BACKEND_BEST))
-        die("set-up");
-    set_buffer(out, SO_SNDBUFFORCE, SO_SNDBUF);
-    for (size_t i = 0; i < n; i++) {
-        struct srtp_master master;
-        srtp_master_random(&master, profile);
-        if (srtp_tx_create(&viewers[i].tx, engine, &master))
-            die("keys");
-        viewers[i].to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port,
-                                             .sin_addr.s_addr = htonl((127u << 24) + (65u << 16) + (uint32_t)i)};
-    }
-    pthread_t thread;
+    if (read_plan(&plan, argc, argv))
+        return 1;
+    naps = plan.rate > 0;
+    int sink = open_sink(&port);
+    open_viewers(&s, &plan, port);
     if (pthread_create(&thread, NULL, drain, &sink))
         die("thread");
-    naps = rate > 0;
-    (void)measure(out, engine, viewers, n, frame, 0.2, rate); /* warm */
-    printf("%.3f\n", measure(out, engine, viewers, n, frame, seconds, rate));
+    (void)measure(&s, &plan, 0.2); /* warm */
+    double us = measure(&s, &plan, plan.seconds);
+    print(us, &s.queue);
     done = true;
     pthread_join(thread, NULL);
-    for (size_t i = 0; i < n; i++)
-        srtp_tx_destroy(&viewers[i].tx);
-    srtp_engine_destroy(&engine);
-    free(viewers);
+    close_viewers(&s, &plan);
     close(sink);
-    close(out);
     return 0;
 }
