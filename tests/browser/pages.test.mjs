@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { close, launch, open, pageState, picturesGrow, screenshot, watch } from '../lib/browser.mjs';
 import { Cluster } from '../lib/cluster.mjs';
 import { publishLive } from '../lib/media.mjs';
-import { sourceDir, until } from '../lib/process.mjs';
+import { sleep, sourceDir, until } from '../lib/process.mjs';
 
 const STREAM = 'live/test';
 const SCREENS = [
@@ -98,8 +98,54 @@ await cluster.use(test, async (t) => {
         await close(page);
     });
 
+    await t.test('watch.html by HTTP-FLV that is stopped before its player has come stays so, and plays once when it is asked again',
+        { skip: haveMpegts ? false : 'npm ci has not been run in web/' }, async () => {
+        let arrive;
+        const arrived = new Promise((resolve) => (arrive = resolve));
+        const page = await watch(browser, cluster, STREAM, { via: 'flv', before: (p) => p.route('**/mpegts.js', async (r) => {
+            await arrived;
+            await r.continue();
+        }) });
+        await pageState(page, 'connecting');
+        await page.click('#toggle');
+        await pageState(page, 'idle');
+        arrive();
+        await page.waitForFunction(() => globalThis.mpegts);
+        await page.waitForFunction(() => performance.now() > 0); // what waited for it has run
+        assert.equal(await page.evaluate(() => millrace.player.state), 'idle');
+        await page.click('#toggle');
+        await pageState(page, 'live');
+        assert.equal((await cluster.sessions('edge', 'flv')).length, 1);
+        await close(page);
+        await until('it has gone', 10_000, async () => (await cluster.sessions('edge', 'flv')).length === 0);
+    });
+
     await t.test('the figures and the viewer are those of the nodes', async () => {
         assert.equal((await cluster.sessions('edge', 'whep')).length, 1, 'those who closed their page are gone');
         await isSound(viewer);
+    });
+
+    await t.test('a page that is gone back to plays again', async () => {
+        const keeping = await launch(cluster, { keepsPages: true });
+        for (const path of [`watch.html?stream=${STREAM}`, 'room/live']) {
+            const page = await open(keeping, `${cluster.url('edge')}/${path}`);
+            // What is asked while the page is changing may stay without an answer.
+            const ask = (question) => Promise.race([page.evaluate(question).catch(() => undefined), sleep(1_000)]);
+            let last = Infinity;
+            const plays = async () => {
+                const frames = await ask(() => document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames);
+                const more = frames > last;
+                last = frames ?? Infinity;
+                return more;
+            };
+            await until('pictures', 15_000, plays);
+            await page.evaluate(() => addEventListener('pageshow', ({ persisted }) => (sessionStorage.kept = persisted)));
+            await page.goto(`${cluster.url('edge')}/cluster.html`);
+            await page.goBack({ waitUntil: 'commit' });
+            await until('it is shown again', 10_000, () => ask(() => sessionStorage.kept === 'true'));
+            last = Infinity;
+            await until('pictures again', 15_000, plays);
+            await close(page);
+        }
     });
 });

@@ -13,14 +13,16 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
 
 export const hasChromium = existsSync(PROGRAM);
 
-// A Chromium with an empty profile, closed by cluster.down(). prefix: a command to run it under, see netns.mjs.
-export async function launch(cluster, { prefix = [], flags = [] } = {}) {
+// A Chromium with an empty profile, closed by cluster.down(). prefix: a command to run it under, see netns.mjs. keepsPages: those that
+// are left are kept, as a user's browser does, to be shown again as they were.
+export async function launch(cluster, { prefix = [], flags = [], keepsPages = false } = {}) {
     let executablePath = PROGRAM;
     if (prefix.length) {
         executablePath = path.join(cluster.dir, `chromium-${prefix.join('-').replace(/\W+/g, '-')}`);
         writeFileSync(executablePath, `#!/bin/sh\nexec ${prefix.join(' ')} ${PROGRAM} "$@"\n`, { mode: 0o755 });
     }
-    const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags], chromiumSandbox: false });
+    const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags], chromiumSandbox: false,
+        ignoreDefaultArgs: keepsPages ? ['--disable-back-forward-cache'] : [] });
     cluster.add({ stop: () => browser.close(), tell: () => tell(browser.contexts().flatMap((context) => context.pages())) });
     return browser;
 }

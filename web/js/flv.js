@@ -20,6 +20,7 @@ export class FlvPlayer extends EventTarget {
 
     #video;
     #player = null;
+    #turns = 0; // starts and stops
     #timer = 0;
     #looks = 0; // interval
     #end_s = 0; // of what has come
@@ -45,21 +46,21 @@ export class FlvPlayer extends EventTarget {
     }
 
     async start() {
+        const turn = ++this.#turns;
         this.#losses = 0;
-        try {
-            await loadScript();
-        } catch {
-            this.#enter('failed', new Problem({
-                title: 'HTTP-FLV needs mpegts.js, which this node does not have',
-                detail: 'run npm ci in its web folder, or watch by WebRTC',
-            }));
-            return;
-        }
-        if (globalThis.mpegts.isSupported()) this.#open();
+        this.#enter('connecting');
+        const problem = await loadScript().then(() => null, () => new Problem({
+            title: 'HTTP-FLV needs mpegts.js, which this node does not have',
+            detail: 'run npm ci in its web folder, or watch by WebRTC',
+        }));
+        if (turn !== this.#turns) return; // stopped meanwhile
+        if (problem) this.#enter('failed', problem);
+        else if (globalThis.mpegts.isSupported()) this.#open();
         else this.#enter('failed', new Problem({ title: 'This browser has no Media Source Extensions, which HTTP-FLV needs' }));
     }
 
     stop() {
+        this.#turns++;
         clearTimeout(this.#timer);
         this.#close();
         this.#enter('idle');

@@ -67,6 +67,9 @@ export function duration(seconds) {
 
 // ---- page ----
 
+// One that the browser has kept and shows again (back, forward) ended its connections when it was left: it begins anew.
+addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+
 // The header's badge: which node this page came from. Resolves to its facts, or null.
 export async function showNode() {
     const badge = $('#node');
