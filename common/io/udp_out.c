@@ -170,6 +170,7 @@ void udp_out_flush(struct udp_socket *s)
     struct call c;
 
     finish_writing(s);
+    out->open = NULL;
     while (out->head < out->tail && !out->blocked) {
         call_fill(&c, s);
         int n = sendmmsg(s->fd, c.headers, (unsigned)c.n, MSG_DONTWAIT);
@@ -255,15 +256,10 @@ __attribute__((noinline)) static bool equals_as_wanted(const struct udp_socket *
     return addr_equal(theirs, &wanted);
 }
 
-/* To the last message's address: most datagrams follow one of their frame. */
-static inline bool goes_again(const struct udp_socket *s, const struct addr *to)
+static inline bool goes_to(const struct udp_socket *s, const struct out_message *m, const struct addr *to)
 {
-    const struct udp_out *out = &s->out;
-
-    if (out->tail == out->head)
-        return false;
-    const struct out_message *m = &out->messages[out->tail - 1];
     uint64_t theirs, ours;
+
     memcpy(&theirs, to, sizeof(theirs)); /* IPv4: family, port and address, all that counts */
     memcpy(&ours, &m->to, sizeof(ours));
     if (to->sa.sa_family == AF_INET && !s->v6)
@@ -271,8 +267,16 @@ static inline bool goes_again(const struct udp_socket *s, const struct addr *to)
     return equals_as_wanted(s, &m->to, to);
 }
 
+/* To the last message's address: most datagrams follow one of their frame. */
+static bool goes_again(const struct udp_socket *s, const struct addr *to)
+{
+    const struct udp_out *out = &s->out;
+
+    return out->tail != out->head && goes_to(s, &out->messages[out->tail - 1], to);
+}
+
 /* Appends to the message before when the kernel can cut it off again. */
-static inline bool joins(const struct udp_out *out, size_t len)
+static bool joins(const struct udp_out *out, size_t len)
 {
     const struct out_message *m = &out->messages[out->tail - 1];
 
@@ -304,11 +308,22 @@ uint8_t *udp_reserve(struct udp_socket *s, const struct addr *to, size_t cap_byt
 
     assert(cap_bytes <= UDP_DATAGRAM_MAX && !out->reserved);
     out->reserved_cap = cap_bytes;
-    if (out->used_bytes >= EARLY_BYTES || out->tail == MESSAGES || s->closed || !goes_again(s, to))
+    if (!out->open || !goes_to(s, out->open, to))
         return reserve_elsewhere(s, to, cap_bytes);
     out->again = true;
     out->reserved = out->arena + out->used_bytes;
     return out->reserved;
+}
+
+/* Behind the message's other datagrams. It stays open while another one of its size would fit, too. */
+static inline void append(struct udp_out *out, struct out_message *m, size_t len)
+{
+    m->len += (uint32_t)len;
+    m->count++;
+    out->used_bytes += len;
+    m->ended = len < m->segment_bytes;
+    if (m->ended || m->count == SEGMENTS_MAX || m->len + len > MESSAGE_BYTES_MAX || out->used_bytes >= EARLY_BYTES)
+        out->open = NULL;
 }
 
 __attribute__((noinline)) static void begin_message(struct udp_socket *s, size_t len)
@@ -322,33 +337,38 @@ __attribute__((noinline)) static void begin_message(struct udp_socket *s, size_t
                                                     .count = 1};
     if (s->sources)
         udp_sources_prefetch(s->sources, &out->messages[out->tail].to);
+    out->open = out->used_bytes + len < EARLY_BYTES ? &out->messages[out->tail] : NULL;
     out->tail++;
     out->used_bytes += len;
     worker_arm(s->worker, &out->hook);
 }
 
+__attribute__((noinline)) static void commit_elsewhere(struct udp_socket *s, size_t len, bool dropped)
+{
+    struct udp_out *out = &s->out;
+
+    if (len == 0)
+        return;
+    if (dropped)
+        s->counters.dropped_full++;
+    else if (out->again && joins(out, len))
+        append(out, &out->messages[out->tail - 1], len);
+    else
+        begin_message(s, len);
+}
+
 void udp_commit(struct udp_socket *s, size_t len)
 {
     struct udp_out *out = &s->out;
+    struct out_message *m = out->open;
     bool dropped = out->reserved == out->scratch;
 
     assert(out->reserved && len <= out->reserved_cap);
     out->reserved = NULL;
-    if (len == 0)
-        return;
-    if (dropped) {
-        s->counters.dropped_full++;
-        return;
-    }
-    if (!out->again || !joins(out, len)) {
-        begin_message(s, len);
-        return;
-    }
-    struct out_message *m = &out->messages[out->tail - 1];
-    m->ended = len < m->segment_bytes;
-    m->len += (uint32_t)len;
-    m->count++;
-    out->used_bytes += len;
+    if (m && out->again && len > 0 && len <= m->segment_bytes)
+        append(out, m, len);
+    else
+        commit_elsewhere(s, len, dropped);
 }
 
 void udp_send(struct udp_socket *s, const struct addr *to, const void *bytes, size_t len)

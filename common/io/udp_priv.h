@@ -32,6 +32,7 @@ struct udp_out {
     uint8_t *arena;
     struct out_message *messages;
     size_t head, tail; /* messages [head, tail) wait */
+    struct out_message *open; /* the last of them, while any datagram that is not longer may simply be appended; NULL: see udp_out.c */
     size_t used_bytes; /* of the arena */
     struct turn_hook hook;
     bool gso;

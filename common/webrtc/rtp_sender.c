@@ -141,6 +141,7 @@ void rtp_sender_start(struct rtp_sender *s, const struct rtp_start *start, uint6
     s->before = same_epoch ? s->now : (struct rtp_segment){0};
     s->now = g;
     s->running = true;
+    rtp_sender_judge(s);
 }
 
 void rtp_sender_stop(struct rtp_sender *s)
@@ -159,6 +160,7 @@ static void close_jump(struct rtp_sender *s, uint64_t seq)
     s->now.seq_offset = s->highest + 1 - seq;
     s->now.picture_id_offset = cut ? (uint16_t)(s->now.picture_id_offset - s->before.cut->pictures_out) & 0x7fff : s->now.picture_id_offset;
     s->now.cut = cut;
+    rtp_sender_judge(s);
 }
 
 /* ---- what is left out ------------------------------------------------------------------------------------- */
@@ -176,6 +178,7 @@ int rtp_sender_limit(struct rtp_sender *s, struct rtp_level level)
         s->now.cut = s->before.cut == s->cuts ? s->cuts + 1 : s->cuts;
         rtp_cut_init(s->now.cut, s->highest - s->now.seq_offset, ALL); /* what waits for the pacer is behind that, and settled with the next */
         s->now.cut->skipped = s->skipped;
+        rtp_sender_judge(s);
     }
     rtp_cut_aim(s->now.cut, level);
     return 0;
@@ -210,6 +213,7 @@ static void drop_cut(struct rtp_sender *s)
     }
     s->skipped = g->cut->skipped;
     g->cut = NULL;
+    rtp_sender_judge(s);
 }
 
 bool rtp_sender_cut(struct rtp_sender *s, const struct packet *p)
@@ -345,14 +349,6 @@ bool rtp_sender_write_any(struct rtp_sender *s, const struct packet *p, const st
         s->counters.late++;
     count_packet(s, p, out->payload_len + out->prefix_len);
     return true;
-}
-
-bool rtp_sender_is_next(const struct rtp_sender *s, const struct packet *p)
-{
-    const struct rtp_segment *g = &s->now;
-
-    return p->seq + g->seq_offset == s->highest + 1 && s->running && p->track == g->track && p->layer == g->layer &&
-           p->seq >= g->first_seq && rtp_sender_is_plain(s, g, p);
 }
 
 size_t rtp_sender_write_next(struct rtp_sender *s, const struct packet *p, bool padded, uint64_t now_us, uint8_t *dst, uint64_t *index)

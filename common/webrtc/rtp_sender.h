@@ -72,6 +72,7 @@ struct rtp_segment {
     uint8_t track, layer, pt, rtx_pt;
     uint8_t red_pt;               /* 0: no RED; else the packets' payload type, pt that of their blocks */
     struct rtp_cut *cut;          /* NULL: all of the layer is sent */
+    bool plain;                   /* most of its packets are such that rtp_sender_is_next may be true of them */
     bool vp8, vp8_known;          /* the descriptor's counters run on: offsets (modulo their sizes) are known with the first packet */
     uint16_t picture_id_offset;
     uint8_t tl0picidx_offset, keyidx_offset;
@@ -197,7 +198,14 @@ static inline bool rtp_sender_write(struct rtp_sender *s, const struct packet *p
 
 /* Most packets of most viewers are the next one of their segment, say nothing but their transport-wide number and, at a frame's start, when
  * they were captured, and their payload is as it came. Whether this one is: then it may be written by ... */
-bool rtp_sender_is_next(const struct rtp_sender *s, const struct packet *p);
+static inline bool rtp_sender_is_next(const struct rtp_sender *s, const struct packet *p)
+{
+    const struct rtp_segment *g = &s->now;
+    const uint8_t begins = g->vp8 ? PACKET_FRAME_START : PACKET_KEYFRAME | PACKET_FRAME_START; /* these say more */
+
+    return g->plain && p->seq + g->seq_offset == s->highest + 1 && s->running && p->track == g->track && p->layer == g->layer &&
+           p->ext_len == 0 && (p->flags & begins) != begins;
+}
 /* ... its header alone, to where it leaves from (dst: room for RTP_NEXT_HEADER_MAX bytes), counted as sent. It has the sender's
  * transport_seq, as with .numbered below. padded: padding will be behind the payload. Returns the header's length; index: of SRTP. */
 size_t rtp_sender_write_next(struct rtp_sender *s, const struct packet *p, bool padded, uint64_t now_us, uint8_t *dst, uint64_t *index);

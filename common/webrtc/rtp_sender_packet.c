@@ -187,6 +187,7 @@ void rtp_sender_follow_vp8(struct rtp_sender *s, const struct packet *p, bool ne
         g->keyidx_offset = (s->keyidx + 1 - m.keyidx) & 0x1f;
     }
     g->vp8_known = s->sent_vp8 = true;
+    rtp_sender_judge(s);
     if (!newest)
         return;
     s->picture_id = vp8_picture_id(g, &m);
@@ -258,15 +259,12 @@ void rtp_sender_wrap_red(const struct rtp_segment *g, const struct packet *p, co
 
 /* ---- the common case ---------------------------------------------------------------------------------------- */
 
-bool rtp_sender_is_plain(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p)
+void rtp_sender_judge(struct rtp_sender *s)
 {
-    const uint8_t begins = PACKET_KEYFRAME | PACKET_FRAME_START;
+    struct rtp_segment *g = &s->now;
+    bool as_it_came = !g->vp8 || (g->vp8_known && g->picture_id_offset == 0 && g->tl0picidx_offset == 0 && g->keyidx_offset == 0);
 
-    if (p->ext_len > 0 || p->payload_len > PACKET_PAYLOAD_MAX || g->cut || g->red_pt || !s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] ||
-        s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME] || (p->flags & begins) == begins)
-        return false;
-    return !g->vp8 || (g->vp8_known && !(p->flags & PACKET_FRAME_START) && g->picture_id_offset == 0 && g->tl0picidx_offset == 0 &&
-                       g->keyidx_offset == 0);
+    g->plain = as_it_came && !g->cut && !g->red_pt && s->cfg.ext_id[RTP_EXT_TRANSPORT_CC] && !s->cfg.ext_id[RTP_EXT_ABS_SEND_TIME];
 }
 
 size_t rtp_sender_write_plain(const struct rtp_sender *s, const struct packet *p, uint16_t seq, uint32_t ts_ticks, bool padded,

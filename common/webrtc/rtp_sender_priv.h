@@ -19,10 +19,9 @@ void rtp_sender_follow_vp8(struct rtp_sender *s, const struct packet *p, bool ne
 /* Everything but number, SSRC and payload type, which an RTX packet has of its own. False: it does not fit. */
 bool rtp_sender_write_packet(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p,
                              struct rtp_header *h, struct rtp_out *out);
-/* Most packets say nothing but their transport-wide number and, at a frame's start, when they were captured, and their payload is as
- * it came. */
-bool rtp_sender_is_plain(const struct rtp_sender *s, const struct rtp_segment *g, const struct packet *p);
-/* The header that rtp_sender_write_packet makes of such a packet, byte for byte, at once: its length in dst, where there is room for
+/* Sets .now.plain, when something has changed that it is made of. */
+void rtp_sender_judge(struct rtp_sender *s);
+/* The header that rtp_sender_write_packet makes of a packet of which rtp_sender_is_next is true, byte for byte, at once: its length in dst, where there is room for
  * RTP_NEXT_HEADER_MAX bytes. */
 size_t rtp_sender_write_plain(const struct rtp_sender *s, const struct packet *p, uint16_t seq, uint32_t ts_ticks, bool padded,
                               uint8_t *dst);

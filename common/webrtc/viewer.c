@@ -75,7 +75,7 @@ void viewer_send(struct rtc_viewer *v, const struct rtp_out *out)
         .payload_len = out->payload_len,
     };
 
-    viewer_rate_on_sent(v, rtc_transport_send_rtp(v->transport, &rtp), out->numbered);
+    viewer_rate_on_sent(v, rtc_transport_send_rtp(v->transport, &rtp), out->numbered, now_us(v));
 }
 
 /* The common case, with nothing written twice; in one function, since passing things on was a third of its instructions. */
@@ -88,7 +88,7 @@ __attribute__((flatten)) static bool send_next(struct rtc_viewer *v, struct view
     if (!at)
         return false;
     rtp.hdr_len = rtp_sender_write_next(&t->sender, p, pad_len > 0, now, at, &rtp.index);
-    viewer_rate_on_sent(v, rtc_transport_commit_rtp(v->transport, &rtp, pad_len), true);
+    viewer_rate_on_sent(v, rtc_transport_commit_rtp(v->transport, &rtp, pad_len), true, now);
     return true;
 }
 
@@ -203,7 +203,7 @@ static bool is_skipped(struct rtc_viewer *v, const struct packet *p, uint64_t no
 
 static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const struct share *s, uint64_t now)
 {
-    bool live = v->state == RTC_VIEWER_LIVE;
+    bool live = v->state == RTC_VIEWER_LIVE, may_skip = v->skipping || rtc_transport_tcp(v->transport);
     size_t left = s->n_video;
 
     for (size_t i = 0; i < b->n; i++) {
@@ -215,7 +215,7 @@ static void push_video(struct rtc_viewer *v, const struct packet_batch *b, const
         left -= left > 0; /* another layer may have begun within the batch */
         if (!live)
             viewer_note_line(v, p, now);
-        else if (!is_skipped(v, p, now) && rtp_sender_takes(&v->video.sender, p) && !viewer_rate_holds(v, p, (left + 1) * s->most_bytes, now))
+        else if (!(may_skip && is_skipped(v, p, now)) && rtp_sender_takes(&v->video.sender, p) && !viewer_rate_holds(v, p, (left + 1) * s->most_bytes, now))
             viewer_send_packet(v, &v->video, p, padding(s, p, left), now);
     }
 }

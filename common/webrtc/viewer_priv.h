@@ -158,7 +158,7 @@ void viewer_rate_live(struct rtc_viewer *v);
 /* True: the live video packet waits for its turn. rest_bytes: of what comes with it, its own included. */
 bool viewer_rate_holds(struct rtc_viewer *v, const struct packet *p, size_t rest_bytes, uint64_t now_us);
 /* A datagram of so many bytes has left (0: none has), with the next transport-wide number or without. */
-void viewer_rate_on_sent(struct rtc_viewer *v, size_t bytes, bool numbered);
+void viewer_rate_on_sent(struct rtc_viewer *v, size_t bytes, bool numbered, uint64_t now_us);
 /* A packet that the viewer asks for again, now or in its turn. */
 void viewer_rate_resend(struct rtc_viewer *v, struct viewer_track *t, uint16_t seq, uint64_t now_us);
 /* Something is sent soon: see struct consumer_ops.on_soon. */

@@ -245,10 +245,9 @@ static bool measure(struct viewer_rate *r, size_t bytes, uint64_t now_us)
 
 __attribute__((noinline)) static void follow(struct rtc_viewer *v, uint64_t now_us);
 
-void viewer_rate_on_sent(struct rtc_viewer *v, size_t bytes, bool numbered)
+void viewer_rate_on_sent(struct rtc_viewer *v, size_t bytes, bool numbered, uint64_t now_us)
 {
     struct viewer_paced *w = v->rate.paced;
-    uint64_t now_us = now_of(v);
 
     if (bytes == 0)
         return;

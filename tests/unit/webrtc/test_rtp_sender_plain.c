@@ -124,8 +124,7 @@ static void assert_same_out(const struct rtp_out *s, const struct rtp_out *l)
 static void send_one(struct both *b, const struct packet *p)
 {
     const struct packet *before = b->red ? cache_find(b->cache, p->track, p->layer, p->seq - 1) : NULL;
-    bool plain = p->layer == b->shorter.now.layer && p->seq + b->shorter.now.seq_offset == b->shorter.highest + 1 &&
-                 rtp_sender_is_plain(&b->shorter, &b->shorter.now, p);
+    bool plain = rtp_sender_is_next(&b->shorter, p);
     struct rtp_out s, l;
 
     assert_int_equal(rtp_sender_takes(&b->shorter, p), rtp_sender_takes(&b->longer, p));

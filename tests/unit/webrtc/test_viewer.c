@@ -264,7 +264,7 @@ static void a_viewer_that_does_not_read_goes_on_with_the_next_keyframe(void **st
     uint16_t last = f->t->sent[f->t->n_sent - 1].view.seq;
     uint32_t last_ts = f->t->sent[f->t->n_sent - 1].view.ts_ticks;
     size_t before = f->t->n_sent;
-    f->t->behind = true;
+    f->t->tcp = f->t->behind = true;
     push_frame(f, false);
     push_frame(f, true); /* still behind: of no use to it */
     push_audio(f);
