@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RELIEF_US = 100000 };
+enum {
+    RELIEF_US = 100000,
+    TRACKLESS_LINGER_US = 1000000, /* clients may ask for any name; one that had no tracks left nothing to go on from */
+};
 
 /* ---- Wants -------------------------------------------------------------------------------------------- */
 
@@ -417,13 +420,20 @@ static void router_destroy(struct router *r)
     free(r);
 }
 
+static uint64_t linger_us(const struct router *r)
+{
+    uint64_t us = r->set->cfg.linger_us;
+
+    return r->tracks.epoch || us < TRACKLESS_LINGER_US ? us : TRACKLESS_LINGER_US;
+}
+
 /* Nothing has changed for linger_us: less may be wanted upstream, and an empty router goes. */
 static void on_linger(struct timer *t, uint64_t now_us)
 {
     struct router *r = container_of(t, struct router, linger);
 
-    if (!r->n_consumers && now_us < r->expired_us + r->set->cfg.linger_us) { /* the last one left when the timer ran already */
-        timer_start(t, r->expired_us + r->set->cfg.linger_us - now_us);
+    if (!r->n_consumers && now_us < r->expired_us + linger_us(r)) { /* the last one left when the timer ran already */
+        timer_start(t, r->expired_us + linger_us(r) - now_us);
         return;
     }
     set_want(r, wanted_now(r));
@@ -438,7 +448,7 @@ void router_expire(struct router *r)
 {
     r->expired_us = worker_now_us(r->set->worker);
     if (!timer_running(&r->linger))
-        timer_start(&r->linger, r->set->cfg.linger_us);
+        timer_start(&r->linger, linger_us(r));
 }
 
 struct router *router_find(const struct router_set *s, const char *name)

@@ -150,7 +150,9 @@ struct router_set_cfg {
     struct cache_cfg cache; /* for each router */
     uint64_t hold_us;       /* the longest that sound waits for pictures where the consumer is patient; 0: not at all */
     uint32_t hold_from_permille; /* and only while the worker is so busy */
-    uint64_t linger_us;     /* how long a router with neither consumer nor producer, or whose last consumer left, is kept */
+    /* How long a router with neither consumer nor producer, or whose last consumer left, is kept. At most a second while it has had
+     * no tracks. */
+    uint64_t linger_us;
     /* The first consumer arrived and there is no producer: find one (relay/). */
     void (*on_demand)(void *arg, struct router *r);
     /* The last consumer has been gone for linger_us: whoever pulls may stop. */

@@ -112,20 +112,25 @@ static inline void on_idle(void *arg, struct router *r)
     ((struct scene *)arg)->idles++;
 }
 
-static inline void scene_init(struct scene *s)
+static inline void scene_init_lingering(struct scene *s, uint64_t linger_us)
 {
     *s = (struct scene){0};
     test_loop_init(&s->loop);
     struct router_set_cfg cfg = {
         .cache = {.cap_bytes = 1 << 24, .cap_packets = 1000, .cap_us = 100000000},
         .hold_us = 1000000,
-        .linger_us = 20000,
+        .linger_us = linger_us,
         .on_demand = on_demand,
         .on_idle = on_idle,
         .arg = s,
     };
     assert_int_equal(packet_pool_create(&s->pool, 1000), 0);
     assert_int_equal(router_set_create(&s->set, s->loop.w, &cfg), 0);
+}
+
+static inline void scene_init(struct scene *s)
+{
+    scene_init_lingering(s, 20000);
 }
 
 static inline void scene_fini(struct scene *s)

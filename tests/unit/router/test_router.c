@@ -409,6 +409,28 @@ static void the_linger_begins_when_the_last_one_leaves(void **state)
     scene_fini(&s);
 }
 
+/* Any name may be asked for, and what is kept for each is memory. */
+static void a_name_that_nobody_publishes_is_not_kept_as_a_stream_is(void **state)
+{
+    struct scene s;
+    struct ear e = new_ear();
+    struct mouth m = new_mouth();
+
+    (void)state;
+    scene_init_lingering(&s, 10000000);
+    publish(router_open(s.set, "live/a"), &m, 1);
+    router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+    struct router *r = router_open(s.set, "no/stream");
+    router_attach(r, &e.c, 0);
+    router_refuse(r, STREAM_UNKNOWN);
+    router_detach(&e.c);
+    test_loop_run_for(&s.loop, 1100000);
+    assert_int_equal(s.idles, 1);
+    assert_null(router_find(s.set, "no/stream"));
+    assert_non_null(router_find(s.set, "live/a"));
+    scene_fini(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +447,7 @@ int main(void)
         cmocka_unit_test(keyframe_needs_are_gated_for_each_layer),
         cmocka_unit_test(a_router_nobody_needs_goes_after_the_linger),
         cmocka_unit_test(the_linger_begins_when_the_last_one_leaves),
+        cmocka_unit_test(a_name_that_nobody_publishes_is_not_kept_as_a_stream_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
