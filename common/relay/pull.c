@@ -52,6 +52,12 @@ static size_t positions(struct router *r, struct pipe_position *out)
     return n;
 }
 
+/* All candidates have failed already, and are tried again some times a second, for each stream: that has been said. */
+static bool is_failing(const struct pull *p)
+{
+    return p->supply->failing_since_us != 0;
+}
+
 static int subscribe(struct pull *p)
 {
     struct relay *r = p->supply->relay;
@@ -78,8 +84,9 @@ static int subscribe(struct pull *p)
         .arg = p,
     };
     relay_count(r)->pulls++;
-    log_info("relay", "%s: pulling from %s at %s%s", cfg.stream, parent->id, parent->address,
-             goes_on ? ", going on where it stopped" : "");
+    if (!is_failing(p))
+        log_info("relay", "%s: pulling from %s at %s%s", cfg.stream, parent->id, parent->address,
+                 goes_on ? ", going on where it stopped" : "");
     return pipe_subscribe(&p->sub, pipes->client, &cfg);
 }
 
@@ -138,6 +145,8 @@ static void on_subscribed(void *arg, const struct track_set *tracks, const struc
     }
     p->ended = false;
     p->unknown = 0;
+    if (is_failing(p))
+        log_info("relay", "%s: %s serves it", router_name(s->router), pull_parent(p));
     s->failing_since_us = 0;
     free(s->resume); /* used */
     s->resume = NULL;
@@ -198,8 +207,8 @@ static void on_refused(void *arg, enum pipe_refusal reason)
 {
     struct pull *p = arg;
 
-    log_info("relay", "%s: refused by %s: %s", router_name(p->supply->router), pull_parent(p),
-             pipe_refusal_name(reason));
+    if (!is_failing(p))
+        log_info("relay", "%s: refused by %s: %s", router_name(p->supply->router), pull_parent(p), pipe_refusal_name(reason));
     p->unknown += reason == PIPE_REFUSED_UNKNOWN;
     next_parent(p);
 }
@@ -208,7 +217,8 @@ static void on_lost(void *arg, enum pipe_lost why)
 {
     struct pull *p = arg;
 
-    log_warn("relay", "%s: parent %s lost: %s", router_name(p->supply->router), pull_parent(p), pipe_lost_name(why));
+    if (!is_failing(p))
+        log_warn("relay", "%s: parent %s lost: %s", router_name(p->supply->router), pull_parent(p), pipe_lost_name(why));
     next_parent(p);
 }
 

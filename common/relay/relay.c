@@ -84,8 +84,10 @@ void supply_unreachable(struct supply *s)
 
     s->refuse = 0;
     timer_start(&s->later, RETRY_US);
-    if (!s->failing_since_us)
+    if (!s->failing_since_us) {
         s->failing_since_us = now_us;
+        log_warn("relay", "%s: no node can serve it now; trying again and again", router_name(s->router));
+    }
     if (now_us - s->failing_since_us >= UNREACHABLE_US && !router_live(s->router))
         router_refuse(s->router, STREAM_UNREACHABLE);
 }

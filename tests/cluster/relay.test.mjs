@@ -3,6 +3,7 @@
 // relay.test.mjs - what nodes do between each other: a backbone that fetches before it is asked, an edge that lets go
 // of what nobody watches, and viewers who notice nothing when Redis or their backbone goes away.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Cluster } from '../lib/cluster.mjs';
@@ -88,5 +89,22 @@ await cluster.use(test, async (t) => {
             await until('the edge has the origin as parent', 3_000, async () =>
                 (await cluster.stream('edge', 'live/backbone')).parent === 'origin');
         });
+    });
+
+    await t.test('while nobody can serve a stream, that is tried again and again, and said once', async () => {
+        const publisher = publishLive(cluster, cluster.rtmp('live/lost'));
+        await cluster.isLive('origin', 'live/lost');
+        const watch = new Watch(flv('live/lost'));
+        await until('it plays', 10_000, () => watch.pictures > 15, 10);
+        cluster.nodes.get('origin').expected = true;
+        await cluster.redis.stop('SIGKILL'); // so that the origin is not known to be gone
+        await cluster.nodes.get('origin').stop('SIGKILL');
+        await publisher.stop();
+        const pulls = await cluster.metric('edge', 'millrace_pulls_total');
+        await until('it has been tried for some time', 20_000, async () =>
+            (await cluster.metric('edge', 'millrace_pulls_total')) > pulls + 12);
+        const lines = readFileSync(cluster.log('edge'), 'utf8').split('\n').filter((line) => line.includes('live/lost'));
+        assert.ok(lines.length < 10, lines.join('\n'));
+        await watch.stop();
     });
 });
