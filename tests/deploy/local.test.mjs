@@ -90,6 +90,11 @@ test('up, urls, status, a picture with sound at both edges, down', async () => {
         assert.equal((await fetch(`${urls[`${edge}.api`]}/node`).then((r) => r.json())).id, edge);
     }
 
+    const logs = await local('logs', 'edge-eu');
+    assert.equal(logs.status, 0, logs.output);
+    assert.match(logs.stdout, /node: edge edge-eu: /);
+    assert.notEqual((await local('logs', 'nobody')).status, 0);
+
     const again = await local('up');
     assert.equal(again.status, 0, again.output);
     assert.match(again.stderr, /already up/);
