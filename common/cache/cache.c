@@ -142,9 +142,11 @@ static bool layer_reach(struct layer_index *x, uint64_t seq)
 
 static void layer_note_key(struct layer_index *x, const struct packet *p, uint64_t position)
 {
-    if (!(p->flags & PACKET_KEYFRAME) || (x->has_key && p->ts_ticks < x->key_ts))
+    bool same = x->has_key && p->ts_ticks == x->key_ts;
+
+    if (!(p->flags & PACKET_KEYFRAME) || (x->has_key && !same && p->seq < x->key_seq)) /* timestamps may begin anew, lower */
         return;
-    if (!x->has_key || p->ts_ticks > x->key_ts) {
+    if (!same) {
         x->has_key = true;
         x->key_ts = p->ts_ticks;
         x->key_seq = p->seq;

@@ -233,6 +233,37 @@ static void a_keyframe_whose_start_was_lost_serves_when_it_has_come(void **state
     close_all(&f);
 }
 
+/* Which keyframe is the newer one is told by its number: an encoder that begins anew may count its time from anywhere. */
+static void where_timestamps_go_back_the_newest_keyframe_is_still_the_start(void **state)
+{
+    static const struct {
+        uint64_t seq, ts_ticks;
+        uint8_t flags;
+    } rows[] = {
+        {0, 900000, PACKET_KEYFRAME},
+        {1, 903000, 0},
+        {20, 1000, PACKET_KEYFRAME},
+        {21, 4000, 0},
+        {5, 909000, PACKET_KEYFRAME}, /* late */
+    };
+    struct fixture f;
+    uint64_t at;
+
+    (void)state;
+    open_roomy(&f);
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct packet *p = packet_create(f.pool);
+        p->seq = FIRST + rows[i].seq;
+        p->ts_ticks = rows[i].ts_ticks;
+        p->flags = PACKET_FRAME_START | PACKET_FRAME_END | rows[i].flags;
+        assert_true(cache_push(f.cache, p));
+        packet_unref(&p);
+    }
+    assert_true(cache_keyframe(f.cache, 0, 0, &at));
+    assert_int_equal(cache_at(f.cache, at)->seq, FIRST + 20);
+    close_all(&f);
+}
+
 static void an_evicted_keyframe_is_no_start(void **state)
 {
     struct fixture f;
@@ -427,6 +458,7 @@ int main(void)
         cmocka_unit_test(each_bound_lets_the_oldest_go),
         cmocka_unit_test(a_viewer_starts_at_the_newest_keyframe_whose_start_is_here),
         cmocka_unit_test(a_keyframe_whose_start_was_lost_serves_when_it_has_come),
+        cmocka_unit_test(where_timestamps_go_back_the_newest_keyframe_is_still_the_start),
         cmocka_unit_test(an_evicted_keyframe_is_no_start),
         cmocka_unit_test(a_jump_beyond_any_reordering_starts_the_layer_anew),
         cmocka_unit_test(under_pressure_idle_streams_give_their_oldest_groups_first),
