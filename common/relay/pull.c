@@ -33,6 +33,7 @@ struct pull {
     struct producer in;
     struct pipe_path source; /* the nodes that the stream comes through, origin first */
     struct timer catch_up;
+    struct timer unasked; /* what was asked for before anybody wanted it, and nobody does, is sent no more */
     bool ended;
 };
 
@@ -94,6 +95,7 @@ static int subscribe(struct pull *p)
 static void leave(struct pull *p)
 {
     timer_stop(&p->catch_up);
+    timer_stop(&p->unasked);
     pipe_subscription_close(&p->sub);
     router_unpublish(&p->in, STREAM_UNREACHABLE, true);
 }
@@ -153,8 +155,12 @@ static void on_subscribed(void *arg, const struct track_set *tracks, const struc
     hub_tell_presence(relay_hub(s->relay), router_name(s->router), true);
     router_unpublish(&p->in, STREAM_UNPUBLISHED, true);
     router_publish(s->router, &p->in, tracks);
-    if (s->pull == p && !router_is_ready(s->router))
+    if (s->pull != p)
+        return;
+    if (!router_is_ready(s->router))
         timer_start(&p->catch_up, CATCH_UP_US);
+    if (!router_want(s->router))
+        timer_start(&p->unasked, relay_config(s->relay)->linger_us);
 }
 
 static void on_caught_up(void *arg)
@@ -171,6 +177,14 @@ static void on_catch_up_due(struct timer *t, uint64_t now_us)
 
     (void)now_us;
     router_ready(&p->in);
+}
+
+static void on_unasked(struct timer *t, uint64_t now_us)
+{
+    struct pull *p = container_of(t, struct pull, unasked);
+
+    (void)now_us;
+    pipe_subscription_want(p->sub, router_want(p->supply->router));
 }
 
 static void on_packet(void *arg, struct packet *packet)
@@ -259,6 +273,7 @@ int pull_open(struct supply *s, const struct parent_list *parents)
     p->parents = *parents;
     p->in = (struct producer){.ops = &in_ops, .kind = "pipe", .passes = true};
     timer_init(&p->catch_up, relay_worker(s->relay), on_catch_up_due);
+    timer_init(&p->unasked, relay_worker(s->relay), on_unasked);
     if (subscribe(p) != 0) {
         free(p);
         return -1;

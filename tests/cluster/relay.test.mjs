@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Cluster } from '../lib/cluster.mjs';
-import { http } from '../lib/http.mjs';
+import { http, listen } from '../lib/http.mjs';
 import { makeFile, probe, publishFile, publishLive, save } from '../lib/media.mjs';
 import { sleep, until } from '../lib/process.mjs';
 import { Watch } from './net/watch.mjs';
@@ -65,6 +65,22 @@ await cluster.use(test, async (t) => {
         await until('it has let go', LINGER_MS + 5_000, async () => !(await cluster.stream('edge', 'live/linger')));
         await until('the backbone sees it', 5_000, async () => (await cluster.stream('backbone', 'live/linger')).children === 0);
         await publisher.stop('SIGKILL');
+    });
+
+    await t.test('for who only listens to what is told of a stream no media are fetched', async () => {
+        const publisher = publishLive(cluster, cluster.rtmp('live/told'));
+        await cluster.isLive('origin', 'live/told');
+        const listener = listen(`${cluster.url('edge')}/whep/events/live/told`);
+        const packets = async () => (await cluster.stream('edge', 'live/told')).packets;
+        await until('it is told', 10_000, () => listener.events.some(({ event }) => event === 'active'));
+        await until('nothing comes any more', 10_000, async () => {
+            const before = await packets();
+            await sleep(500);
+            return (await packets()) === before;
+        });
+        await watchMoment('live/told');
+        listener.request.destroy();
+        await publisher.stop();
     });
 
     await t.test('Redis is killed and comes back empty: viewers see nothing of it, all register again', async () => {
