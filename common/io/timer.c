@@ -3,6 +3,8 @@
 
 #include "worker_priv.h"
 
+enum { LOOK_NS = 1000000 /* hundreds of viewers' pacers are due at once, and take several ms */ };
+
 /* ---- Pairing heap: a node's children are a list; prev of the first child is the parent ------- */
 
 static bool due_before(const struct timer *a, const struct timer *b)
@@ -94,15 +96,20 @@ static struct timer *heap_first(struct timer_heap *h)
     return h->root;
 }
 
-void timer_heap_run(struct timer_heap *h, uint64_t now_us)
+void timer_heap_run(struct timer_heap *h, struct worker *w, uint64_t now_us)
 {
-    uint64_t started_before = h->next_order;
+    uint64_t started_before = h->next_order, until_us = now_us, looked_ns = h->root ? uv_hrtime() : 0;
     struct timer *t;
 
-    while ((t = heap_first(h)) && t->due_us <= now_us && t->order < started_before) {
+    while ((t = heap_first(h)) && t->due_us <= until_us && t->order < started_before) {
         heap_remove(h, t);
         t->running = false;
         t->on_due(t, now_us);
+        if (uv_hrtime() - looked_ns < LOOK_NS)
+            continue;
+        worker_look_again(w);
+        now_us = worker_now_us(w);
+        looked_ns = uv_hrtime();
     }
 }
 

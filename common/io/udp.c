@@ -178,9 +178,14 @@ static void gather(struct udp_socket *s)
 
 static void receive(struct udp_socket *s)
 {
-    gather(s);
     for (int call = 0; call < RECV_CALLS_A_TURN && !s->closed && receive_call(s); call++)
         ;
+}
+
+static void on_look(struct turn_hook *look, uint64_t now_us)
+{
+    (void)now_us;
+    receive(container_of(look, struct udp_socket, in.look));
 }
 
 /* The governor hears of what has to wait. */
@@ -254,10 +259,12 @@ static void on_ready(uv_poll_t *handle, int status, int events)
 {
     struct udp_socket *s = container_of(handle, struct udp_socket, poll);
 
-    if ((events & UV_READABLE || status < 0) && s->cfg.after_media)
+    if ((events & UV_READABLE || status < 0) && s->cfg.after_media) {
         worker_arm(s->worker, &s->in.hook);
-    else if (events & UV_READABLE || status < 0)
+    } else if (events & UV_READABLE || status < 0) {
+        gather(s);
         receive(s);
+    }
     if (events & UV_WRITABLE && !s->closed)
         udp_out_on_writable(s);
     if (status < 0 && !s->closed)
@@ -364,6 +371,10 @@ int udp_open(struct udp_socket **out, struct worker *w, const struct udp_cfg *cf
     s->in.hook = (struct turn_hook){.run = receive_after_media, .stage = TURN_VIEWERS};
     timer_init_lazy(&s->in.soon, w, on_soon);
     timer_init(&s->in.rest, w, on_rested);
+    s->in.look = (struct turn_hook){.run = on_look};
+    list_init(&s->in.look.link);
+    if (!cfg->after_media)
+        list_push_back(&w->media, &s->in.look.link);
     udp_want(s);
     *out = s;
     return 0;
@@ -385,6 +396,7 @@ void udp_close(struct udp_socket **ps)
     s->closed = true;
     worker_disarm(&s->out.hook);
     worker_disarm(&s->in.hook);
+    list_remove(&s->in.look.link);
     timer_stop(&s->in.soon);
     timer_stop(&s->in.rest);
     uv_close((uv_handle_t *)&s->poll, on_poll_closed);

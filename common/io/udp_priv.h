@@ -69,6 +69,7 @@ struct udp_in {
     uint64_t dense_from_us, dense_received; /* when the window began, and what had come by then */
     bool dense;
     uint32_t overflows; /* SO_RXQ_OVFL's count when last seen */
+    struct turn_hook look; /* in worker.media unless cfg.after_media */
     struct turn_hook hook; /* cfg.after_media: something is to be read */
     struct timer soon;     /* and the next look, in a turn that there is anyhow (lazy) */
     struct timer rest;     /* at the latest */

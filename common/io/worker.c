@@ -68,19 +68,20 @@ void worker_disarm(struct turn_hook *hook)
         list_remove(&hook->link);
 }
 
-static struct turn_hook *first_armed(struct worker *w)
+static struct turn_hook *first_armed(struct worker *w, int last_stage)
 {
-    for (int stage = 0; stage < TURN_STAGES; stage++)
+    for (int stage = 0; stage <= last_stage; stage++)
         if (!list_empty(&w->hooks[stage]))
             return container_of(w->hooks[stage].next, struct turn_hook, link);
     return NULL;
 }
 
-static void run_hooks(struct worker *w)
+/* Those of the stages up to this one. */
+static void run_hooks(struct worker *w, int last_stage)
 {
     struct turn_hook *hook;
 
-    for (int n = 0; (hook = first_armed(w)); n++) {
+    for (int n = 0; (hook = first_armed(w, last_stage)); n++) {
         if (n == HOOKS_A_TURN_MAX) {
             uv_async_send(&w->mail_wake); /* the rest in the next turn, which comes at once */
             return;
@@ -127,12 +128,24 @@ bool worker_has_more(const struct worker *w)
     return more;
 }
 
+void worker_look_again(struct worker *w)
+{
+    clock_expire(w->clock);
+    list_for_each(l, &w->media) {
+        struct turn_hook *look = container_of(l, struct turn_hook, link);
+        look->run(look, worker_now_us(w));
+    }
+    run_mails(w);
+    run_hooks(w, TURN_FANOUT);
+}
+
 void worker_end_turn(struct worker *w)
 {
     run_mails(w);
-    timer_heap_run(&w->timers, worker_now_us(w));
-    timer_heap_run(&w->lazy_timers, worker_now_us(w));
-    run_hooks(w);
+    run_hooks(w, TURN_FANOUT); /* what is new before what waits for its time */
+    timer_heap_run(&w->timers, w, worker_now_us(w));
+    timer_heap_run(&w->lazy_timers, w, worker_now_us(w));
+    run_hooks(w, TURN_STAGES - 1);
     judge_turn(w);
     set_due_wake(w);
     w->turn++;
@@ -200,6 +213,7 @@ int worker_create(struct worker **out, const struct worker_cfg *cfg)
     clock_expire(w->clock);
     for (int stage = 0; stage < TURN_STAGES; stage++)
         list_init(&w->hooks[stage]);
+    list_init(&w->media);
     signal(SIGPIPE, SIG_IGN); /* libraries may write to a socket that the peer has closed */
     int err = worker_share_init(w);
     if (!err && (err = open_handles(w)))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * worker.h - a thread with its own event loop, clock and mailbox; it shares nothing.
  *
- * A loop turn: sockets are read, mails and timers run; then the turn hooks run, stage by stage; then
- * the thread waits. So everything that arrived in a turn is fanned out as one batch and leaves in as few
+ * A loop turn: sockets are read, mails run, and the first stage of turn hooks; then timers, then all turn hooks, stage by stage; then
+ * the thread waits. Where timers take long, media are looked at, and handed out, in between. So everything that arrived in a turn is fanned out as one batch and leaves in as few
  * system calls as possible; ingest is read before viewers are served, and what viewers say is read last.
  *
  * Thread: every function is the owner's alone, except worker_post. */
@@ -71,8 +71,8 @@ struct mail {
     void (*run)(struct mail *m, struct worker *receiver);
 };
 
-/* Any thread, the receiver's own too (from within a mail, timer or hook: it runs in the next turn, which
- * comes at once). Never blocks, never allocates; mails of one sender arrive in their order. */
+/* Any thread, the receiver's own too (from within a mail, timer or hook: it runs when that has returned, in the
+ * next turn at the latest, which comes at once). Never blocks, never allocates; mails of one sender arrive in their order. */
 void worker_post(struct worker *to, struct mail *m);
 
 /* ---- Turn hooks ------------------------------------------------------------------------------ */

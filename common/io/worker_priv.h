@@ -60,6 +60,7 @@ struct worker {
     struct governor governor;
     uint64_t aside_ns; /* spent on what viewers say, see udp.c */
     struct list hooks[TURN_STAGES];
+    struct list media; /* turn_hook.link of who looks at a socket of media, out of turn */
     uint64_t turn;                  /* counts up */
     uint64_t rest_us, rested_us;    /* after this turn; in all */
     _Atomic(struct mail *) mailbox; /* newest first */
@@ -76,6 +77,9 @@ struct worker {
 
 /* Mails, timers and hooks, when sockets have been read. */
 void worker_end_turn(struct worker *w);
+
+/* In the midst of a long turn: media that have come are read, and handed out. The clock goes on. */
+void worker_look_again(struct worker *w);
 
 /* Something came that no turn's end has dealt with. */
 bool worker_has_more(const struct worker *w);

@@ -19,6 +19,7 @@ enum {
     BEAT_US = 1000000,
     RECV_BYTES = 4 << 20, /* of a media socket: 100 ms at 300 Mbit/s */
     SEND_BYTES = 4 << 20,
+    PICTURE_END_US = 1000, /* an edge that is busy waits so long for it */
 };
 
 static int fail(char *error, const char *what, const struct addr *at, int err)
@@ -49,6 +50,7 @@ static int open_relay(struct node *n, struct node_worker *w, char *error)
                   .budget = &n->budget},
         .hold_us = c->rtc.audio_hold_ms * 1000,
         .hold_from_permille = (uint32_t)c->rtc.audio_hold_load * 10,
+        .whole_us = c->role == NODE_EDGE ? PICTURE_END_US : 0,
         .linger_us = c->role == NODE_ORIGIN ? 10000000 : c->relay.linger_ms * 1000,
         .packets = PACKETS_PER_WORKER,
         .takeover = c->publish.takeover,

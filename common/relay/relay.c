@@ -399,8 +399,8 @@ int relay_create(struct relay **out, struct worker *w, const struct relay_cfg *c
     if (!r)
         return -1;
     struct router_set_cfg set = {
-        .cache = cfg->cache, .hold_us = cfg->hold_us, .hold_from_permille = cfg->hold_from_permille, .linger_us = cfg->linger_us,
-        .on_demand = on_demand, .on_idle = on_idle, .arg = r};
+        .cache = cfg->cache, .hold_us = cfg->hold_us, .hold_from_permille = cfg->hold_from_permille, .whole_us = cfg->whole_us,
+        .linger_us = cfg->linger_us, .on_demand = on_demand, .on_idle = on_idle, .arg = r};
     r->cfg = *cfg;
     r->worker = w;
     if (packet_pool_create(&r->packets, cfg->packets) != 0 ||

@@ -37,6 +37,7 @@ struct relay_cfg {
     struct cache_cfg cache;     /* of the home's routers; the copies on other workers count no budget */
     uint64_t hold_us;           /* sound waits so long for pictures to leave with (router.h: patient); 0: not */
     uint32_t hold_from_permille; /* while the worker is so busy */
+    uint64_t whole_us;          /* and the end of a picture is waited for so long (router.h) */
     uint64_t linger_us;         /* a pull is kept so long after its last consumer */
     size_t packets;             /* cap of the worker's packet pool */
     bool takeover;              /* a second publisher of a name on this node replaces the first */

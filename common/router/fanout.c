@@ -178,12 +178,41 @@ static bool may_wait(struct router *r, struct packet *const *v, size_t n)
     return !list_empty(&r->consumers[PATIENT]) && hold_wants(&r->hold, n, now_us);
 }
 
+static const struct packet *newest_picture(const struct router *r)
+{
+    for (size_t i = r->n_turn; i > 0; i--)
+        if (want_track(r->turn[i - 1]->track) & r->pictures)
+            return r->turn[i - 1];
+    return NULL;
+}
+
+bool router_waits(struct router *r, uint64_t now_us)
+{
+    const struct packet *newest = r->whole.limit_us && r->hold.busy.past ? newest_picture(r) : NULL;
+
+    if (!newest || list_empty(&r->consumers[PATIENT]) || !whole_waits(&r->whole, newest, now_us))
+        return false;
+    if (!timer_running(&r->rest))
+        timer_start(&r->rest, r->whole.limit_us);
+    return true;
+}
+
+void router_on_rest(struct timer *t, uint64_t now_us)
+{
+    struct router *r = container_of(t, struct router, rest);
+
+    (void)now_us;
+    if (r->n_turn)
+        router_deliver(r);
+}
+
 void router_deliver(struct router *r)
 {
     struct packet *v[PACKET_BATCH_MAX];
     size_t n = r->n_turn;
 
     memcpy(v, r->turn, n * sizeof(*v));
+    timer_stop(&r->rest);
     r->n_turn = 0; /* a consumer may push in turn (a transcoder): that is the next batch */
     r->fanouts++;
     hand_out(r, PROMPT, v, n);

@@ -52,7 +52,8 @@ static void on_turn_end(struct turn_hook *hook, uint64_t now_us)
 {
     struct router *r = container_of(hook, struct router, fanout);
 
-    (void)now_us;
+    if (r->n_turn && router_waits(r, now_us))
+        return;
     if (r->n_turn)
         router_deliver(r);
     else if (router_passes(r))
@@ -236,6 +237,7 @@ void router_publish(struct router *r, struct producer *p, const struct track_set
         cache_clear(r->cache);
         r->pictures = pictures_of(tracks);
         r->hold = (struct hold){.limit_us = r->set->cfg.hold_us, .busy.from_permille = r->set->cfg.hold_from_permille};
+        r->whole = (struct whole){.limit_us = r->set->cfg.whole_us};
         memset(r->clocks, 0, sizeof(r->clocks));
         memset(r->keyframe_asked_us, 0, sizeof(r->keyframe_asked_us));
     }
@@ -414,6 +416,7 @@ static void router_destroy(struct router *r)
     timer_stop(&r->linger);
     worker_disarm(&r->fanout);
     timer_stop(&r->held);
+    timer_stop(&r->rest);
     router_let_go(r->turn, r->n_turn);
     router_let_go(r->hold.v, r->hold.n);
     cache_destroy(&r->cache);
@@ -483,6 +486,7 @@ struct router *router_open(struct router_set *s, const char *name)
     r->fanout.stage = TURN_FANOUT;
     timer_init(&r->linger, s->worker, on_linger);
     timer_init(&r->held, s->worker, router_on_held);
+    timer_init(&r->rest, s->worker, router_on_rest);
     router_expire(r);
     hash_push(&s->by_name, &r->item, r->name, strlen(r->name));
     return r;

@@ -150,6 +150,7 @@ struct router_set_cfg {
     struct cache_cfg cache; /* for each router */
     uint64_t hold_us;       /* the longest that sound waits for pictures where the consumer is patient; 0: not at all */
     uint32_t hold_from_permille; /* and only while the worker is so busy */
+    uint64_t whole_us;      /* where it is that busy and somebody is patient, so long the end of a picture is waited for; 0: not */
     /* How long a router with neither consumer nor producer, or whose last consumer left, is kept. At most a second while it has had
      * no tracks. */
     uint64_t linger_us;

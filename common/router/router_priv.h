@@ -5,6 +5,7 @@
 
 #include "hold.h"
 #include "router/router.h"
+#include "whole.h"
 
 struct media_clock {
     uint64_t capture_us, ts_ticks;
@@ -47,6 +48,8 @@ struct router {
     uint64_t want;     /* grows at once, shrinks linger_us later */
     struct hold hold;  /* what the prompt have had, and the patient have not */
     struct timer held;
+    struct whole whole; /* of what was pushed, for the patient's sake */
+    struct timer rest;
     struct timer linger;
     uint64_t expired_us; /* when router_expire was called last */
     uint64_t keyframe_asked_us[TRACKS_MAX][LAYERS_MAX];
@@ -89,6 +92,9 @@ struct consumer *walk_next(struct router *r, struct walk *w);
 void router_deliver(struct router *r);
 /* The same, and what waits: behind this all have had all that was pushed. Not while consumers are being walked. */
 void router_deliver_all(struct router *r);
+/* Whether the turn's packets wait for the rest of their picture; router_on_rest is the timer of it. */
+bool router_waits(struct router *r, uint64_t now_us);
+void router_on_rest(struct timer *t, uint64_t now_us);
 /* The timer of what waits. */
 void router_on_held(struct timer *t, uint64_t now_us);
 void router_let_go(struct packet **v, size_t n);

@@ -277,6 +277,55 @@ static void a_timer_wakes_the_loop_once(void **state)
     test_loop_fini(&t.loop);
 }
 
+enum { CROWD = 60, CROWD_WORK_US = 200 /* each: twelve times what media wait at most */ };
+
+static struct {
+    struct mail mail;
+    struct turn_hook hook;
+    unsigned at_mail, at_hook; /* timers that had run */
+} news;
+
+static void on_news_hook(struct turn_hook *hook, uint64_t now_us)
+{
+    (void)hook, (void)now_us;
+    news.at_hook = t.n;
+}
+
+static void on_news(struct mail *m, struct worker *w)
+{
+    (void)m;
+    news.at_mail = t.n;
+    worker_arm(w, &news.hook);
+}
+
+static void work(struct timer *timer, uint64_t now_us)
+{
+    assert_true(now_us >= timer->due_us);
+    if (t.n++ == 0)
+        worker_post(timer->worker, &news.mail);
+    usleep(CROWD_WORK_US);
+    if (--t.left == 0)
+        worker_stop(timer->worker);
+}
+
+static void what_comes_while_a_crowd_of_timers_runs_is_handed_out_in_between(void **state)
+{
+    static struct numbered v[CROWD];
+
+    (void)state;
+    memset(&news, 0, sizeof(news));
+    news.mail.run = on_news;
+    news.hook = (struct turn_hook){.run = on_news_hook, .stage = TURN_FANOUT};
+    setup(v, LEN(v), work);
+    for (unsigned i = 0; i < CROWD; i++)
+        timer_start(&v[i].timer, 0);
+    test_loop_run(&t.loop);
+    assert_int_equal(t.n, CROWD);
+    assert_in_range(news.at_mail, 1, CROWD / 2);
+    assert_int_equal(news.at_hook, news.at_mail);
+    test_loop_fini(&t.loop);
+}
+
 static void a_lazy_timer_runs_in_the_turn_of_another(void **state)
 {
     static const unsigned order[] = {1, 0};
@@ -309,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_delay_beyond_the_end_of_time_is_never_due),
         cmocka_unit_test(a_timer_wakes_the_loop_once),
         cmocka_unit_test(a_lazy_timer_runs_in_the_turn_of_another),
+        cmocka_unit_test(what_comes_while_a_crowd_of_timers_runs_is_handed_out_in_between),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,13 +112,16 @@ static inline void on_idle(void *arg, struct router *r)
     ((struct scene *)arg)->idles++;
 }
 
-static inline void scene_init_lingering(struct scene *s, uint64_t linger_us)
+/* The end of a picture is waited for so long; a worker is busy from so much on. */
+static inline void scene_init_with(struct scene *s, uint64_t linger_us, uint64_t whole_us, uint32_t hold_from_permille)
 {
     *s = (struct scene){0};
     test_loop_init(&s->loop);
     struct router_set_cfg cfg = {
         .cache = {.cap_bytes = 1 << 24, .cap_packets = 1000, .cap_us = 100000000},
         .hold_us = 1000000,
+        .hold_from_permille = hold_from_permille,
+        .whole_us = whole_us,
         .linger_us = linger_us,
         .on_demand = on_demand,
         .on_idle = on_idle,
@@ -126,6 +129,11 @@ static inline void scene_init_lingering(struct scene *s, uint64_t linger_us)
     };
     assert_int_equal(packet_pool_create(&s->pool, 1000), 0);
     assert_int_equal(router_set_create(&s->set, s->loop.w, &cfg), 0);
+}
+
+static inline void scene_init_lingering(struct scene *s, uint64_t linger_us)
+{
+    scene_init_with(s, linger_us, 0, 0);
 }
 
 static inline void scene_init(struct scene *s)

@@ -200,6 +200,56 @@ static void of_two_packets_of_sound_the_newer_waits_for_the_picture_after(void *
     scene_fini(&s);
 }
 
+static void push_part(struct scene *s, struct router *r, uint64_t seq, uint64_t picture, bool ends)
+{
+    struct packet *p = packet_create(s->pool);
+
+    assert_non_null(p);
+    p->seq = seq;
+    p->ts_ticks = picture * 3000;
+    p->flags = ends ? PACKET_MARKER : 0;
+    router_push(r, p);
+}
+
+static void a_picture_in_pieces_is_one_batch_for_the_patient_but_is_not_waited_for_long(void **state)
+{
+    struct scene s;
+    struct ear e = new_ear();
+    struct mouth m = new_mouth();
+
+    (void)state;
+    scene_init_with(&s, 20000, 100000, 0);
+    struct router *r = router_open(s.set, "live/a");
+    publish(r, &m, 1);
+    router_attach(r, &e.c, want_track(0));
+    push_part(&s, r, FIRST, 1, true); /* the first one: it is not known yet that the worker is busy */
+    short_turn(&s);
+    push_part(&s, r, FIRST + 1, 2, false);
+    short_turn(&s);
+    assert_int_equal(e.batches, 2); /* nobody is patient */
+    router_detach(&e.c);
+    e.c.patient = true;
+    router_attach(r, &e.c, want_track(0));
+    push_part(&s, r, FIRST + 2, 3, false);
+    short_turn(&s);
+    assert_int_equal(e.batches, 2);
+    push_part(&s, r, FIRST + 3, 3, true);
+    short_turn(&s);
+    assert_int_equal(e.batches, 3);
+    assert_int_equal(e.n, 4);
+    push_part(&s, r, FIRST + 4, 4, false);
+    short_turn(&s);
+    assert_int_equal(e.n, 4);
+    test_loop_run_for(&s.loop, 150000);
+    assert_int_equal(e.n, 5);
+    push_part(&s, r, FIRST + 5, 4, false);
+    short_turn(&s);
+    assert_int_equal(e.n, 6);
+    router_detach(&e.c);
+    router_unpublish(&m.p, STREAM_UNPUBLISHED, false);
+    scene_fini(&s);
+}
+
 static void sound_that_waits_goes_alone_when_no_picture_comes_in_time(void **state)
 {
     struct scene s;
@@ -439,6 +489,7 @@ int main(void)
         cmocka_unit_test(who_leaves_hears_no_wishes_while_what_it_brought_is_handed_out),
         cmocka_unit_test(sound_waits_for_the_patient_and_comes_with_the_next_pictures),
         cmocka_unit_test(of_two_packets_of_sound_the_newer_waits_for_the_picture_after),
+        cmocka_unit_test(a_picture_in_pieces_is_one_batch_for_the_patient_but_is_not_waited_for_long),
         cmocka_unit_test(sound_that_waits_goes_alone_when_no_picture_comes_in_time),
         cmocka_unit_test(who_becomes_patient_is_told_the_tracks_once),
         cmocka_unit_test(one_may_leave_while_packets_are_handed_out),
