@@ -373,6 +373,7 @@ static void on_subscribe(struct pipe_child *c, const Pipe__Subscribe *m)
     take_positions(cs, m, r);
     cs->opening = true;
     pipe_tx_open(&cs->tx, r, m->want);
+    pipe_tx_patience(&cs->tx, m->patience_us);
     cs->opening = false;
     if (cs->over)
         stream_close(cs);
@@ -423,8 +424,10 @@ static void on_stream_message(struct pipe_child *c, const Pipe__Envelope *e)
 
     switch (e->message_case) {
     case PIPE__ENVELOPE__MESSAGE_WANT:
-        if ((cs = find_stream(c, e->want->id)))
+        if ((cs = find_stream(c, e->want->id))) {
             pipe_tx_want(&cs->tx, e->want->mask);
+            pipe_tx_patience(&cs->tx, e->want->patience_us);
+        }
         break;
     case PIPE__ENVELOPE__MESSAGE_UNSUBSCRIBE:
         if ((cs = find_stream(c, e->unsubscribe->id)))

@@ -306,6 +306,7 @@ static int copy_request(struct pipe_subscription *s, const struct pipe_subscribe
         cfg->n_from > LEN(s->from))
         return -1;
     s->want = cfg->want;
+    s->patience_us = cfg->patience_us;
     s->from_epoch = cfg->epoch;
     s->n_from = cfg->n_from;
     if (cfg->n_from)
@@ -409,6 +410,15 @@ void pipe_subscription_want(struct pipe_subscription *s, uint64_t want)
         return;
     s->want = want;
     pipe_rx_stopped(&s->rx, ended);
+    if (s->state == SUBSCRIPTION_ASKED)
+        pipe_parent_send_want(s->parent, s);
+}
+
+void pipe_subscription_patience(struct pipe_subscription *s, uint64_t patience_us)
+{
+    if (patience_us == s->patience_us)
+        return;
+    s->patience_us = patience_us;
     if (s->state == SUBSCRIPTION_ASKED)
         pipe_parent_send_want(s->parent, s);
 }

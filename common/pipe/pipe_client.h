@@ -95,6 +95,7 @@ struct pipe_subscribe_cfg {
     const char *parent_address; /* "host:port" of its pipe listener; a name is resolved off the thread */
     const char *stream;         /* "app/name" */
     uint64_t want;              /* mask of want_bit(); may be 0 until the tracks are known */
+    uint64_t patience_us;       /* see pipe_subscription_patience */
     uint64_t epoch;             /* of the positions in from; 0 when there are none */
     const struct pipe_position *from; /* where layers go on; the others start at the newest keyframe */
     size_t n_from;
@@ -110,6 +111,8 @@ MUST_USE int pipe_subscribe(struct pipe_subscription **out, struct pipe_client *
 void pipe_subscription_close(struct pipe_subscription **s);
 /* What to send from now on. A layer that is wanted anew starts at the newest keyframe that the parent has. */
 void pipe_subscription_want(struct pipe_subscription *s, uint64_t want);
+/* At the parent sound waits so long at most for the next pictures to come with (router.h); 0: it comes at once. */
+void pipe_subscription_patience(struct pipe_subscription *s, uint64_t patience_us);
 /* Not gated here: router_need_keyframe has done so. */
 void pipe_subscription_keyframe(struct pipe_subscription *s, unsigned track, unsigned layer);
 const struct pipe_counters *pipe_subscription_counters(const struct pipe_subscription *s);

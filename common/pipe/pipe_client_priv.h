@@ -101,7 +101,7 @@ struct pipe_subscription {
     struct hash_item by_id, by_block;
     enum subscription_state state;
     char stream[STREAM_NAME_MAX + 1];
-    uint64_t want, allowed;
+    uint64_t want, allowed, patience_us;
     uint64_t from_epoch;
     struct pipe_position from[PIPE_STREAM_LAYERS];
     size_t n_from;

@@ -134,6 +134,7 @@ void pipe_parent_subscribe(struct pipe_parent *p, struct pipe_subscription *s)
     m.stream = s->stream;
     m.epoch = s->from_epoch;
     m.want = s->want;
+    m.patience_us = (uint32_t)s->patience_us;
     m.ssrc = s->block << SSRC_BLOCK_BITS;
     for (size_t i = 0; i < s->n_from; i++) {
         pipe__position__init(&from[i]);
@@ -162,6 +163,7 @@ void pipe_parent_send_want(struct pipe_parent *p, const struct pipe_subscription
     pipe__want__init(&m);
     m.id = s->id;
     m.mask = s->want;
+    m.patience_us = (uint32_t)s->patience_us;
     pipe__envelope__init(&e);
     e.message_case = PIPE__ENVELOPE__MESSAGE_WANT;
     e.want = &m;

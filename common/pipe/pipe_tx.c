@@ -83,6 +83,11 @@ static void ask_help(struct pipe_tx *tx)
     tx->shared->on_catching(tx->shared);
 }
 
+static void set_patience(struct pipe_tx *tx)
+{
+    consumer_patience(&tx->consumer, tx->catching ? 0 : tx->patience_us);
+}
+
 static void set_catching(struct pipe_tx *tx, uint64_t layers)
 {
     tx->catching = layers;
@@ -90,6 +95,7 @@ static void set_catching(struct pipe_tx *tx, uint64_t layers)
         ask_help(tx);
     else
         list_remove(&tx->catching_link);
+    set_patience(tx);
 }
 
 static struct cache *cache_of(const struct pipe_tx *tx)
@@ -140,7 +146,8 @@ static void tell_caught_up(struct pipe_tx *tx)
     tx->ops->on_caught_up(tx);
 }
 
-/* A batch that follows in the turn in which its layer went live may begin with packets that were in the cache by then. */
+/* A batch that follows in the turn in which its layer went live may begin with packets that were in the cache by then; sound that
+ * waits may be handed out later still. */
 static bool was_in_cache(const struct pipe_tx *tx, const struct packet *p)
 {
     const struct cache *cache = cache_of(tx);
@@ -283,6 +290,12 @@ void pipe_tx_want(struct pipe_tx *tx, uint64_t want)
     apply_want(tx);
 }
 
+void pipe_tx_patience(struct pipe_tx *tx, uint64_t patience_us)
+{
+    tx->patience_us = patience_us < TX_PATIENCE_MOST_US ? patience_us : TX_PATIENCE_MOST_US;
+    set_patience(tx);
+}
+
 /* The highest wanted layer of a track that has several; 0 when there is none to spare. */
 static uint64_t spare_layer(const struct pipe_tx *tx)
 {
@@ -399,7 +412,7 @@ static void on_packets(struct consumer *c, const struct packet_batch *b)
 
     if (!tx->heard || !associated(tx))
         return;
-    if (tx->caught && tx->caught_us != worker_now_us(tx->shared->worker))
+    if (tx->caught && worker_now_us(tx->shared->worker) - tx->caught_us > (tx->patience_us ? TX_PATIENCE_MOST_US : 0))
         tx->caught = 0;
     uint64_t live = tx->want & ~tx->catching;
     for (size_t i = 0; i < b->n; i++) {

@@ -32,6 +32,7 @@
 enum {
     TX_TICK_US = 2000,          /* between two helpings of backfill */
     TX_BURST_BYTES = 192 * 1024, /* at once at the start: a keyframe and more; receivers have buffers of megabytes */
+    TX_PATIENCE_MOST_US = 100000,
     TX_STEPS_MAX = 4096,        /* cache positions looked at in one go */
     TX_PAUSE_US = 1000000,      /* a layer with nothing so new in the cache has stopped */
     TX_THIN_PERCENT = 2,        /* given up by the child, for TX_THIN_REPORTS reports in a row: a layer less */
@@ -101,6 +102,7 @@ struct pipe_tx {
 
     /* what is sent */
     uint64_t asked, allowed;
+    uint64_t patience_us; /* the child's */
     bool ready;                    /* the router's cache holds what came before live */
     bool passing;                  /* or it comes now, and goes on as it comes */
     bool told_caught_up;
@@ -125,6 +127,9 @@ void pipe_tx_open(struct pipe_tx *tx, struct router *r, uint64_t want);
 /* Detaches and forgets the keys. Harmless when closed. */
 void pipe_tx_close(struct pipe_tx *tx);
 void pipe_tx_want(struct pipe_tx *tx, uint64_t want);
+/* Sound waits so long at most for the next pictures (router.h), TX_PATIENCE_MOST_US whatever the child says; not while something is
+ * taken from the cache, where it lies already. */
+void pipe_tx_patience(struct pipe_tx *tx, uint64_t patience_us);
 /* One RTCP datagram for feedback_ssrc; decrypted in place. */
 void pipe_tx_feedback(struct pipe_tx *tx, uint8_t *bytes, size_t len, const struct addr *from, uint64_t now_us);
 /* A helping of backfill. */

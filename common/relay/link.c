@@ -47,8 +47,8 @@ struct news {
 struct wish {
     struct mail mail;
     struct link *link;
-    enum { WISH_WANT, WISH_KEYFRAME, WISH_DEMAND } what;
-    uint64_t want;
+    enum { WISH_WANT, WISH_KEYFRAME, WISH_DEMAND, WISH_PATIENCE } what;
+    uint64_t want, patience_us;
     unsigned track, layer;
 };
 
@@ -83,6 +83,9 @@ static void run_wish(struct mail *m, struct worker *w)
         if (l->out.router)
             router_need_keyframe(l->out.router, wish->track, wish->layer);
         break;
+    case WISH_PATIENCE:
+        consumer_patience(&l->out, wish->patience_us);
+        break;
     case WISH_DEMAND:
         if (l->out.router && !router_live(l->out.router) && router_user(l->out.router)) /* none: this worker has closed */
             supply_demand(router_user(l->out.router));
@@ -115,12 +118,18 @@ static void in_on_keyframe(struct producer *p, unsigned track, unsigned layer)
     post_wish(container_of(p, struct link, in), (struct wish){.what = WISH_KEYFRAME, .track = track, .layer = layer});
 }
 
+static void in_on_patience(struct producer *p, uint64_t patience_us)
+{
+    post_wish(container_of(p, struct link, in), (struct wish){.what = WISH_PATIENCE, .patience_us = patience_us});
+}
+
 void link_demand(struct supply *s)
 {
     post_wish(s->link, (struct wish){.what = WISH_DEMAND});
 }
 
-static const struct producer_ops in_ops = {.on_want = in_on_want, .on_keyframe = in_on_keyframe};
+static const struct producer_ops in_ops = {
+    .on_want = in_on_want, .on_keyframe = in_on_keyframe, .on_patience = in_on_patience};
 
 static void run_parcel(struct mail *m, struct worker *w)
 {
@@ -330,6 +339,8 @@ int link_open(struct supply *s)
     l->home = relay_peer(s->relay, relay_home(s->relay, l->name));
     l->in = (struct producer){.ops = &in_ops, .kind = "link"};
     l->out = (struct consumer){.ops = &out_ops, .kind = "link", .want = router_want(s->router)};
+    l->out.patience_us = router_patience_us(s->router);
+    l->out.patient = l->out.patience_us > 0;
     l->open_mail.run = run_open;
     s->link = l;
     relay_count(s->relay)->links++;

@@ -77,6 +77,7 @@ static int subscribe(struct pull *p)
         .parent_address = parent->address,
         .stream = router_name(p->supply->router),
         .want = want_before_tracks(p->supply),
+        .patience_us = router_patience_us(p->supply->router),
         .epoch = goes_on ? router_epoch(p->supply->router) : resume ? resume->epoch : 0,
         .from = resume ? resume->from : from,
         .n_from = goes_on ? positions(p->supply->router, from) : resume ? resume->n : 0,
@@ -262,7 +263,14 @@ static void on_keyframe(struct producer *pr, unsigned track, unsigned layer)
     pipe_subscription_keyframe(p->sub, track, layer);
 }
 
-static const struct producer_ops in_ops = {.on_want = on_want, .on_keyframe = on_keyframe};
+static void on_patience(struct producer *pr, uint64_t patience_us)
+{
+    struct pull *p = container_of(pr, struct pull, in);
+
+    pipe_subscription_patience(p->sub, patience_us);
+}
+
+static const struct producer_ops in_ops = {.on_want = on_want, .on_keyframe = on_keyframe, .on_patience = on_patience};
 
 int pull_open(struct supply *s, const struct parent_list *parents)
 {

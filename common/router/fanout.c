@@ -173,6 +173,7 @@ static bool may_wait(struct router *r, struct packet *const *v, size_t n)
             hold_on_sound(&r->hold, v[i], r->tracks.v[v[i]->track].clock_hz, now_us);
     if (present_in(v, n) & r->pictures) {
         hold_on_pictures(&r->hold, now_us, worker_governor(r->set->worker)->busy_permille);
+        router_reconsider_patience(r);
         return false;
     }
     return !list_empty(&r->consumers[PATIENT]) && hold_wants(&r->hold, n, now_us);

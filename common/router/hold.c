@@ -49,7 +49,7 @@ bool hold_wants(const struct hold *h, size_t n, uint64_t now_us)
 {
     uint64_t due_us = h->picture_us + h->interval_us, limit_us = hold_us(h);
 
-    if (!h->busy.past || limit_us == 0 || h->interval_us == 0 || h->n + n > HOLD_PACKETS_MAX)
+    if (!hold_on(h) || limit_us == 0 || h->interval_us == 0 || h->n + n > HOLD_PACKETS_MAX)
         return false;
     return due_us <= now_us + limit_us && now_us <= due_us + limit_us;
 }
@@ -63,7 +63,7 @@ uint64_t hold_left_us(const struct hold *h, uint64_t now_us)
 
 bool hold_keeps(const struct hold *h, uint64_t now_us)
 {
-    return h->busy.past && h->interval_us > 0 && h->interval_us <= hold_left_us(h, now_us);
+    return hold_on(h) && !h->upstream && h->interval_us > 0 && h->interval_us <= hold_left_us(h, now_us);
 }
 
 void hold_push(struct hold *h, struct packet *const *v, size_t n)

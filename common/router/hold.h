@@ -19,6 +19,8 @@ enum { HOLD_PACKETS_MAX = 16 /* 300 ms of Opus: more than ever waits */ };
 struct hold {
     uint64_t limit_us;    /* the longest that sound waits; 0: it never does */
     struct governor_mark busy; /* .past: its worker has so much to do that it pays */
+    bool asked;           /* it pays elsewhere, however busy this worker is */
+    bool upstream;        /* sound waits there already: it is not kept twice */
     uint64_t picture_us;  /* when pictures last came; 0: never */
     uint64_t interval_us; /* mean time between them; 0: not known */
     uint64_t sound_us;    /* how long a packet of sound plays; 0: not known */
@@ -27,6 +29,11 @@ struct hold {
     size_t n;
     struct packet *v[HOLD_PACKETS_MAX];
 };
+
+static inline bool hold_on(const struct hold *h)
+{
+    return h->limit_us > 0 && (h->asked || h->busy.past);
+}
 
 /* A packet of sound was pushed. */
 void hold_on_sound(struct hold *h, const struct packet *p, uint32_t clock_hz, uint64_t now_us);

@@ -39,6 +39,7 @@ static void reconsider_want(struct router *r)
     set_want(r, r->want | now);
     if (now != r->want)
         router_expire(r);
+    router_reconsider_patience(r);
 }
 
 /* ---- Packets in -------------------------------------------------------------------------------------------- */
@@ -138,6 +139,8 @@ static void link_consumer(struct router *r, struct consumer *c)
 {
     c->list = c->patient && c->want & r->pictures ? PATIENT : PROMPT;
     list_push_back(&r->consumers[c->list], &c->link);
+    if (c->patience_us)
+        router_reconsider_asked(r);
 }
 
 static void unlink_consumer(struct router *r, struct consumer *c)
@@ -146,6 +149,8 @@ static void unlink_consumer(struct router *r, struct consumer *c)
         if (w->next == &c->link)
             w->next = c->link.next;
     list_remove(&c->link);
+    if (c->patience_us)
+        router_reconsider_asked(r);
 }
 
 void router_attach(struct router *r, struct consumer *c, uint64_t want)
@@ -203,6 +208,21 @@ void consumer_want(struct consumer *c, uint64_t want)
     reconsider_want(c->router);
 }
 
+void consumer_patience(struct consumer *c, uint64_t patience_us)
+{
+    struct router *r = c->router;
+
+    if (patience_us == c->patience_us)
+        return;
+    c->patience_us = patience_us;
+    c->patient = patience_us > 0;
+    if (!r)
+        return;
+    relist(r, c);
+    router_reconsider_asked(r);
+    router_reconsider_patience(r);
+}
+
 /* ---- Producers -------------------------------------------------------------------------------------------- */
 
 void router_add_producer(struct router *r, struct producer *p)
@@ -236,8 +256,10 @@ void router_publish(struct router *r, struct producer *p, const struct track_set
         r->counters.epochs++;
         cache_clear(r->cache);
         r->pictures = pictures_of(tracks);
-        r->hold = (struct hold){.limit_us = r->set->cfg.hold_us, .busy.from_permille = r->set->cfg.hold_from_permille};
+        r->hold = (struct hold){.busy.from_permille = r->set->cfg.hold_from_permille};
+        router_set_hold(r);
         r->whole = (struct whole){.limit_us = r->set->cfg.whole_us};
+        each_consumer(c, r) relist(r, c); /* other tracks may be pictures now */
         memset(r->clocks, 0, sizeof(r->clocks));
         memset(r->keyframe_asked_us, 0, sizeof(r->keyframe_asked_us));
     }
@@ -359,6 +381,11 @@ struct producer *router_producer(const struct router *r)
 uint64_t router_want(const struct router *r)
 {
     return r->want;
+}
+
+uint64_t router_patience_us(const struct router *r)
+{
+    return r->patience_us;
 }
 
 struct cache *router_cache(struct router *r)

@@ -61,6 +61,7 @@ struct consumer {
     unsigned viewers;               /* people behind it, as it says itself: 1, or those of a shared muxer */
     bool patient; /* set before router_attach: while it wants pictures, on a busy worker, sound waits for the next of them (for as long
                      as a packet of it plays, at most the set's hold_us) and comes in one batch with them, before them. What it wants alone comes at once */
+    uint64_t patience_us; /* a patient one's: it does so however busy the worker is, but no longer than this; 0: as above. Change by consumer_patience */
     struct list link;
     uint64_t joined; /* the router's: which fan-out it must not be part of yet */
     uint64_t told;   /* and which walk it has been part of */
@@ -73,6 +74,8 @@ void router_attach(struct router *r, struct consumer *c, uint64_t want);
 /* Harmless when detached. May be called from within the consumer's own callbacks. */
 void router_detach(struct consumer *c);
 void consumer_want(struct consumer *c, uint64_t want);
+/* It is patient from now on, or (0) no more: for who knows of many patient ones behind it (a link, a pipe). */
+void consumer_patience(struct consumer *c, uint64_t patience_us);
 
 /* ---- Producers -------------------------------------------------------------------------------- */
 
@@ -81,6 +84,9 @@ struct producer_ops {
     void (*on_want)(struct producer *p, uint64_t want);
     /* Someone needs a keyframe of this layer (already coalesced: at most one each KEYFRAME_GATE_US a layer). */
     void (*on_keyframe)(struct producer *p, unsigned track, unsigned layer);
+    /* All of them are patient, for so long: sound may as well wait where it comes from, and wake nobody up on its way. 0: no more. NULL:
+     * it cannot. A producer that takes over asks for router_patience_us. */
+    void (*on_patience)(struct producer *p, uint64_t patience_us);
 };
 
 struct producer {
@@ -127,6 +133,7 @@ const struct track_set *router_tracks(const struct router *r);
 uint64_t router_epoch(const struct router *r);
 struct producer *router_producer(const struct router *r);
 uint64_t router_want(const struct router *r);
+uint64_t router_patience_us(const struct router *r);
 struct cache *router_cache(struct router *r);
 /* Gated and passed to the producers. */
 void router_need_keyframe(struct router *r, unsigned track, unsigned layer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * router_priv.h - the insides of a router: router.c is its life, who is attached and what they want, fanout.c hands packets out,
- * hold.c keeps sound back for the next pictures. */
+ * hold.c keeps sound back for the next pictures, patience.c says for whom, whole.c waits for a picture's end. */
 #pragma once
 
 #include "hold.h"
@@ -46,6 +46,8 @@ struct router {
     size_t n_consumers;
     uint64_t tellings; /* walks about something else; see consumer.told */
     uint64_t want;     /* grows at once, shrinks linger_us later */
+    uint64_t asked_us;    /* the least patience of the patient who have said so; 0: nobody has */
+    uint64_t patience_us; /* what the primary producer was told */
     struct hold hold;  /* what the prompt have had, and the patient have not */
     struct timer held;
     struct whole whole; /* of what was pushed, for the patient's sake */
@@ -98,3 +100,12 @@ void router_on_rest(struct timer *t, uint64_t now_us);
 /* The timer of what waits. */
 void router_on_held(struct timer *t, uint64_t now_us);
 void router_let_go(struct packet **v, size_t n);
+
+/* ---- Patience (patience.c) -------------------------------------------------------------------------------- */
+
+/* The primary producer hears whether all consumers are patient. */
+void router_reconsider_patience(struct router *r);
+/* One that says how patient it is has come, changed or gone. */
+void router_reconsider_asked(struct router *r);
+/* How long sound waits, in r->hold. */
+void router_set_hold(struct router *r);

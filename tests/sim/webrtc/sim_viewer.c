@@ -103,7 +103,7 @@ static void on_keyframe(struct producer *p, unsigned track, unsigned layer)
     S->key_us = at > S->keyed_us + KEY_AGAIN_US ? at : S->keyed_us + KEY_AGAIN_US;
 }
 
-static const struct producer_ops producer_ops = {ignore_want, on_keyframe};
+static const struct producer_ops producer_ops = {.on_want = ignore_want, .on_keyframe = on_keyframe};
 
 static void push_frame(struct sim *s, const struct browser_mark *frame, uint64_t bytes, uint8_t flags)
 {

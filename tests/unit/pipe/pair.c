@@ -89,7 +89,12 @@ static void on_keyframe(struct producer *producer, unsigned track, unsigned laye
     container_of(producer, struct pair, producer)->keyframes_asked++;
 }
 
-static const struct producer_ops producer_ops = {.on_want = on_want, .on_keyframe = on_keyframe};
+static void on_patience(struct producer *producer, uint64_t patience_us)
+{
+    container_of(producer, struct pair, producer)->producer_patience_us = patience_us;
+}
+
+static const struct producer_ops producer_ops = {.on_want = on_want, .on_keyframe = on_keyframe, .on_patience = on_patience};
 
 static void on_demand(void *arg, struct router *r)
 {

@@ -36,7 +36,7 @@ struct pair {
     struct router_set *routers;
     struct router *router;
     struct producer producer;
-    uint64_t producer_want;
+    uint64_t producer_want, producer_patience_us;
     unsigned keyframes_asked;
     struct pipe_path source; /* given as the stream's */
     struct pipe_server *server;

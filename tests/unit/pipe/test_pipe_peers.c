@@ -128,6 +128,40 @@ static void subscriptions_share_a_connection(void **state)
     free(other);
 }
 
+static void until_patience(struct pair *p, uint64_t us)
+{
+    for (unsigned i = 0; i < 2000 && p->producer_patience_us != us; i++)
+        pair_run_for(p, 10000);
+    assert_int_equal(p->producer_patience_us, us);
+}
+
+/* Told by the parent's router to what feeds it: so it has heard of it, and holds for as long. */
+static void a_child_s_patience_is_the_parent_s_when_all_its_children_have_it(void **state)
+{
+    struct pair *p = *state;
+    struct pair_sink *other = calloc(1, sizeof(*other));
+
+    assert_non_null(other);
+    pair_publish(p, 1);
+    pair_join(p);
+    pair_push_run(p, 100000, 40, 50, 10);
+    pair_until_size(p, &p->sink.n, 50);
+    assert_int_equal(p->producer_patience_us, 0);
+    pipe_subscription_patience(p->sink.s, 40000);
+    until_patience(p, 40000);
+    pipe_subscription_patience(p->sink.s, 5000000);
+    until_patience(p, 100000); /* no longer, whoever says so */
+    pair_subscribe(p, other, &(struct pipe_subscribe_cfg){.want = want_all, .patience_us = 20000});
+    pair_until(p, &other->subscribed, 1);
+    pair_push_run(p, 100040, 80, 50, 10);
+    pair_until_size(p, &other->n, 50);
+    until_patience(p, 20000);
+    pipe_subscription_patience(other->s, 0);
+    until_patience(p, 0);
+    pair_sink_fini(other);
+    free(other);
+}
+
 static void a_parent_that_closes_is_reported_lost(void **state)
 {
     struct pair *p = *state;
@@ -414,6 +448,7 @@ int main(void)
         PAIR_TEST(requests_of_many_children_are_one),
         PAIR_TEST(a_draining_parent_sends_its_children_away_and_serves_on),
         PAIR_TEST(subscriptions_share_a_connection),
+        PAIR_TEST(a_child_s_patience_is_the_parent_s_when_all_its_children_have_it),
         PAIR_TEST(a_parent_that_closes_is_reported_lost),
         PAIR_TEST(a_parent_that_cannot_be_reached_is_reported_lost),
         PAIR_TEST(a_parent_by_name_is_resolved),

@@ -13,6 +13,7 @@ struct scene {
     struct test_loop loop;
     struct relay *relays[2], *home, *asker;
     struct producer mouth;
+    uint64_t patience_us; /* that the mouth was told */
     struct consumer ear;
     bool ready;
     uint64_t begun, next; /* at the asker: first of the cache when it was ready; the number after the last packet */
@@ -41,7 +42,13 @@ static void mouth_on_keyframe(struct producer *p, unsigned track, unsigned layer
     (void)layer;
 }
 
-static const struct producer_ops mouth_ops = {mouth_on_want, mouth_on_keyframe};
+static void mouth_on_patience(struct producer *p, uint64_t patience_us)
+{
+    container_of(p, struct scene, mouth)->patience_us = patience_us;
+}
+
+static const struct producer_ops mouth_ops = {
+    .on_want = mouth_on_want, .on_keyframe = mouth_on_keyframe, .on_patience = mouth_on_patience};
 
 static void ear_on_tracks(struct consumer *c, const struct track_set *tracks)
 {
@@ -259,6 +266,26 @@ static void a_viewer_who_comes_when_the_home_has_closed_waits_in_vain(void **sta
     scene_fini(&s);
 }
 
+static void patience_goes_through_to_who_feeds_the_home(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_init(&s);
+    push(&s, FIRST, 10);
+    turns(&s);
+    router_attach(relay_router(s.asker, "live/a"), &s.ear, want_track(0));
+    turns(&s);
+    assert_int_equal(s.patience_us, 0);
+    consumer_patience(&s.ear, 40000);
+    turns(&s);
+    assert_int_equal(s.patience_us, 40000);
+    consumer_patience(&s.ear, 0);
+    turns(&s);
+    assert_int_equal(s.patience_us, 0);
+    scene_fini(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +294,7 @@ int main(void)
         cmocka_unit_test(what_comes_before_anything_is_wanted_is_not_missing_after_it),
         cmocka_unit_test(who_is_far_behind_at_the_start_is_ready_when_the_past_is_there),
         cmocka_unit_test(a_viewer_who_comes_when_the_home_has_closed_waits_in_vain),
+        cmocka_unit_test(patience_goes_through_to_who_feeds_the_home),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,8 +31,8 @@ struct ear {
 
 struct mouth {
     struct producer p;
-    unsigned wants, keyframes;
-    uint64_t want;
+    unsigned wants, keyframes, patiences;
+    uint64_t want, patience_us;
 };
 
 static inline void ear_on_tracks(struct consumer *c, const struct track_set *tracks)
@@ -88,7 +88,15 @@ static inline void mouth_on_keyframe(struct producer *p, unsigned track, unsigne
     container_of(p, struct mouth, p)->keyframes++;
 }
 
-static const struct producer_ops mouth_ops = {mouth_on_want, mouth_on_keyframe};
+static inline void mouth_on_patience(struct producer *p, uint64_t patience_us)
+{
+    struct mouth *m = container_of(p, struct mouth, p);
+    m->patiences++;
+    m->patience_us = patience_us;
+}
+
+static const struct producer_ops mouth_ops = {
+    .on_want = mouth_on_want, .on_keyframe = mouth_on_keyframe, .on_patience = mouth_on_patience};
 
 static inline struct ear new_ear(void)
 {
@@ -179,4 +187,27 @@ static inline void publish(struct router *r, struct mouth *m, uint64_t epoch)
 static inline void turn(struct scene *s)
 {
     test_loop_run_for(&s->loop, 1000);
+}
+
+/* No longer than it takes: what waits must not be due yet. */
+static inline void short_turn(struct scene *s)
+{
+    struct test_loop_while w = {.turns = 1};
+
+    timer_init(&w.timer, s->loop.w, test_loop_on_while);
+    timer_start(&w.timer, 0);
+    test_loop_run(&s->loop);
+}
+
+/* Two packets of sound, which play for a second each, and three pictures. */
+static inline void show_three_pictures(struct scene *s, struct router *r)
+{
+    push(s, r, 1, FIRST + 98);
+    push(s, r, 1, FIRST + 99);
+    for (uint64_t i = 0; i < 3; i++) {
+        push(s, r, 0, FIRST + i);
+        short_turn(s);
+        if (i < 2)
+            test_loop_run_for(&s->loop, 20000);
+    }
 }

@@ -2,16 +2,6 @@
  * test_router.c - the switchboard: who is told what, when, and how often. */
 #include "router_scene.h"
 
-/* No longer than it takes: what waits must not be due yet. */
-static void short_turn(struct scene *s)
-{
-    struct test_loop_while w = {.turns = 1};
-
-    timer_init(&w.timer, s->loop.w, test_loop_on_while);
-    timer_start(&w.timer, 0);
-    test_loop_run(&s->loop);
-}
-
 static void a_turn_s_packets_come_as_one_batch_and_only_the_wanted_ones(void **state)
 {
     struct scene s;
@@ -97,19 +87,6 @@ static void who_leaves_hears_no_wishes_while_what_it_brought_is_handed_out(void 
     router_detach(&ear.c);
     router_unpublish(&stays.p, STREAM_UNPUBLISHED, false);
     scene_fini(&s);
-}
-
-/* Two packets of sound, which play for a second each, and three pictures. */
-static void show_three_pictures(struct scene *s, struct router *r)
-{
-    push(s, r, 1, FIRST + 98);
-    push(s, r, 1, FIRST + 99);
-    for (uint64_t i = 0; i < 3; i++) {
-        push(s, r, 0, FIRST + i);
-        short_turn(s);
-        if (i < 2)
-            test_loop_run_for(&s->loop, 20000);
-    }
 }
 
 static void sound_waits_for_the_patient_and_comes_with_the_next_pictures(void **state)

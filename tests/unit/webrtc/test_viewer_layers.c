@@ -62,7 +62,7 @@ static void on_end(void *arg, enum stream_end why)
     (void)arg, (void)why;
 }
 
-static const struct producer_ops producer_ops = {ignore_want, on_keyframe};
+static const struct producer_ops producer_ops = {.on_want = ignore_want, .on_keyframe = on_keyframe};
 static const struct rtc_viewer_ops viewer_ops = {.on_tracks = on_tracks, .on_end = on_end};
 
 static void publish(struct fixture *f)

@@ -45,7 +45,7 @@ static inline void on_keyframe(struct producer *p, unsigned track, unsigned laye
     F->keyframes_wanted++;
 }
 
-static const struct producer_ops producer_ops = {ignore_want, on_keyframe};
+static const struct producer_ops producer_ops = {.on_want = ignore_want, .on_keyframe = on_keyframe};
 
 static inline void on_tracks(void *arg, bool playable)
 {

@@ -95,7 +95,7 @@ int tear_down(void **state)
 
 void publish(struct fixture *f, enum codec video, enum codec beside)
 {
-    static const struct producer_ops ops = {ignore_want, ignore_keyframe};
+    static const struct producer_ops ops = {.on_want = ignore_want, .on_keyframe = ignore_keyframe};
     struct router *r = router_open(f->routers, "live/test");
     struct track_set set = {.epoch = ++f->epoch, .n = 2};
 
