@@ -40,6 +40,14 @@ static struct client_seat *seat_of(struct pipe_client *c, uint32_t block)
     return &c->seats[block % CLIENT_SEATS];
 }
 
+static struct pipe_subscription *find_seated(struct pipe_client *c, uint32_t ssrc)
+{
+    uint32_t block = ssrc >> SSRC_BLOCK_BITS;
+    const struct client_seat *seat = seat_of(c, block);
+
+    return seat->block == block ? seat->s : NULL;
+}
+
 static struct pipe_subscription *find_block(struct pipe_client *c, uint32_t ssrc)
 {
     uint32_t block = ssrc >> SSRC_BLOCK_BITS;
@@ -117,8 +125,8 @@ static size_t find_runs(struct pipe_client *c, const struct udp_datagram *v, siz
             runs[n_runs - 1].what.n++;
             continue;
         }
-        struct pipe_subscription *s = find_block(c, ssrc);
-        if (!s)
+        struct pipe_subscription *s = find_seated(c, ssrc);
+        if (!s) /* its first, or noise: not worth a search of its own */
             continue;
         pipe_rx_soon(&s->rx);
         __builtin_prefetch(&s->arg);
