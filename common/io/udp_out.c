@@ -16,6 +16,7 @@
 enum {
     ARENA_BYTES = 1 << 20, /* bounds what waits for a full socket: 3 s of a 2.5 Mbit/s stream */
     MESSAGES = 1024,
+    UNFRAGMENTED_BYTES = 1280 - 28, /* less than any path carries: IPv6's least MTU */
     EARLY_BYTES = 256 << 10, /* sent before the turn ends: what was written is still in the cache */
 };
 
@@ -32,7 +33,7 @@ int udp_out_init(struct udp_socket *s)
     s->out.arena = malloc(ARENA_BYTES);
     s->out.messages = calloc(MESSAGES, sizeof(*s->out.messages));
     s->out.hook = (struct turn_hook){.run = on_turn_flush, .stage = TURN_FLUSH};
-    s->out.gso = true;
+    s->out.gso = s->out.unfragmented = true;
     return s->out.arena && s->out.messages ? 0 : -ENOMEM;
 }
 
@@ -140,6 +141,17 @@ static void on_sent(struct udp_socket *s, const struct call *c, size_t n)
     s->counters.send_messages += n;
 }
 
+/* A datagram is longer than every path carries, or a path is known (by its device, or ICMP) that carries less than what is sent: from now on they
+ * may be cut, and what the system was told of paths counts no more. */
+static void let_fragment(struct udp_socket *s, const char *why)
+{
+    const int omit = IP_PMTUDISC_OMIT;
+
+    s->out.unfragmented = false;
+    (void)setsockopt(s->fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof(omit));
+    log_debug("udp", "datagrams may be cut in fragments: %s", why);
+}
+
 /* The system refuses the call's first message. GSO is given up for the socket when a device cannot
  * do it (EIO: no checksum offload), for one message when its path cannot (a segment over the MTU);
  * otherwise the message is dropped: the trouble of one peer is not another's. */
@@ -147,7 +159,9 @@ static void on_refused(struct udp_socket *s, const struct call *c, int err)
 {
     bool segmented = c->iov[0].iov_len > c->of[0]->segment_bytes;
 
-    if (segmented && err == EIO) {
+    if (s->out.unfragmented && (err == EMSGSIZE || (segmented && err == EINVAL))) {
+        let_fragment(s, "a path is too narrow");
+    } else if (segmented && err == EIO) {
         s->out.gso = false;
         log_info("udp", "no segmentation offload on this path: sending datagram by datagram");
     } else if (segmented && (err == EINVAL || err == EMSGSIZE)) {
@@ -337,6 +351,8 @@ __attribute__((noinline)) static void begin_message(struct udp_socket *s, size_t
                                                     .count = 1};
     if (s->sources)
         udp_sources_prefetch(s->sources, &out->messages[out->tail].to);
+    if (out->unfragmented && len > UNFRAGMENTED_BYTES)
+        let_fragment(s, "a long one is sent");
     out->open = out->used_bytes + len < EARLY_BYTES ? &out->messages[out->tail] : NULL;
     out->tail++;
     out->used_bytes += len;

@@ -36,6 +36,7 @@ struct udp_out {
     size_t used_bytes; /* of the arena */
     struct turn_hook hook;
     bool gso;
+    bool unfragmented; /* IPv4: datagrams leave with "don't fragment" */
     bool blocked;      /* the socket is full: waiting for it to be writable */
     struct addr to;    /* of the datagram reserved, unless it goes where the last message goes */
     bool again;        /* it does */

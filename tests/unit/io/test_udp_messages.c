@@ -4,6 +4,7 @@
 
 #include <net/if.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -103,7 +104,7 @@ static void a_message_that_cannot_be_segmented_goes_plain_and_others_stay(void *
     (void)state;
     pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
     trouble.err = EINVAL;
-    trouble.times = 1;
+    trouble.times = 2; /* first the socket lets datagrams be cut */
     trouble.only_gso = true;
     pair_run(&p, 700);
     assert_int_equal(p.wrong, 0);
@@ -210,6 +211,26 @@ static bool enter_narrow_network(int mtu_bytes)
     return true;
 }
 
+/* As ICMP tells of a router on the way: what the system then refuses goes without "don't fragment", in messages as before. Then a narrow device. */
+static void what_is_too_long_for_a_router_on_the_way_arrives(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    if (!enter_narrow_network(65536) || system("ip route replace local 127.0.0.1 dev lo table local mtu 1000 2>/dev/null") != 0) {
+        print_message("no network namespaces or no ip command here\n");
+        skip();
+    }
+    pair_init(&p, "127.0.0.1:0", "127.0.0.1:0");
+    pair_run(&p, 700);
+    assert_int_equal(p.wrong, 0);
+    assert_int_equal(udp_counters(p.a)->sent, 700);
+    assert_int_equal(udp_counters(p.a)->dropped_error + udp_counters(p.a)->dropped_full, 0);
+    assert_int_equal(udp_counters(p.b)->received, 700);
+    assert_int_equal(udp_counters(p.a)->send_messages, 70);
+    pair_fini(&p);
+}
+
 /* The kernel refuses segments that are longer than the device takes; alone they are cut in fragments. Last of all tests: there is no way back. */
 static void what_is_too_long_for_a_path_arrives_in_fragments(void **state)
 {
@@ -250,6 +271,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_behind_a_full_socket_is_dropped_and_counted),
         cmocka_unit_test(a_refused_message_is_dropped_alone),
         cmocka_unit_test(icmp_errors_of_one_peer_do_not_touch_another),
+        cmocka_unit_test(what_is_too_long_for_a_router_on_the_way_arrives),
         cmocka_unit_test(what_is_too_long_for_a_path_arrives_in_fragments),
     };
 
