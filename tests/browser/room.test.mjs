@@ -129,6 +129,17 @@ await cluster.use(test, async (t) => {
         await close(publishing);
     });
 
+    await t.test('a page that could not be told who is here asks again', async () => {
+        const ann = await enter(browser, 'edge', 'ann');
+        let asked = 0;
+        const other = await open(browser, `${cluster.url('edge')}/room/meeting?name=eve${tokens('eve')}`, { before: (page) =>
+            page.route('**/api/v1/streams/events*', (route) => (asked++ ? route.continue() : route.fulfill({ status: 503 }))) });
+        await until('it has asked', 10_000, () => asked > 0);
+        await sees(other, 'ann');
+        await close(other);
+        await close(ann);
+    });
+
     await t.test('the events: first what is, then what comes and goes, below the prefix alone', async () => {
         const ann = await enter(browser, 'edge', 'ann');
         const all = await Promise.all([listen('backbone', 'meeting/'), listen('edge', 'meeting/'), listen('edge', 'other/')]);

@@ -140,6 +140,10 @@ function listen() {
         onPublished(stream);
     });
     events.addEventListener('ready', () => [...tiles.keys()].filter((name) => !told.has(name)).forEach(removeTile));
+    // After an answer that is not 200 (of a node that has all its listeners, or of a proxy before one that begins) it would not come again.
+    events.addEventListener('error', () => {
+        if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS * (1 + Math.random()));
+    });
     events.addEventListener('unpublished', (event) => removeTile(JSON.parse(event.data).name));
     addEventListener('pagehide', () => events.close());
 }
