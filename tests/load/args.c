@@ -21,7 +21,7 @@ static const char help[] =
     "  --whep URL, --flv URL          viewers, at the stream or at an entry point (/route/play/...)\n"
     "    --viewers N                  how many (1)\n"
     "    --ramp N                     joins a second (all at once)\n"
-    "    --start S                    seconds after the start (0)\n"
+    "    --start S                    seconds after the start (viewers: 2 after the last of the publishers, if there are any; 0)\n"
     "    --hold S                     stay so long after the last has joined (the duration)\n"
     "    --churn N                    so many a second leave and are replaced (0)\n"
     "    --streams N                  {n} in the URL goes round 0 .. N-1 (1)\n"
@@ -32,7 +32,7 @@ static const char help[] =
     "    --stamp-every N              of so many frames one says it (7), of itself and of those since the last one: it is a\n"
     "                                 packet more\n"
     "    --count N                    {n} in the URL is 0 .. N-1 (1)\n"
-    "  --scenario FILE                groups from a YAML file, see tests/load/plan.h\n"
+    "  --scenario FILE                groups from a YAML file, see docs/load.md\n"
     "\n"
     "Of the whole run:\n"
     "  --duration S                   after the last viewer has been started (30)\n"
@@ -271,5 +271,6 @@ int args_parse(struct args *a, int argc, char **argv)
     }
     if (optind < argc)
         return mistake("what is this", argv[optind]);
+    plan_finish(&a->plan);
     return plan_check(&a->plan, err) ? mistake(err, NULL) : -1;
 }

@@ -21,7 +21,7 @@ struct plan_group *plan_group_push(struct plan *p, enum plan_kind kind, const ch
     if (p->n_groups == PLAN_GROUPS_MAX)
         return NULL;
     struct plan_group *g = &p->groups[p->n_groups++];
-    *g = (struct plan_group){.kind = kind, .count = 1, .streams = 1, .hold_s = -1, .stamp_every = PLAN_STAMP_EVERY};
+    *g = (struct plan_group){.kind = kind, .count = 1, .streams = 1, .start_s = -1, .hold_s = -1, .stamp_every = PLAN_STAMP_EVERY};
     snprintf(g->url, sizeof(g->url), "%s", url);
     return g;
 }
@@ -63,7 +63,7 @@ int plan_synthetic(const char *text, struct plan_synthetic *out)
 
 double plan_group_ramped_s(const struct plan_group *g)
 {
-    return g->start_s + (g->ramp > 0 && g->count > 1 ? (g->count - 1) / g->ramp : 0);
+    return fmax(g->start_s, 0) + (g->ramp > 0 && g->count > 1 ? (g->count - 1) / g->ramp : 0);
 }
 
 double plan_ramped_s(const struct plan *p)
@@ -375,6 +375,20 @@ static int check_group(const struct plan_group *g, char err[PLAN_ERROR_CAP])
     else
         return 0;
     return -1;
+}
+
+void plan_finish(struct plan *p)
+{
+    double published_s = -PLAN_PUBLISHED_S;
+
+    for (size_t i = 0; i < p->n_groups; i++)
+        if (!plan_is_viewer(&p->groups[i]))
+            published_s = fmax(published_s, plan_group_ramped_s(&p->groups[i]));
+    for (size_t i = 0; i < p->n_groups; i++) {
+        struct plan_group *g = &p->groups[i];
+        if (g->start_s < 0)
+            g->start_s = plan_is_viewer(g) ? published_s + PLAN_PUBLISHED_S : 0;
+    }
 }
 
 int plan_check(const struct plan *p, char err[PLAN_ERROR_CAP])

@@ -22,7 +22,7 @@
  *       churn: 5
  *       surge: { at: 20, viewers: 200, ramp: 1000, hold: 10 }   # or a list of them
  *     - flv: http://127.0.0.1:8082/live/s{n}.flv
- *       viewers: 100
+ *       viewers: 100       # without start: 2 s after the last publisher, or at once
  *
  * Pure but for plan_read_file; any thread. Ownership: plain values. */
 #pragma once
@@ -44,7 +44,8 @@ struct plan_group {
     unsigned count;      /* viewers or publishers */
     unsigned streams;    /* viewers: {n} goes round 0 .. streams - 1 */
     double ramp;         /* joins a second; 0: all at once */
-    double start_s, hold_s; /* hold_s < 0: the plan's duration; publishers: until all viewers have left */
+    double start_s; /* < 0: not said, see plan_finish */
+    double hold_s;  /* < 0: the plan's duration; publishers: until all viewers have left */
     double churn;        /* viewers: so many a second leave and are replaced */
     char source[PLAN_PATH_MAX]; /* publishers: a file, or */
     char synthetic[64];  /* "720p30@2.5M" */
@@ -55,6 +56,7 @@ enum {
     /* A NAL unit more is a packet and a message more, which many encoders do not send. Odd and prime, so that frames of all
      * places in a group of pictures have a stamp at some time. */
     PLAN_STAMP_EVERY = 7,
+    PLAN_PUBLISHED_S = 2,
 };
 
 struct plan {
@@ -75,6 +77,9 @@ struct plan_group *plan_group_push(struct plan *p, enum plan_kind kind, const ch
 /* Appends what a scenario says. 0, or -1 with file, line and what is wrong in err. */
 MUST_USE int plan_read(struct plan *p, const char *name, const char *text, size_t len, char err[PLAN_ERROR_CAP]);
 MUST_USE int plan_read_file(struct plan *p, const char *path, char err[PLAN_ERROR_CAP]);
+/* When all is read: groups that do not say when they start do so at once, viewers where there are publishers PLAN_PUBLISHED_S after the
+ * last of those, so that servers know their streams. */
+void plan_finish(struct plan *p);
 /* Whether it can be done: URLs, counts, sources. 0, or -1 with the reason. */
 MUST_USE int plan_check(const struct plan *p, char err[PLAN_ERROR_CAP]);
 

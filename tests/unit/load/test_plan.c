@@ -293,6 +293,34 @@ static void a_plan_that_cannot_be_is_refused(void **state)
     }
 }
 
+static void viewers_come_when_servers_know_the_streams(void **state)
+{
+    static const struct {
+        double publish_s[2]; /* the starts of two groups of publishers, the second of 11 at 10 a second; -1: not said, -2: none */
+        double watch_s, starts_s;
+    } rows[] = {{{-2, -2}, -1, 0}, {{-2, -2}, 3, 3}, {{-1, -2}, -1, 2}, {{-1, -2}, 0, 0}, {{1.5, -2}, -1, 3.5}, {{1.5, -1}, -1, 3.5}, {{1.5, 1}, -1, 4}};
+
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct plan *p = calloc(1, sizeof(*p));
+
+        plan_init(p);
+        struct plan_group *watch = plan_group_push(p, PLAN_FLV, "http://h/x.flv");
+        watch->start_s = rows[i].watch_s;
+        for (size_t k = 0; k < LEN(rows[i].publish_s) && rows[i].publish_s[k] > -2; k++) {
+            struct plan_group *g = plan_group_push(p, PLAN_RTMP, "rtmp://h/a/x");
+            g->start_s = rows[i].publish_s[k];
+            g->count = k ? 11 : 1;
+            g->ramp = 10;
+        }
+        plan_finish(p);
+        assert_true(watch->start_s == rows[i].starts_s);
+        for (size_t k = 1; k < p->n_groups; k++)
+            assert_true(p->groups[k].start_s == (rows[i].publish_s[k - 1] < 0 ? 0 : rows[i].publish_s[k - 1]));
+        free(p);
+    }
+}
+
 static void groups_end_their_hold_after_the_last_has_been_started(void **state)
 {
     struct plan p;
@@ -329,6 +357,7 @@ int main(void)
         cmocka_unit_test(publishers_come_and_go_and_surges_may_be_many),
         cmocka_unit_test(mistakes_in_a_scenario_are_told_with_their_line),
         cmocka_unit_test(a_plan_that_cannot_be_is_refused),
+        cmocka_unit_test(viewers_come_when_servers_know_the_streams),
         cmocka_unit_test(groups_end_their_hold_after_the_last_has_been_started),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
