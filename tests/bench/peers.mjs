@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { Cluster } from '../lib/cluster.mjs';
 import { Background, buildDir, must, run, sleep, sourceDir, until } from '../lib/process.mjs';
+import { cpuSeconds } from './cpu.mjs';
 
 const LOAD = `${buildDir}/tests/load/millrace-load`;
 const PLAY = `${buildDir}/tests/bench/rtmp_play`;
@@ -18,16 +19,10 @@ const VIEWERS = Number(args.find((arg) => /^\d+$/.test(arg)) ?? 200);
 const chosen = (name) => args.includes(name) || !args.some((arg) => /^[a-z]/.test(arg));
 const WINDOW_S = 8;
 const HOST = '10.77.0.1'; // tests/lib/netns.mjs; libnice leaves loopback addresses out
-const TICKS_A_SECOND = Number((await must('getconf', ['CLK_TCK'])).stdout);
 const config = { node: { log: 'warn' } };
 const cluster = await Cluster.up({ origin: config, backbone: config, edge: config });
 const file = (name) => path.join(cluster.dir, name);
 const rows = [];
-
-const cpu_s = (pid) => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
-};
 
 const background = (name, command, argv) => cluster.add(new Background(name, command, argv, { log: file(`${name}.log`) }));
 const listens = (port) => until(`port ${port}`, 10_000, async () => (await run('ss', ['-Hltn', `sport = :${port}`])).stdout.trim());
@@ -43,9 +38,9 @@ const skip = (server, way, reason) => row(server, way, null, '', reason);
 
 // CPU of pids, in microseconds, and what count() grew by in the window.
 async function window(pids, count) {
-    const before = await count(), cpu = pids.reduce((sum, pid) => sum + cpu_s(pid), 0);
+    const before = await count(), cpu = pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
     await sleep(WINDOW_S * 1000);
-    return { cpu_us: 1e6 * (pids.reduce((sum, pid) => sum + cpu_s(pid), 0) - cpu), n: (await count()) - before };
+    return { cpu_us: 1e6 * (pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0) - cpu), n: (await count()) - before };
 }
 
 // ---- the same loads ----
