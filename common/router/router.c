@@ -105,16 +105,18 @@ static void fetch_own(const struct router *r)
 
 void router_soon(const struct router *r, unsigned step, unsigned track, unsigned layer, size_t n)
 {
-    const struct list *first = r->consumers[PROMPT].next;
-    const struct consumer *c = container_of(first, const struct consumer, link);
+    const struct list *list = &r->consumers[PROMPT];
 
     if (step == 0) {
         fetch_own(r);
         return;
     }
     cache_soon(r->cache, step - 1, track, layer, n);
-    if (first == &r->consumers[PROMPT])
+    if (list_empty(list))
+        list = &r->consumers[PATIENT]; /* pipes to busy edges */
+    if (list_empty(list))
         return;
+    const struct consumer *c = container_of(list->next, const struct consumer, link);
     if (step == 1)
         __builtin_prefetch(c);
     else if (c->ops->on_soon)

@@ -110,7 +110,7 @@ void router_ready(struct producer *p);
 void router_add_producer(struct router *r, struct producer *p);
 /* Takes over the caller's reference. The packet's fields must be complete and its track in the set. */
 void router_push(struct router *r, struct packet *p);
-/* n packets of that layer are about to be pushed: what that and the first prompt consumer read is asked for (prefetch), as cache_soon says. */
+/* n packets of that layer are about to be pushed: what that and the first consumer read is asked for (prefetch), as cache_soon says. */
 enum { ROUTER_SOON_STEPS = 1 + CACHE_SOON_STEPS };
 void router_soon(const struct router *r, unsigned step, unsigned track, unsigned layer, size_t n);
 /* Detaches: what came is handed out, and p's ops are not called any more. For the primary producer the stream has ended with this
