@@ -178,6 +178,15 @@ static void a_connection_that_dies_leaves_the_session_to_another(void **state)
     s.pair.client.stop_after_rtp = 1;
     assert_true(rtc_side_send(&s.pair.server, 2, 7, 100) > 0);
     test_loop_run(&s.pair.loop);
+    s.pair.client.stop_after_rtp = 2; /* and one that is written where it leaves from */
+    uint8_t *at = rtc_transport_reserve_rtp(s.pair.server.transport, 12 + 100 + 64), payload[100] = {[99] = 5};
+    memcpy(at, (uint8_t[12]){0xa0, 96, 0, 3, [11] = 7}, 12);
+    struct rtc_rtp padded = {.index = 3, .hdr = at, .hdr_len = 12, .payload = payload, .payload_len = sizeof(payload)};
+    assert_int_equal(rtc_transport_commit_rtp(s.pair.server.transport, &padded, 64), 12 + 100 + 64 + 16);
+    test_loop_run(&s.pair.loop);
+    assert_int_equal(s.pair.client.rtp_len, 12 + 100 + 64);
+    assert_memory_equal(s.pair.client.rtp + 12, payload, sizeof(payload));
+    assert_int_equal(s.pair.client.rtp[12 + 100 + 63], 64);
     scene_fini(&s);
 }
 
