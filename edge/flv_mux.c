@@ -46,7 +46,9 @@ struct flv_mux {
     struct mux_track tracks[MEDIA];
     bool begun;              /* base_us is set */
     bool new_epoch;          /* no frame of it was written yet */
-    bool key_seen;           /* in this epoch */
+    bool key_seen;           /* of the present video track and layer */
+    bool sound_runs;         /* another layer of the same epoch: sound goes on meanwhile */
+    uint64_t epoch;
     uint64_t base_us;        /* unix time of the FLV's time 0 */
     uint64_t first_audio_us; /* capture time of the first audio held back for want of a picture; 0: none */
     uint8_t *out;            /* tags since the last chunk */
@@ -146,6 +148,8 @@ int flv_mux_tracks(struct flv_mux *m, const struct track_set *set, int video, un
     int err = 0;
 
     flv_mux_flush(m);
+    m->sound_runs = set->epoch == m->epoch && (m->sound_runs || (m->begun && !m->new_epoch));
+    m->epoch = set->epoch;
     m->new_epoch = true;
     m->key_seen = false;
     m->first_audio_us = 0;
@@ -280,6 +284,8 @@ static bool must_wait(struct flv_mux *m, unsigned medium, bool keyframe, uint64_
         return false;
     if (medium == VIDEO)
         return !keyframe;
+    if (m->sound_runs)
+        return false;
     if (m->first_audio_us == 0)
         m->first_audio_us = capture_us;
     return capture_us - m->first_audio_us < VIDEO_SILENT_US;

@@ -124,6 +124,36 @@ static void a_simulcast_layer_that_is_not_sent_is_left_for_another(void **state)
     end(state);
 }
 
+/* The camera is off: one layer after the other is tried, and nothing of that is heard. */
+static void while_no_simulcast_layer_is_sent_sound_goes_on(void **state)
+{
+    struct track_set two = source.tracks;
+    struct client a;
+    enum { ROUNDS = 5 };
+
+    (void)state;
+    open_all(&(struct flv_cfg){.layer_silent_us = 50000});
+    two.v[0].n_layers = 2;
+    join(&a, "GET");
+    router_publish(router_open(relay.set, "live/test"), &producer, &two);
+    router_ready(&producer);
+    play_round();
+    for (int n = 0; n < ROUNDS; n++, round_++) {
+        uint64_t want = router_want(producer.router);
+        for (int i = 0; i < 100 && router_want(producer.router) == want; i++)
+            test_loop_run_for(&scene.loop, 20000);
+        for (size_t i = 0; i < source.n_packets; i++)
+            if (source.packets[i]->track == 1)
+                push(i);
+        test_loop_run_for(&scene.loop, 0);
+    }
+    unpublish();
+    client_run(&a);
+    assert_in_range(look(&a).audio, (ROUNDS + 1) * source.n_audio - 2 * ROUNDS, (ROUNDS + 1) * source.n_audio);
+    client_close(&a);
+    end(state);
+}
+
 /* A packet a turn: what leaves together was put together by the waiting. */
 static void play_slowly(size_t from, size_t to)
 {
@@ -186,6 +216,7 @@ int main(void)
         cmocka_unit_test(a_reader_too_far_behind_in_time_skips_too),
         cmocka_unit_test(a_reader_that_reads_nothing_is_dropped_in_the_end),
         cmocka_unit_test(a_simulcast_layer_that_is_not_sent_is_left_for_another),
+        cmocka_unit_test(while_no_simulcast_layer_is_sent_sound_goes_on),
         cmocka_unit_test(sound_leaves_with_the_next_picture),
         cmocka_unit_test(sound_does_not_wait_long_for_a_picture),
     };
