@@ -10,6 +10,10 @@ enum {
     LEAVING_US = 6500000,
     LEAVING_PUBLISHER_US = 3000000,
     LEAVING_GRACE_US = 500000, /* media that was under way when it left */
+    /* While so many of a worker's are joining, who has not been heard of at all is given up soon: a request costs a client
+     * nothing, and each would have its memory for half a minute. */
+    CROWD = 1024,
+    CROWD_UNREACHED_US = 4000000,
     RTCP_MAX = UDP_DATAGRAM_MAX - SRTCP_OVERHEAD_MAX,
 };
 
@@ -158,6 +162,8 @@ static uint64_t leaving_us(const struct rtc_transport *t)
 
 static uint64_t life_deadline_us(const struct rtc_transport *t)
 {
+    if (!t->alive_us && t->endpoint->joining > CROWD)
+        return t->started_us + CROWD_UNREACHED_US;
     if (!t->tx) /* both for the first check and for the handshake after it */
         return t->started_us + RTC_CONSENT_US;
     uint64_t consent_us = t->alive_us + RTC_CONSENT_US;

@@ -249,6 +249,34 @@ static void who_never_comes_is_given_up(void **state)
     rtc_pair_fini(&p);
 }
 
+static void in_a_crowd_who_never_comes_is_given_up_soon(void **state)
+{
+    enum { CROWD = 1024 };
+    struct rtc_transport_cfg cfg = {.ops = &rtc_side_ops};
+    struct rtc_transport **crowd = calloc(CROWD, sizeof(struct rtc_transport *));
+
+    (void)state;
+    for (size_t n = CROWD - 1; n <= CROWD; n++) {
+        struct rtc_pair p;
+
+        rtc_pair_init(&p);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(rtc_transport_create(&crowd[i], p.server.endpoint, &cfg), 0);
+        rtc_side_create(&p.server, true, false);
+        rtc_side_create(&p.client, false, true);
+        p.server.quiet = true;
+        rtc_side_start(&p.server, &p.client, DTLS_PASSIVE);
+        p.server.transport->started_us -= 4000000;
+        rtc_transport_schedule(p.server.transport, worker_now_us(p.loop.w));
+        test_loop_run_for(&p.loop, 20);
+        assert_int_equal(p.server.closed, n == CROWD);
+        for (size_t i = 0; i < n; i++)
+            rtc_transport_destroy(&crowd[i]);
+        rtc_pair_fini(&p);
+    }
+    free(crowd);
+}
+
 static void a_hint_of_close_notify_counts_when_silence_follows(void **state)
 {
     struct rtc_pair p;
@@ -359,6 +387,7 @@ int main(void)
         cmocka_unit_test(without_checks_for_30_s_consent_is_lost),
         cmocka_unit_test(a_publishers_media_keeps_it_alive_and_a_viewers_reports_do_not),
         cmocka_unit_test(who_never_comes_is_given_up),
+        cmocka_unit_test(in_a_crowd_who_never_comes_is_given_up_soon),
         cmocka_unit_test(a_hint_of_close_notify_counts_when_silence_follows),
         cmocka_unit_test(the_owner_may_destroy_it_from_within_any_callback),
         cmocka_unit_test(a_thousand_sessions_come_and_go),
