@@ -14,6 +14,7 @@ enum {
     REPORT_BYTES = 2 * (28 + 12 + RTC_CNAME_BYTES), /* at most: two SR, two SDES */
     REPORT_BEAT_US = 50000,   /* reports of all viewers are due at its multiples */
     COMPOUND_MAX = 512,       /* bytes: two SR, two SDES */
+    NACKED_MAX = 512,         /* of a datagram; it could name 6,000, each looked for in the cache. Who misses more asks again */
 };
 
 /* ---- out: sender reports ------------------------------------------------------------------------------- */
@@ -91,15 +92,18 @@ static int on_report(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t
     return err;
 }
 
-static int on_nack(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us)
+/* nacked: numbers asked for in this datagram so far. */
+static int on_nack(struct rtc_viewer *v, const struct rtcp_packet *p, unsigned *nacked, uint64_t now_us)
 {
     struct rtcp_nack nack;
     int err = rtcp_nack_parse(&nack, p);
     struct viewer_track *t = err == RTCP_OK ? track_of_ssrc(v, nack.media_ssrc) : NULL;
     uint16_t seq;
 
-    while (t && v->consumer.router && rtcp_nack_next(&nack, &seq))
+    while (t && v->consumer.router && *nacked < NACKED_MAX && rtcp_nack_next(&nack, &seq)) {
+        ++*nacked;
         viewer_rate_resend(v, t, seq, now_us);
+    }
     if (t == &v->video)
         viewer_layers_on_nack(v, now_us);
     return err;
@@ -136,7 +140,7 @@ static int on_fir(struct rtc_viewer *v, const struct rtcp_packet *p)
     return err;
 }
 
-static int on_packet(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t now_us)
+static int on_packet(struct rtc_viewer *v, const struct rtcp_packet *p, unsigned *nacked, uint64_t now_us)
 {
     switch (p->type) {
     case RTCP_RR:
@@ -144,7 +148,7 @@ static int on_packet(struct rtc_viewer *v, const struct rtcp_packet *p, uint64_t
     case RTCP_RTPFB:
         if (p->count == RTCP_RTPFB_TWCC)
             return viewer_rate_on_twcc(v, p, now_us);
-        return p->count == RTCP_RTPFB_NACK ? on_nack(v, p, now_us) : RTCP_OK;
+        return p->count == RTCP_RTPFB_NACK ? on_nack(v, p, nacked, now_us) : RTCP_OK;
     case RTCP_PSFB:
         if (p->count == RTCP_PSFB_PLI)
             return on_pli(v, p);
@@ -160,12 +164,13 @@ void viewer_on_rtcp(void *arg, const uint8_t *pkt, size_t len, uint64_t now_us)
     struct rtc_viewer *v = arg;
     struct rtcp_walk walk = rtcp_walk_init(pkt, len);
     struct rtcp_packet p;
+    unsigned nacked = 0;
 
     if (rtcp_compound_check(pkt, len, true) != RTCP_OK) {
         v->bad_rtcp++;
         return;
     }
     while (rtcp_walk_next(&walk, &p) > 0)
-        if (on_packet(v, &p, now_us) != RTCP_OK)
+        if (on_packet(v, &p, &nacked, now_us) != RTCP_OK)
             v->bad_rtcp++;
 }

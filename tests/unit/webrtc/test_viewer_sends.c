@@ -132,6 +132,26 @@ static void a_nack_is_answered_by_rtx_from_the_cache(void **state)
     assert_int_equal(facts.bad_rtcp, 0);
 }
 
+static void of_a_datagram_that_asks_for_thousands_the_first_five_hundred_are_looked_for(void **state)
+{
+    enum { ASKED = 1020 };
+    struct fixture *f = *state;
+    uint8_t buf[512];
+    struct writer w = writer_init(buf, sizeof(buf));
+    struct rtc_viewer_facts facts;
+    uint16_t seqs[ASKED];
+
+    live_viewer(f);
+    for (uint16_t i = 0; i < ASKED; i++)
+        seqs[i] = (uint16_t)(f->t->sent[1].view.seq + i);
+    assert_int_equal(rtcp_nack_write(&w, 1, rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO), seqs, ASKED / 2), ASKED / 2);
+    assert_int_equal(rtcp_nack_write(&w, 1, rtc_viewer_ssrc(f->v, CODEC_KIND_VIDEO), seqs + ASKED / 2, ASKED / 2), ASKED / 2);
+    feed(f, &w);
+    rtc_viewer_facts(f->v, &facts);
+    assert_int_equal(facts.sent[0].nacked, 512);
+    assert_int_equal(facts.bad_rtcp, 0);
+}
+
 static void pli_and_fir_go_upstream_as_one(void **state)
 {
     struct fixture *f = *state;
@@ -397,6 +417,7 @@ int main(void)
         IN_FIXTURE(sender_reports_of_both_tracks_are_of_one_clock),
         IN_FIXTURE(sender_reports_leave_with_pictures_or_alone),
         IN_FIXTURE(a_nack_is_answered_by_rtx_from_the_cache),
+        IN_FIXTURE(of_a_datagram_that_asks_for_thousands_the_first_five_hundred_are_looked_for),
         IN_FIXTURE(pli_and_fir_go_upstream_as_one),
         IN_FIXTURE(malformed_rtcp_is_counted_and_does_nothing),
         IN_FIXTURE(all_that_leaves_has_the_next_transport_wide_number),
