@@ -5,6 +5,7 @@
 #include "node/node_priv.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* Takes as long whatever is wrong. */
 static bool same_secret(const char *a, const char *b)
@@ -26,6 +27,19 @@ static bool is_passed_on(const struct http_exchange *x)
     return http_header(x, "X-Forwarded-For") || http_header(x, "Forwarded") || http_header(x, "Origin");
 }
 
+/* Asked for by an address or as localhost. Any other name may be one that a page's owner has made to lead here (DNS rebinding): then a
+ * browser takes this node for the page's own server, and says no Origin. */
+static bool is_asked_by_address(const struct http_exchange *x)
+{
+    const char *host = http_header(x, "Host");
+
+    if (!host)
+        return true; /* HTTP/1.0, so no browser */
+    if (strncasecmp(host, "localhost", 9) == 0)
+        return !host[9] || host[9] == ':';
+    return host[0] == '[' || !host[strspn(host, "0123456789.:")];
+}
+
 /* With the token; without one configured, from this host. */
 static bool authorized(const struct node *n, const struct http_exchange *x)
 {
@@ -33,7 +47,7 @@ static bool authorized(const struct node *n, const struct http_exchange *x)
     const char *given = http_header(x, "Authorization"), *token = n->config.http.admin_token;
 
     if (!token[0])
-        return addr_is_loopback(http_peer(x)) && !is_passed_on(x);
+        return addr_is_loopback(http_peer(x)) && !is_passed_on(x) && is_asked_by_address(x);
     return given && strncmp(given, scheme, strlen(scheme)) == 0 && same_secret(given + strlen(scheme), token);
 }
 

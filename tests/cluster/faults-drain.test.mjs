@@ -2,7 +2,9 @@
 //
 // faults-drain.test.mjs - limits, draining, and viewers who are sent to the right edge.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import http1 from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Cluster } from '../lib/cluster.mjs';
@@ -31,6 +33,13 @@ async function listenTo(name, joined) {
         headers: { 'Content-Type': 'application/json' } });
     assert.equal(made.status, 201);
     return listen(`${cluster.url(name)}${made.headers.get('Location')}`);
+}
+
+// fetch does not let a Host be chosen.
+async function statusFor(url, host) {
+    const [response] = await once(http1.get(url, { headers: { Host: host } }), 'response');
+    response.resume();
+    return response.statusCode;
 }
 
 function drain(name, method = 'POST', headers = {}) {
@@ -75,6 +84,8 @@ await cluster.use(test, async (t) => {
             for (const what of ['drain', 'sessions'])
                 assert.equal((await http(`${cluster.url('edge')}/api/v1/${what}`, { method: what === 'drain' ? 'POST' : 'GET', headers: { [header]: value } })).status,
                     401, `${what} by way of a proxy, or of a browser: ${header}`);
+        for (const [host, status] of [['elsewhere.example', 401], ['127.elsewhere.example:80', 401], ['localhost:80', 200], ['[::1]:80', 200], ['127.0.0.1', 200]])
+            assert.equal(await statusFor(`${cluster.url('edge')}/api/v1/sessions`, host), status, `as ${host}, which leads here`);
         assert.ok((await cluster.sessions('edge', 'whep')).length > 0, 'from this host');
         const began = Date.now();
         assert.equal((await drain('edge')).status, 200);
