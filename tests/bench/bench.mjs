@@ -120,6 +120,7 @@ async function ended(name, kind, viewers, l) {
     return report;
 }
 
+const LIMIT_SPREAD_MAX = 1.25;
 const limits = []; // each time that it was measured: as fast as it can, and at the pace of pictures
 const pacedLimits = [];
 
@@ -166,7 +167,7 @@ async function paired(name, publisher, viewers, { more = [], streams = 1, stream
     await ended(name, 'whep', viewers, l);
     limits.push(...before);
     pacedLimits.push(...windows.map((w) => w.paced));
-    return { us: median(windows.map((w) => w.us)), rss, windows, ratio: spread(windows.map((w, i) => 2 * w.us / (before[i] + before[i + 1]))),
+    return { us: median(windows.map((w) => w.us)), rss, windows, limit: spread(before), ratio: spread(windows.map((w, i) => 2 * w.us / (before[i] + before[i + 1]))),
         paced: spread(windows.map((w) => w.us / w.paced)) };
 }
 
@@ -191,12 +192,13 @@ function figure(name, value, unit, target = null, limit = null, remark = null) {
         + ` ${(remark ?? (limit ? `${(value / limit).toFixed(2)} x limit` : target ? `${(value / target).toFixed(2)} x target` : '')).padEnd(14)} ${target === null ? '' : f.ok ? 'ok' : 'MISSED'}`);
 }
 
-// What paired() found: the target is `factor` times the limit, which is what the median of the ratios makes of the figure. Of the two ways
-// to run the limit program the one counts that needed less: on a quiet machine they are alike, on another the one that never rests is
-// disturbed more, by up to twice.
+// What paired() found: the target is `factor` times the limit, which is what the median of the ratios makes of the figure. The limit is the
+// one that does not rest, unless its own runs of this load lie too far apart for a yardstick (others are at work): then it is the other.
 function pairedFigure(name, p, factor = null) {
     const text = (r) => `${r.median.toFixed(2)} (${r.q1.toFixed(2)} to ${r.q3.toFixed(2)})`;
-    const limit = p.us / Math.max(p.ratio.median, p.paced.median);
+    const still = p.limit.q3 <= LIMIT_SPREAD_MAX * p.limit.q1;
+    const limit = p.us / (still ? p.ratio : p.paced).median;
+    if (!still) notes.push(`${name}: the limit moved between ${p.limit.q1.toFixed(2)} and ${p.limit.q3.toFixed(2)} us, so the limit at the pace of pictures is the yardstick`);
     figure(name, p.us, 'us', factor && factor * limit, limit, `${text(p.ratio)} x limit, ${text(p.paced)} at its pace`);
     Object.assign(figures.at(-1), { ratio: p.ratio, ratio_paced: p.paced });
 }

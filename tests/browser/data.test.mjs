@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NetCluster, skipWithoutNamespaces } from '../cluster/net/net.mjs';
 import { close, launch, pageState, picturesGrow, publish, screenshot, watch } from '../lib/browser.mjs';
-import { getJson, getMetrics } from '../lib/http.mjs';
+import { getMetrics } from '../lib/http.mjs';
 import { until } from '../lib/process.mjs';
 
 skipWithoutNamespaces();
@@ -58,8 +58,7 @@ async function kinds() {
 }
 
 async function session(node, kind) {
-    const { sessions } = await getJson(`${cluster.url(node)}/api/v1/sessions`);
-    return sessions.find((s) => s.kind === kind);
+    return (await cluster.sessions(node, kind))[0];
 }
 
 await cluster.use(test, async (t) => {

@@ -108,7 +108,7 @@ async function connectionFacts() {
     const ask = async (what) => (await fetch(new URL(`/api/v1/${what}`, endpoint), { signal: AbortSignal.timeout(1500) })).json();
     try {
         const [{ sessions }, { streams }] = await Promise.all([ask('sessions'), ask('streams')]);
-        facts['session at the node'] = sessions.find((s) => s.media_peer?.endsWith(`:${port}`));
+        facts['session at the node'] = sessions?.find((s) => s.media_peer?.endsWith(`:${port}`));
         facts['stream at the node'] = streams.find((s) => new URL(endpoint).pathname.includes(s.name));
     } catch (error) {
         facts['the node'] = error.message;

@@ -165,8 +165,13 @@ export class Cluster {
         return streams.find((s) => s.name === stream);
     }
 
+    // The header fields by which a node takes us for its operator; none from its own host.
+    get operator() {
+        return {};
+    }
+
     async sessions(name, kind) {
-        const { sessions } = await getJson(`${this.url(name)}/api/v1/sessions`);
+        const { sessions } = await getJson(`${this.url(name)}/api/v1/sessions`, { headers: this.operator });
         return sessions.filter((s) => !kind || s.kind === kind);
     }
 
@@ -217,7 +222,7 @@ export class Cluster {
         this.notes.push(`---- ${new Date().toISOString()}, load ${loadavg().map((l) => l.toFixed(1)).join(' ')}: ${error.message}`);
         for (const [name, node] of this.nodes)
             for (const what of node.running ? ['streams', 'sessions', 'nodes'] : [])
-                this.notes.push(`${name} ${what}: ${await http(`${this.url(name)}/api/v1/${what}`, { timeout_ms: 2_000 })
+                this.notes.push(`${name} ${what}: ${await http(`${this.url(name)}/api/v1/${what}`, { headers: this.operator, timeout_ms: 2_000 })
                     .then(({ text }) => text.replace(/\s+/g, ' ').slice(0, 8_000), (failure) => failure.message)}`);
         for (const other of this.others) if (other.tell) this.notes.push(await other.tell());
     }

@@ -43,6 +43,8 @@ class FarLink {
     }
 }
 
+const ADMIN_TOKEN = 'of-the-tests'; // nodes are not of this host
+
 export class NetCluster extends Cluster {
     holders = new Map(); // node -> Background that keeps its namespace
     links = new Map();   // node -> FarLink
@@ -61,6 +63,14 @@ export class NetCluster extends Cluster {
 
     address(name) {
         return `10.60.0.${this.names.indexOf(name) + 2}`;
+    }
+
+    get operator() {
+        return { Authorization: `Bearer ${ADMIN_TOKEN}` };
+    }
+
+    writeConfig(name, more = {}) {
+        return super.writeConfig(name, { http: { admin_token: ADMIN_TOKEN }, ...more });
     }
 
     get redisAddress() {
