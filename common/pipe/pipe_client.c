@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipe/pipe_client.h"
 
+#include "base/bytes.h"
 #include "base/random.h"
 #include "pipe/messages.h"
 #include "pipe/pipe_client_priv.h"
@@ -9,7 +10,6 @@
 #include "wire/rtp_view.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,14 +82,6 @@ static void on_rtcp(struct pipe_subscription *s, struct udp_datagram *d, uint64_
     pipe_parent_heard(s->parent, now_us);
     if (rtt_us)
         pipe_parent_note_rtt(s->parent, rtt_us);
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t v;
-
-    memcpy(&v, at, sizeof(v));
-    return be32toh(v);
 }
 
 static void on_datagram(struct pipe_client *c, struct udp_datagram *d, uint64_t now_us)

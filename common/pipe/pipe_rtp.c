@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipe/pipe_rtp.h"
 
+#include "base/bytes.h"
 #include "wire/rtp_ext.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
 enum {
@@ -21,33 +21,6 @@ enum {
 };
 
 /* ---- Numbers ----------------------------------------------------------------------------------- */
-
-static uint16_t get16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t v;
-
-    memcpy(&v, at, sizeof(v));
-    return be32toh(v);
-}
-
-static uint8_t *put16(uint8_t *at, uint16_t v)
-{
-    v = htobe16(v);
-    memcpy(at, &v, sizeof(v));
-    return at + sizeof(v);
-}
-
-static uint8_t *put32(uint8_t *at, uint32_t v)
-{
-    v = htobe32(v);
-    memcpy(at, &v, sizeof(v));
-    return at + sizeof(v);
-}
 
 static uint8_t *put_varint(uint8_t *at, uint64_t v)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipe/pipe_rx.h"
 
+#include "base/bytes.h"
 #include "base/seq.h"
 #include "pipe/pipe_feedback.h"
 #include "pipe/pipe_rtp.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,14 +156,11 @@ unsigned pipe_rx_soon_layer(const struct pipe_rx *rx, uint32_t ssrc)
 
 struct packet *pipe_rx_take(struct pipe_rx *rx, struct pool *pool, const uint8_t *bytes, size_t len, uint64_t now_us)
 {
-    uint32_t ssrc;
-
-    if (!rx->in || len < RTP_SSRC_AT + sizeof(ssrc)) {
+    if (!rx->in || len < RTP_SSRC_AT + sizeof(uint32_t)) {
         rx->counters.unauthenticated++;
         return NULL;
     }
-    memcpy(&ssrc, bytes + RTP_SSRC_AT, sizeof(ssrc));
-    uint32_t i = be32toh(ssrc) - rx->ssrc;
+    uint32_t i = get32(bytes + RTP_SSRC_AT) - rx->ssrc;
     if (i >= PIPE_STREAM_LAYERS || !rx->layers[i]) {
         rx->counters.stale++;
         return NULL;

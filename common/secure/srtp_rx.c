@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "secure/srtp_rx.h"
 
+#include "base/bytes.h"
 #include "base/reader.h"
 #include "base/seq.h"
 #include "secure/srtp_priv.h"
@@ -242,11 +243,6 @@ static void source_mark(struct srtp_rx *rx, struct srtcp_source *s, uint32_t ssr
     } else {
         s->seen |= 1ULL << (s->top - index);
     }
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
 /* len: without tag and index word. RFC 7714 s9: the tag lies before the word. */
