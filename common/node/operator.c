@@ -4,21 +4,10 @@
  */
 #include "node/node_priv.h"
 
+#include "secure/token.h"
+
 #include <string.h>
 #include <strings.h>
-
-/* Takes as long whatever is wrong. */
-static bool same_secret(const char *a, const char *b)
-{
-    size_t len = strlen(b);
-    unsigned difference = 0;
-
-    if (strlen(a) != len)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        difference |= (unsigned char)(a[i] ^ b[i]);
-    return !difference;
-}
 
 /* Somebody else's request that this host only passes on: a proxy's, or a browser's for a page of whatever origin (a simple POST is sent
  * without asking first). */
@@ -48,7 +37,9 @@ static bool authorized(const struct node *n, const struct http_exchange *x)
 
     if (!token[0])
         return addr_is_loopback(http_peer(x)) && !is_passed_on(x) && is_asked_by_address(x);
-    return given && strncmp(given, scheme, strlen(scheme)) == 0 && same_secret(given + strlen(scheme), token);
+    struct token_mark mark;
+    token_mark(&mark, token);
+    return given && strncmp(given, scheme, strlen(scheme)) == 0 && token_has_mark(given + strlen(scheme), &mark);
 }
 
 void operator_ask(struct node_worker *w, struct http_exchange *x, const struct question *q)

@@ -18,7 +18,8 @@
 
 struct token_key;
 
-/* Which token a session was begun with. All zero: none was wanted. */
+/* Which token: by it one is compared with another, in a time that says nothing of either. A session keeps that of its first one; all
+ * zero: none was wanted. */
 struct token_mark {
     uint8_t sha256[32];
 };
