@@ -59,7 +59,6 @@ const struct in6_addr *udp_sources_find(struct udp_sources *s, const struct addr
 /* It will be looked for soon: asks for it to be in the processor's cache by then. */
 void udp_sources_prefetch(struct udp_sources *s, const struct addr *peer);
 
-
 /* ---- The socket ------------------------------------------------------------------------------ */
 
 struct udp_in {

@@ -2,8 +2,8 @@
  * worker.h - a thread with its own event loop, clock and mailbox; it shares nothing.
  *
  * A loop turn: sockets are read, mails run, and the first stage of turn hooks; then timers, then all turn hooks, stage by stage; then
- * the thread waits. Where timers take long, media are looked at, and handed out, in between. So everything that arrived in a turn is fanned out as one batch and leaves in as few
- * system calls as possible; ingest is read before viewers are served, and what viewers say is read last.
+ * the thread waits. Where timers take long, media are looked at, and handed out, in between. So everything that arrived in a turn is
+ * fanned out as one batch and leaves in as few system calls as possible; ingest is read before viewers are served, and what viewers say is read last.
  *
  * Thread: every function is the owner's alone, except worker_post. */
 #pragma once

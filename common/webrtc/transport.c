@@ -98,7 +98,7 @@ static void on_life_due(struct timer *timer, uint64_t now_us);
 int rtc_transport_create(struct rtc_transport **out, struct rtc_endpoint *e,
                          const struct rtc_transport_cfg *cfg)
 {
-    struct rtc_transport *t = aligned_alloc(RTC_LINE_BYTES, (sizeof(*t) + RTC_LINE_BYTES - 1) / RTC_LINE_BYTES * RTC_LINE_BYTES);
+    struct rtc_transport *t = aligned_alloc(_Alignof(struct rtc_transport), sizeof(*t));
 
     if (!t)
         return -1;

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "io/timer.h"
+#include "media/packet.h"
 #include "secure/dtls.h"
 #include "secure/srtp_in.h"
 #include "secure/srtp_rx.h"
@@ -20,7 +21,6 @@ enum {
     ADDR_KEY_BYTES = 18, /* IPv6 (or mapped IPv4) address and port */
     RTC_BATCH = 64,      /* packets that are protected at once; a hash has 16 lanes */
     RTC_RTCP_AHEAD = 4,
-    RTC_LINE_BYTES = 64, /* of the processor's cache */
     ICE_PENDING_MAX = 4, /* checks without answer (client); older ones are forgotten */
     ICE_PATH_SILENT_US = 6000000, /* RFC 7675 s5.1: consent checks are at most 6 s apart. An address checked
                                      since then is not given to another session, however valid its check */
@@ -90,7 +90,7 @@ struct ice_client {
 
 /* Begins a cache line; what each datagram needs is in the first two. */
 struct rtc_transport {
-    struct rtc_endpoint *endpoint;
+    _Alignas(CACHE_LINE_BYTES) struct rtc_endpoint *endpoint;
     struct rtc_transport_cfg cfg;
     struct ice_path *path; /* where we send; NULL: nowhere yet */
     struct srtp_tx *tx;    /* not NULL: connected */
@@ -114,8 +114,8 @@ struct rtc_transport {
     void (*on_data)(void *arg, const uint8_t *bytes, size_t len); /* NULL: no data is carried */
     void *data_arg;
 };
-_Static_assert(offsetof(struct ice_path, tcp) == RTC_LINE_BYTES, "one line");
-_Static_assert(offsetof(struct rtc_transport, paths) % RTC_LINE_BYTES == 0, "the first path begins one");
+_Static_assert(offsetof(struct ice_path, tcp) == CACHE_LINE_BYTES, "one line");
+_Static_assert(offsetof(struct rtc_transport, paths) % CACHE_LINE_BYTES == 0, "the first path begins one");
 
 /* ---- endpoint.c -------------------------------------------------------------------------------- */
 
